@@ -1,0 +1,70 @@
+"""exp and log from IEEE additions, multiplications and one division: the same bits on every machine.
+
+The C library's versions differ between platforms in the last digit, and one digit can turn a researcher's
+decision. Written for plain numbers; the engine compiles these same lines.
+"""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["exp", "log", "scaled_by_power_of_two", "split_power_of_two"]
+
+LOG2_E = 1.4426950408889634
+LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # Cody & Waite, as in fdlibm
+ROUND_TO_INTEGER = 6755399441055744.0  # 1.5 * 2**52: adding and subtracting it rounds to the nearest integer
+SQRT_HALF = 0.7071067811865476
+
+
+def scaled_by_power_of_two(x: float, k: float) -> float:
+    """x * 2**k for an integer-valued k; the engine replaces it by a shift of the exponent bits."""
+    return math.ldexp(x, int(k))
+
+
+def split_power_of_two(x: float) -> tuple[float, float]:
+    """(m, k) with x = m * 2**k and 0.5 <= m < 1; the engine replaces it by bit operations."""
+    m, k = math.frexp(x)
+    return m, float(k)
+
+
+def exp(x: float) -> float:
+    """e**x, within 2 units in the last place on [-700, 700]; clamped outside."""
+    x = -700.0 if x < -700.0 else x
+    x = 700.0 if x > 700.0 else x
+    k = (x * LOG2_E + ROUND_TO_INTEGER) - ROUND_TO_INTEGER
+    r = (x - k * LN2_HIGH) - k * LN2_LOW
+    p = 1.0 / 479001600.0  # Taylor coefficients 1/n!, |r| <= ln(2)/2
+    p = p * r + 1.0 / 39916800.0
+    p = p * r + 1.0 / 3628800.0
+    p = p * r + 1.0 / 362880.0
+    p = p * r + 1.0 / 40320.0
+    p = p * r + 1.0 / 5040.0
+    p = p * r + 1.0 / 720.0
+    p = p * r + 1.0 / 120.0
+    p = p * r + 1.0 / 24.0
+    p = p * r + 1.0 / 6.0
+    p = p * r + 0.5
+    p = p * r + 1.0
+    p = p * r + 1.0
+    return scaled_by_power_of_two(p, k)
+
+
+def log(x: float) -> float:
+    """The natural logarithm of a normal x > 0, within 2 units in the last place."""
+    m, k = split_power_of_two(x)
+    if m < SQRT_HALF:
+        m = m + m
+        k = k - 1.0
+    s = (m - 1.0) / (m + 1.0)  # log m = 2 atanh(s), |s| <= 0.172
+    q = s * s
+    p = 2.0 / 21.0
+    p = p * q + 2.0 / 19.0
+    p = p * q + 2.0 / 17.0
+    p = p * q + 2.0 / 15.0
+    p = p * q + 2.0 / 13.0
+    p = p * q + 2.0 / 11.0
+    p = p * q + 2.0 / 9.0
+    p = p * q + 2.0 / 7.0
+    p = p * q + 2.0 / 5.0
+    p = p * q + 2.0 / 3.0
+    return k * LN2_HIGH + (2.0 * s + (s * q * p + k * LN2_LOW))

@@ -1,0 +1,102 @@
+"""Every error that bdsim raises on purpose.
+
+BdsimError
+├── InputError          a file, option or argument is wrong; the command line exits with 2
+│   ├── StudyError        no study here, or one that lacks a file
+│   ├── EvidenceError     a fact file is malformed
+│   ├── ParameterError    parameters.toml, or a --set
+│   ├── ScenarioError     a scenario file
+│   ├── ResultsError      a results folder that cannot be read
+│   └── UsageError        an argument outside its range
+└── InvariantError      the simulation broke its own promise (nobody lost, nobody twice); exit code 1
+
+An InputError is one line: file, place in the file, what is wrong, the nearest valid choice.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+__all__ = [
+    "BdsimError",
+    "EvidenceError",
+    "InputError",
+    "InvariantError",
+    "ParameterError",
+    "ResultsError",
+    "ScenarioError",
+    "StudyError",
+    "UsageError",
+    "did_you_mean",
+    "shown",
+]
+
+
+class BdsimError(Exception):
+    """The root of every error that bdsim raises on purpose."""
+
+
+class InputError(BdsimError):
+    """Something a person wrote is wrong.
+
+    `where` is the file (or option), `place` the position inside it, `problem` one sentence.
+    """
+
+    def __init__(self, problem: str, *, where: Path | str | None = None, place: str = "") -> None:
+        self.where, self.place, self.problem = where, place, " ".join(problem.split())
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        parts = [shown(self.where) if self.where is not None else "", self.place, self.problem]
+        return ": ".join(part for part in parts if part)
+
+
+class StudyError(InputError):
+    """There is no study where one is needed, or it lacks a file."""
+
+
+class EvidenceError(InputError):
+    """A file of facts is malformed."""
+
+
+class ParameterError(InputError):
+    """A parameter is unknown, out of bounds or badly described."""
+
+
+class ScenarioError(InputError):
+    """A scenario file cannot be understood."""
+
+
+class ResultsError(InputError):
+    """A results folder is missing, incomplete or of another kind."""
+
+
+class UsageError(InputError):
+    """An argument of a function or command is outside its range."""
+
+
+class InvariantError(BdsimError):
+    """The simulation broke a promise that it checks every year."""
+
+
+def did_you_mean(name: object, choices: Iterable[str]) -> str:
+    """The nearest valid choice as the tail of a sentence, or the list of choices where none is near."""
+    choices = sorted(choices)
+    near = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    if not choices:
+        return ""
+    listed = ", ".join(choices) if len(choices) <= 14 else ", ".join(choices[:14]) + ", ..."
+    return f"; choose from {listed}"
+
+
+def shown(path: Path | str) -> str:
+    """A path as the person typed it: relative to where they stand when it lies below."""
+    try:
+        text = str(Path(path).resolve().relative_to(Path.cwd())) if isinstance(path, Path) else path
+    except (ValueError, OSError):
+        text = str(path)
+    return text.encode("utf-8", "backslashreplace").decode().replace("\n", "\\n").replace("\r", "\\r")

@@ -1,0 +1,299 @@
+"""Facts with their sources: read, checked, listed; and history rebuilt from them where a year is missing.
+
+Nothing in the files is interpolated. What the model needs beyond them is rebuilt here, by the rules of
+docs/ODD.md, and flagged as rebuilt wherever it is shown.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bdsim.environment import FIRST_ENTRY, FIRST_YEAR, TABLES, Floats, Timeline
+from bdsim.errors import EvidenceError, did_you_mean
+from bdsim.study import Study
+
+__all__ = ["Evidence", "History", "Source", "load_evidence", "rebuild_history"]
+
+CHINA_2001_2020 = 81_803.0  # doctorates, Indicators Table HED-5 (sources.toml: doctorates)
+CHINA_2008_2020 = 60_448.0  # the published years of that total, for the check below
+
+
+class Row(BaseModel):
+    """One line of a facts file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def blank_is_absent(cls, values: object) -> object:
+        """An empty cell means that the file does not say."""
+        return {k: v for k, v in values.items() if v != ""} if isinstance(values, dict) else values
+
+
+Year = Field(ge=1900, le=2100)
+Count = Field(ge=0)
+Share = Field(ge=0, le=1)
+Origin = Literal["china", "india", "other", "all"]
+Position = Literal["engineering_cs", "life", "math_physical", "social"]
+
+
+class ChinaDepartures(Row):
+    year: int = Year
+    field: Position
+    departures: int = Count
+    junior: int = Count
+    experienced: int = Count
+
+
+class Anchor(Row):
+    statistic: str
+    first: int = Field(alias="from", ge=1900, le=2100)
+    last: int = Field(alias="to", ge=1900, le=2100)
+    value: float = Count
+    unit: str
+    note: str = ""
+    source: str
+
+
+class Retention(Row):
+    series: str
+    origin: Origin
+    cohort_from: int = Year
+    cohort_to: int = Year
+    as_of: int = Year
+    stay_rate: float = Share
+    graduates: int | None = Field(default=None, ge=1)
+    source: str
+
+
+class Doctorates(Row):
+    year: int = Year
+    origin: Literal["china", "india", "all"]
+    doctorates: float = Count
+
+
+class Spending(Row):
+    year: int = Year
+    china: float = Field(gt=0)
+    us: float = Field(gt=0)
+
+
+class AgencyFunding(Row):
+    year: int = Year
+    nih: float = Count
+    nsf: float = Count
+
+
+class ScholarFlow(Row):
+    year: int = Year
+    us_to_china: int = Count
+    us_to_hongkong: int = Count
+    china_to_us: int = Count
+
+
+class PolicyEvent(Row):
+    date: dt.date
+    kind: Literal["push", "pull", "event"]
+    event: str
+    source: str = ""
+
+
+class SurveyAnswer(Row):
+    statement: str
+    share: float = Share
+
+
+class TalentOffers(Row):
+    year: int = Year
+    offers: float = Count
+    source: str
+
+
+class Source(BaseModel):
+    """Where a file of facts comes from, and what it does not say."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    what: str = Field(min_length=1)
+    cite: str = Field(min_length=1)
+    doi: str = ""
+    caveat: str = ""
+
+
+FILES: dict[str, type[Row]] = {
+    "departures_to_china": ChinaDepartures,
+    "departures_anchors": Anchor,
+    "retention": Retention,
+    "doctorates": Doctorates,
+    "rd_expenditure": Spending,
+    "us_agency_funding": AgencyFunding,
+    "scholar_flows": ScholarFlow,
+    "policy_events": PolicyEvent,
+    "survey_2022": SurveyAnswer,
+    "talent_offers": TalentOffers,
+}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Every fact of a study. `facts[file]` are its checked rows, `sources[file]` where they come from."""
+
+    folder: Path
+    facts: Mapping[str, tuple[Row, ...]]
+    sources: Mapping[str, Source]
+
+    def rows(self, name: str) -> tuple[Row, ...]:
+        """The rows of one file. Raises EvidenceError with the nearest name."""
+        if name not in self.facts:
+            raise EvidenceError(f"no facts named '{name}'{did_you_mean(name, self.facts)}", where=self.folder)
+        return self.facts[name]
+
+    def departures_to_china(self) -> dict[tuple[int, str], int]:
+        """Observed departures to mainland China, keyed by (year, field)."""
+        rows = [r for r in self.rows("departures_to_china") if isinstance(r, ChinaDepartures)]
+        return {(r.year, r.field): r.departures for r in rows}
+
+    def anchors(self) -> list[Anchor]:
+        """Published totals over all destinations."""
+        return [r for r in self.rows("departures_anchors") if isinstance(r, Anchor)]
+
+
+@dataclass(frozen=True)
+class History:
+    """The yearly tables as the facts give them; `rebuilt[table]` are the years that no fact gives, with the rule."""
+
+    timeline: Timeline
+    rebuilt: Mapping[str, tuple[tuple[int, ...], str]]
+
+
+def load_evidence(study: Study) -> Evidence:
+    """Read and check every facts file and sources.toml. Raises EvidenceError: file, line, column, problem."""
+    facts = {name: _read(study.evidence / f"{name}.csv", row) for name, row in FILES.items()}
+    sources = _read_sources(study.sources)
+    for name in facts:
+        if name not in sources:
+            raise EvidenceError(f"no source for the facts '{name}'", where=study.sources)
+    return Evidence(study.evidence, facts, sources)
+
+
+def _read(path: Path, model: type[Row]) -> tuple[Row, ...]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            rows = list(reader)
+            header = reader.fieldnames or []
+    except FileNotFoundError:
+        raise EvidenceError("this file of facts is missing", where=path) from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise EvidenceError(f"cannot be read: {error}", where=path) from error
+    for column in header:
+        if column not in (names := [f.alias or n for n, f in model.model_fields.items()]):
+            raise EvidenceError(f"unknown column '{column}'{did_you_mean(column, names)}", where=path)
+    if not rows:
+        raise EvidenceError("no facts below the header", where=path)
+    checked = []
+    for line, row in enumerate(rows, start=2):
+        try:
+            checked.append(model.model_validate(row))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = f"line {line}" + "".join(f", {part}" for part in first["loc"][:1])
+            raise EvidenceError(first["msg"], where=path, place=place) from None
+    return tuple(checked)
+
+
+def _read_sources(path: Path) -> dict[str, Source]:
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        return {name: Source.model_validate(table) for name, table in tables.items()}
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise EvidenceError(first["msg"], where=path, place=".".join(map(str, first["loc"]))) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise EvidenceError(f"cannot be read: {error}", where=path) from error
+
+
+def rebuild_history(evidence: Evidence, horizon: int, past_growth: float) -> History:
+    """The tables of history as it happened, without any policy, FIRST_YEAR (inflow: FIRST_ENTRY) to `horizon`.
+
+    `past_growth` (per year) carries the total inflow backwards from its first published year. After the last
+    observed year everything stays flat. Raises EvidenceError when a needed year is missing.
+    """
+    years = np.arange(FIRST_YEAR, horizon + 1)
+    inflow, rebuilt = _inflow(evidence, horizon, past_growth)
+    spending = {r.year: r.china / r.us for r in evidence.rows("rd_expenditure") if isinstance(r, Spending)}
+    offers = {r.year: r.offers for r in evidence.rows("talent_offers") if isinstance(r, TalentOffers)}
+    if min(spending) > FIRST_YEAR or any(y not in spending for y in range(FIRST_YEAR, max(spending))):
+        raise EvidenceError("a year of R&D spending is missing", where=evidence.folder / "rd_expenditure.csv")
+    tables: dict[str, Floats] = {name: np.zeros(len(years)) for name in TABLES if name.startswith("scrutiny_")}
+    tables["funding_ratio"] = np.array([spending[min(int(y), max(spending))] for y in years])
+    for index in ("us_funding", "soft_power", "settlement"):
+        tables[index] = np.ones(len(years))
+    tables["offers"] = np.interp(years, list(offers), list(offers.values()), left=0.0)
+    tables |= inflow
+    flat = tuple(int(y) for y in years if y > max(spending))
+    rebuilt["funding_ratio"] = (flat, f"flat after {max(spending)}")
+    rebuilt["offers"] = (
+        tuple(int(y) for y in years if y > min(offers) and y not in offers),
+        f"straight lines between the published years, flat after {max(offers)}",
+    )
+    return History(Timeline(horizon, tables), rebuilt)
+
+
+def _inflow(
+    evidence: Evidence, horizon: int, past_growth: float
+) -> tuple[dict[str, Floats], dict[str, tuple[tuple[int, ...], str]]]:
+    """Doctorates a year by origin from FIRST_ENTRY to `horizon`, and what had to be rebuilt."""
+    known: dict[str, dict[int, float]] = {"china": {}, "india": {}, "all": {}}
+    for row in evidence.rows("doctorates"):
+        if isinstance(row, Doctorates):
+            known[row.origin][row.year] = row.doctorates
+    first, last = min(known["all"]), max(known["all"])
+    entry_years = range(FIRST_ENTRY, horizon + 1)
+
+    def total(year: int) -> float:
+        if year < first:
+            return known["all"][first] * float((1.0 + past_growth) ** (year - first))
+        return known["all"][min(year, last)]
+
+    total_2001_2007 = sum(total(y) for y in range(2001, 2008))
+    # 81,803 over 2001-2020 less the published 2008-2020 leaves 21,355 for 2001-2007
+    china_share = (CHINA_2001_2020 - CHINA_2008_2020) / total_2001_2007
+    start = min(known["india"])
+    india_share = sum(known["india"][y] for y in range(start, start + 3)) / sum(
+        total(y) for y in range(start, start + 3)
+    )
+
+    def of(origin: str, share: float, year: int) -> float:
+        years = known[origin]
+        return share * total(year) if year < min(years) else years[min(year, max(years))]
+
+    try:
+        china = np.array([of("china", china_share, y) for y in entry_years])
+        india = np.array([of("india", india_share, y) for y in entry_years])
+        every = np.array([total(y) for y in entry_years])
+    except KeyError as missing:
+        raise EvidenceError(f"no doctorates of {missing}", where=evidence.folder / "doctorates.csv") from None
+    before = f"earlier years a constant share of the total; the total before {first} grows {past_growth:.1%} a year"
+    after = f"flat after {last}"
+    rebuilt = {
+        "inflow_china": (
+            _absent(known["china"], entry_years),
+            f"2001-2007 add up to 21,355 in the shape of the total; {before}; {after}",
+        ),
+        "inflow_india": (_absent(known["india"], entry_years), f"{before}; {after}"),
+        "inflow_other": (_absent(known["china"], entry_years), f"the total less China and India; {before}; {after}"),
+    }
+    return {"inflow_china": china, "inflow_india": india, "inflow_other": every - china - india}, rebuilt
+
+
+def _absent(known: Mapping[int, float], years: range) -> tuple[int, ...]:
+    return tuple(year for year in years if year not in known)
