@@ -82,10 +82,14 @@ def _float_of(_context: Any, x: Any) -> Any:
     return types.float64(types.int64), generate
 
 
+ROUND_BITS = 0x4338000000000000  # the bits of elementary.ROUND_TO_INTEGER; its last 51 bits count integers
+
+
 @overload(elementary.scaled_by_power_of_two)  # type: ignore[untyped-decorator]
-def _scaled(x: Any, k: Any) -> Any:  # noqa: ARG001 - Numba matches argument names
-    def implementation(x: Any, k: Any) -> Any:
-        return x * _float_of((np.int64(k) + np.int64(1023)) << np.int64(52))
+def _scaled(x: Any, rounded: Any) -> Any:  # noqa: ARG001 - Numba matches argument names
+    def implementation(x: Any, rounded: Any) -> Any:
+        k = _bits_of(rounded) - np.int64(ROUND_BITS)
+        return x * _float_of((k + np.int64(1023)) << np.int64(52))
 
     return implementation
 
@@ -96,7 +100,7 @@ def _split(x: Any) -> Any:  # noqa: ARG001
         bits = _bits_of(x)
         k = ((bits >> np.int64(52)) & np.int64(0x7FF)) - np.int64(1022)
         m = (bits & np.int64(0xFFFFFFFFFFFFF)) | np.int64(0x3FE0000000000000)
-        return _float_of(m), float(k)
+        return _float_of(m), _float_of(k + np.int64(ROUND_BITS)) - elementary.ROUND_TO_INTEGER
 
     return implementation
 

@@ -16,9 +16,9 @@ ROUND_TO_INTEGER = 6755399441055744.0  # 1.5 * 2**52: adding and subtracting it 
 SQRT_HALF = 0.7071067811865476
 
 
-def scaled_by_power_of_two(x: float, k: float) -> float:
-    """x * 2**k for an integer-valued k; the engine replaces it by a shift of the exponent bits."""
-    return math.ldexp(x, int(k))
+def scaled_by_power_of_two(x: float, rounded: float) -> float:
+    """x * 2**k with k = rounded - ROUND_TO_INTEGER; the engine replaces it by a shift of the exponent bits."""
+    return math.ldexp(x, int(rounded - ROUND_TO_INTEGER))
 
 
 def split_power_of_two(x: float) -> tuple[float, float]:
@@ -31,7 +31,8 @@ def exp(x: float) -> float:
     """e**x, within 2 units in the last place on [-700, 700]; clamped outside."""
     x = -700.0 if x < -700.0 else x
     x = 700.0 if x > 700.0 else x
-    k = (x * LOG2_E + ROUND_TO_INTEGER) - ROUND_TO_INTEGER
+    rounded = x * LOG2_E + ROUND_TO_INTEGER
+    k = rounded - ROUND_TO_INTEGER
     r = (x - k * LN2_HIGH) - k * LN2_LOW
     p = 1.0 / 479001600.0  # Taylor coefficients 1/n!, |r| <= ln(2)/2
     p = p * r + 1.0 / 39916800.0
@@ -46,7 +47,7 @@ def exp(x: float) -> float:
     p = p * r + 0.5
     p = p * r + 1.0
     p = p * r + 1.0
-    return scaled_by_power_of_two(p, k)
+    return scaled_by_power_of_two(p, rounded)
 
 
 def log(x: float) -> float:

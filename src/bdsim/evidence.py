@@ -24,7 +24,6 @@ from bdsim.study import Study
 __all__ = ["Evidence", "History", "Source", "load_evidence", "rebuild_history"]
 
 CHINA_2001_2020 = 81_803.0  # doctorates, Indicators Table HED-5 (sources.toml: doctorates)
-CHINA_2008_2020 = 60_448.0  # the published years of that total, for the check below
 
 
 class Row(BaseModel):
@@ -265,8 +264,8 @@ def _inflow(
         return known["all"][min(year, last)]
 
     total_2001_2007 = sum(total(y) for y in range(2001, 2008))
-    # 81,803 over 2001-2020 less the published 2008-2020 leaves 21,355 for 2001-2007
-    china_share = (CHINA_2001_2020 - CHINA_2008_2020) / total_2001_2007
+    published = sum(known["china"][y] for y in range(2008, 2021))
+    china_share = (CHINA_2001_2020 - published) / total_2001_2007  # 21,355 doctorates in the shape of the total
     start = min(known["india"])
     india_share = sum(known["india"][y] for y in range(start, start + 3)) / sum(
         total(y) for y in range(start, start + 3)

@@ -20,7 +20,6 @@ from bdsim.rule import Weights
 __all__ = ["FIELDS", "Behaviour", "Parameter", "Parameters", "Prior", "load_parameters", "parse_setting"]
 
 FIELDS = ("engineering_cs", "math_physical", "life")
-SETTLED_AGENTS_PER_DOCTORATE = 2.0  # their number; `settled_per_doctorate` scales their weight
 
 
 class Prior(BaseModel):
@@ -118,9 +117,9 @@ class Parameters:
         first, second = (self[f"field_share.{f}"] for f in FIELDS[:-1])
         return np.array([first, second, 1.0 - first - second])
 
-    def settled_weight(self) -> float:
-        """Researchers that a settled agent stands for, per researcher that a doctorate agent stands for."""
-        return math.exp(self["settled_per_doctorate"]) / SETTLED_AGENTS_PER_DOCTORATE
+    def settled_per_doctorate(self) -> float:
+        """Settled scientists of Chinese descent entering for each doctorate from China."""
+        return math.exp(self["settled_per_doctorate"])
 
 
 def parse_setting(text: str) -> tuple[str, float]:
