@@ -1,0 +1,274 @@
+"""Results of one scenario: tidy tables, what made them, and a folder that keeps both."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bdsim.environment import FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
+from bdsim.errors import ResultsError, UsageError
+from bdsim.observe import AXES, Counts, at_full_scale, quantile, selection, tidy, tidy_cohorts
+from bdsim.parameters import FIELDS
+from bdsim.population import GROUPS
+
+__all__ = ["COLUMNS", "Results", "load_results"]
+
+FORMAT = 1
+COLUMNS = {
+    "member": "number of the ensemble member",
+    "branch": "way through the scenario's events",
+    "draw": "members with the same draw share luck across scenarios and branches",
+    "weight": "weight of the member; weights of a run add up to 1",
+    "seed": "seed of the member's random numbers (64 bits, hexadecimal)",
+    "year": "calendar year",
+    "origin": "china (Chinese descent), india or other",
+    "route": "doctorate (US doctorate on a temporary visa) or settled (of Chinese descent, other ways)",
+    "field": "engineering_cs, math_physical or life",
+    "stage": "early (0-5 years since entry), mid (6-14), senior (15 and more)",
+    "destination": "china or elsewhere",
+    "researchers": "number of researchers (departures: during the year; stocks: on 1 January)",
+    "expected": "departures expected given the state of 1 January, in researchers",
+    "variance": "variance of the departures if each researcher chose alone, in researchers squared",
+    "entrants": "researchers who entered on 1 January",
+    "retired": "researchers who left research after 38 years, at the end of the year",
+    "entry_year": "year of entry",
+    "as_of": "on 1 January of this year",
+    "entered": "researchers of the cohort (doctorate route)",
+    "in_us": "of those, the ones who had not left the US (the retired count as here)",
+    "identity": "64-bit identity of a researcher (docs/ODD.md)",
+    "prominence": "rank in (0, 1)",
+}
+TABLES = ("departures", "stocks", "expected", "flows", "cohorts", "members", "people", "fates")
+
+
+@dataclass(frozen=True)
+class Results:
+    """One scenario's ensemble. `departures` and `stocks` are the contract; the rest is there to be asked."""
+
+    manifest: dict[str, Any]
+    counts: Counts
+    members: pd.DataFrame  # member, branch, draw, weight, seed
+    people: pd.DataFrame  # identity, origin, route, field, entry_year, prominence; one row a researcher's agent
+    fates: NDArray[np.uint8]  # (members, people): 0 stayed, else 1 + 2 (year - 2000) + destination
+
+    @property
+    def name(self) -> str:
+        return str(self.manifest["scenario"]["name"])
+
+    @property
+    def title(self) -> str:
+        return str(self.manifest["scenario"]["title"])
+
+    @property
+    def fingerprint(self) -> str:
+        return str(self.manifest["fingerprint"])
+
+    @property
+    def years(self) -> range:
+        return self.counts.years
+
+    @property
+    def weights(self) -> Floats:
+        return self.members["weight"].to_numpy(np.float64)
+
+    @cached_property
+    def departures(self) -> pd.DataFrame:
+        """member, year, origin, route, field, stage, destination, researchers."""
+        return tidy({"researchers": self.counts.departures}, ("field", "stage", "destination"))
+
+    @cached_property
+    def stocks(self) -> pd.DataFrame:
+        """member, year, origin, route, field, stage, researchers, on 1 January."""
+        return tidy({"researchers": self.counts.stocks}, ("field", "stage"))
+
+    @cached_property
+    def expected(self) -> pd.DataFrame:
+        """Like departures, with columns expected and variance."""
+        tables = {"expected": self.counts.expected, "variance": self.counts.variance}
+        return tidy(tables, ("field", "stage", "destination"))
+
+    @cached_property
+    def flows(self) -> pd.DataFrame:
+        """member, year, origin, route, field, entrants, retired."""
+        return tidy({"entrants": self.counts.entrants, "retired": self.counts.retired}, ("field",))
+
+    @cached_property
+    def cohorts(self) -> pd.DataFrame:
+        """member, origin, entry_year, as_of, entered, in_us: the doctorate route."""
+        return tidy_cohorts(self.counts)
+
+    def stay_rate(self, origin: str, cohorts: tuple[int, int], as_of: int) -> pd.Series:
+        """Share of the doctorates who entered in cohorts[0]..cohorts[1] and had not left by 1 January of `as_of`.
+
+        One value a member; origin may be 'all'. Raises UsageError for years that the run does not cover.
+        """
+        selection(origin)
+        first, last = cohorts
+        until = FIRST_YEAR + self.counts.left.shape[1] - 1
+        if not (FIRST_ENTRY <= first <= last < as_of and FIRST_YEAR <= as_of <= until):
+            raise UsageError(
+                f"cohorts {first}-{last} as of {as_of}: need {FIRST_ENTRY} <= first <= last < as_of <= {until}",
+                where="stay_rate",
+            )
+        which = slice(None) if origin == "all" else slice(ORIGINS.index(origin), ORIGINS.index(origin) + 1)
+        span = slice(first - FIRST_ENTRY, last - FIRST_ENTRY + 1)
+        entered = self.counts.entered[:, which, span].sum(axis=(1, 2))
+        gone = self.counts.left[:, : as_of - FIRST_YEAR + 1, which, span].sum(axis=(1, 2, 3))
+        if not (entered > 0).all():
+            raise UsageError(f"nobody of origin {origin} entered in {first}-{last}", where="stay_rate")
+        return pd.Series(1.0 - gone / entered, index=self.members["member"].to_numpy(), name="stay_rate")
+
+    @cached_property
+    def full_scale(self) -> Floats:
+        """Departures with the chance part of single researchers (observe.at_full_scale); shape as the counts."""
+        return at_full_scale(self.counts, [int(s, 16) for s in self.members["seed"]])
+
+    def by(self, *axes: str, origin: str = "china", cumulative_from: int | None = None) -> tuple[Floats, list[str]]:
+        """Departures at full scale by year and `axes` (of field, stage, destination).
+
+        Returns (members, years, *axes) in researchers, and the axes. `cumulative_from` adds up from that year.
+        """
+        table = collapse(self.full_scale, axes, origin)
+        if cumulative_from is not None:
+            table = table[:, cumulative_from - FIRST_YEAR :].cumsum(axis=1)
+        return table, list(axes)
+
+    def band(self, values: Floats, levels: Sequence[float] = (0.05, 0.5, 0.95)) -> Floats:
+        """Weighted quantiles over members, shape (levels, ...)."""
+        return np.stack([quantile(values, self.weights, q) for q in levels])
+
+    def save(self, folder: Path | str) -> Path:
+        """Write the tables, summary.csv and manifest.json into a new folder, whole or not at all.
+
+        Raises ResultsError when the folder exists already or cannot be written.
+        """
+        target = Path(folder)
+        if target.exists():
+            raise ResultsError("exists already; results are never overwritten", where=target)
+        aside = target.parent / f".{target.name}.unfinished"
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir()
+            for name, frame in self._frames().items():
+                frame.to_parquet(aside / f"{name}.parquet", index=False, compression="zstd")
+            self.summary().to_csv(aside / "summary.csv", index=False)
+            hashes = {p.name: _hash(p) for p in sorted(aside.iterdir())}
+            manifest = {**self.manifest, "tables": hashes, "columns": COLUMNS}
+            (aside / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+            aside.rename(target)
+        except OSError as error:
+            raise ResultsError(f"cannot be written: {error.strerror or error}", where=target) from error
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        return target
+
+    def _frames(self) -> dict[str, pd.DataFrame]:
+        fates = pd.DataFrame({f"m{m}": row for m, row in enumerate(self.fates)})
+        frames = (
+            self.departures, self.stocks, self.expected, self.flows, self.cohorts, self.members, self.people, fates,
+        )  # fmt: skip
+        return dict(zip(TABLES, frames, strict=True))
+
+    def summary(self) -> pd.DataFrame:
+        """Departures a year by origin and destination: median and 90% band over members, at full scale."""
+        parts = []
+        for origin in (*ORIGINS, "all"):
+            table, _ = self.by("destination", origin=origin)
+            every = np.concatenate([table, table.sum(axis=2, keepdims=True)], axis=2)
+            low, median, high = self.band(every)
+            mean = np.average(every, axis=0, weights=self.weights)
+            for d, destination in enumerate((*AXES["destination"], "all")):
+                parts.append(
+                    pd.DataFrame(
+                        {
+                            "year": list(self.years), "origin": origin, "destination": destination,
+                            "mean": mean[:, d], "p05": low[:, d], "median": median[:, d], "p95": high[:, d],
+                        }
+                    )
+                )  # fmt: skip
+        return pd.concat(parts, ignore_index=True).round(3)
+
+
+def collapse(table: Floats, axes: Sequence[str], origin: str) -> Floats:
+    """(members, years, groups, fields, stages, destinations) summed down to (members, years, *axes)."""
+    names = ("field", "stage", "destination")
+    for axis in axes:
+        if axis not in names:
+            raise UsageError(f"unknown axis '{axis}'; choose from {', '.join(names)}", where="by")
+    chosen = table[:, :, selection(origin)].sum(axis=2)
+    drop = tuple(2 + i for i, name in enumerate(names) if name not in axes)
+    kept = [name for name in names if name in axes]
+    summed = chosen.sum(axis=drop)
+    return np.moveaxis(summed, [2 + kept.index(a) for a in axes], range(2, 2 + len(axes)))
+
+
+def load_results(folder: Path | str) -> Results:
+    """Read a results folder back. Raises ResultsError when it is not one, or when a table does not fit."""
+    path = Path(folder)
+    try:
+        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ResultsError("is not a results folder (no manifest.json)", where=path) from None
+    except (OSError, ValueError) as error:
+        raise ResultsError(f"manifest.json cannot be read: {error}", where=path) from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ResultsError("was written by another version of bdsim", where=path)
+    try:
+        frames = {name: pd.read_parquet(path / f"{name}.parquet") for name in TABLES}
+        counts = _counts(frames, manifest)
+    except FileNotFoundError as error:
+        raise ResultsError(f"{Path(str(error.filename)).name} is missing", where=path) from None
+    except (OSError, ValueError, KeyError) as error:
+        raise ResultsError(f"a table cannot be read: {error}", where=path) from None
+    fates = frames["fates"].to_numpy(np.uint8).T.copy()
+    return Results(manifest, counts, frames["members"], frames["people"], fates)
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _counts(frames: Mapping[str, pd.DataFrame], manifest: Mapping[str, Any]) -> Counts:
+    """The arrays behind the tables, whose rows are in the order of `tidy`."""
+    members, years = len(frames["members"]), int(manifest["horizon"]) - FIRST_YEAR + 1
+    shape = (members, years, len(GROUPS), len(FIELDS))
+    stages = len(AXES["stage"])
+
+    def column(table: str, name: str, *more: int) -> Floats:
+        return frames[table][name].to_numpy(np.float64).reshape(*shape, *more)
+
+    cohorts = frames["cohorts"]
+    n_cohorts = FIRST_YEAR - FIRST_ENTRY + years
+    entered = np.zeros((members, len(ORIGINS), n_cohorts))
+    in_us = np.zeros((members, years + 1, len(ORIGINS), n_cohorts))
+    at = (
+        cohorts["member"].to_numpy(),
+        cohorts["as_of"].to_numpy() - FIRST_YEAR,
+        pd.Categorical(cohorts["origin"], categories=ORIGINS).codes,
+        cohorts["entry_year"].to_numpy() - FIRST_ENTRY,
+    )
+    entered[at[0], at[2], at[3]] = cohorts["entered"].to_numpy()
+    gone = np.zeros_like(in_us)
+    gone[at] = (cohorts["entered"] - cohorts["in_us"]).to_numpy()
+    gone = np.maximum.accumulate(gone, axis=1)
+    return Counts(
+        departures=column("departures", "researchers", stages, 2),
+        expected=column("expected", "expected", stages, 2),
+        variance=column("expected", "variance", stages, 2),
+        stocks=column("stocks", "researchers", stages),
+        entrants=column("flows", "entrants"),
+        retired=column("flows", "retired"),
+        entered=entered,
+        left=np.diff(gone, axis=1, prepend=0.0),
+    )
