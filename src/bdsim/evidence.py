@@ -21,7 +21,7 @@ from bdsim.environment import FIRST_ENTRY, FIRST_YEAR, TABLES, Floats, Timeline
 from bdsim.errors import EvidenceError, did_you_mean
 from bdsim.study import Study
 
-__all__ = ["Evidence", "History", "Source", "load_evidence", "rebuild_history"]
+__all__ = ["Evidence", "History", "Observed", "Source", "load_evidence", "observed_departures", "rebuild_history"]
 
 CHINA_2001_2020 = 81_803.0  # doctorates, Indicators Table HED-5 (sources.toml: doctorates)
 
@@ -163,6 +163,37 @@ class Evidence:
     def anchors(self) -> list[Anchor]:
         """Published totals over all destinations."""
         return [r for r in self.rows("departures_anchors") if isinstance(r, Anchor)]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What is published of departures of scientists of Chinese descent, on the scale of the model.
+
+    `to_china[field]` and `to_china["all"]` are (years, counts): the mainland table divided by the share of
+    departures to China and Hong Kong that it counts. `everywhere` are published totals of all destinations,
+    `share_china` published shares to China, both (years, values).
+    """
+
+    to_china: Mapping[str, tuple[list[int], list[float]]]
+    everywhere: tuple[list[int], list[float]]
+    share_china: tuple[list[int], list[float]]
+
+
+def observed_departures(evidence: Evidence, mainland_stem: float) -> Observed:
+    """The published series, for figures. Social sciences are left out, as in the model."""
+    table = evidence.departures_to_china()
+    fields = ("engineering_cs", "math_physical", "life")
+    years = sorted({year for year, _ in table})
+    to_china = {f: (years, [table[y, f] / mainland_stem for y in years]) for f in fields}
+    to_china["all"] = (years, [sum(table[y, f] for f in fields) / mainland_stem for y in years])
+
+    def anchors(start: str) -> tuple[list[int], list[float]]:
+        rows = [a for a in evidence.anchors() if a.statistic.startswith(start) and a.first == a.last]
+        return [a.first for a in rows], [a.value for a in rows]
+
+    # "departures, life sciences" and the like are bounds for one field, not totals
+    totals = [a for a in evidence.anchors() if a.statistic == "departures" and a.first == a.last]
+    return Observed(to_china, ([a.first for a in totals], [a.value for a in totals]), anchors("share going"))
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from bdsim.environment import FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
 from bdsim.errors import ResultsError, UsageError
 from bdsim.observe import AXES, Counts, at_full_scale, quantile, selection, tidy, tidy_cohorts
 from bdsim.parameters import FIELDS
+from bdsim.plan import FORMAT
 from bdsim.population import GROUPS
 
 __all__ = ["COLUMNS", "Results", "load_results"]
 
-FORMAT = 1
 COLUMNS = {
     "member": "number of the ensemble member",
     "branch": "way through the scenario's events",

@@ -1,0 +1,229 @@
+"""What a scenario changes against a reference, person by person: paired differences with their intervals.
+
+Both runs give every researcher the same luck, so a difference comes from people whose choice differs and from
+nobody else. Its chance part is theirs too: the expected difference plus a draw whose variance is the number of
+people who decide differently, which holds at any number of researchers per agent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from bdsim import draws
+from bdsim.draws import Purpose
+from bdsim.environment import FIRST_YEAR, Floats
+from bdsim.errors import UsageError
+from bdsim.observe import AXES, quantile, selection
+from bdsim.population import GROUPS
+from bdsim.results import Results, collapse
+from bdsim.rule import EARLY_UNTIL, MID_UNTIL
+
+__all__ = ["LEVELS", "Comparison", "Difference", "compare", "first_difference", "year_bands"]
+
+LEVELS = (0.05, 0.5, 0.95)
+Period = tuple[int, int]  # first and last year, both included
+MUST_AGREE = ("seed", "researchers_per_agent", "horizon", "rule", "inputs")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Departures under a scenario less those under the reference, paired by luck.
+
+    `values` (members of the scenario, periods, *axes) in researchers, with chance at full scale; `expected` the
+    same without the chance part; `discordant` (periods, *axes) the people whose choice differs, per member.
+    """
+
+    scenario: Results
+    periods: list[Period]
+    axes: tuple[str, ...]
+    values: Floats
+    expected: Floats
+    discordant: Floats
+
+    def band(self) -> Floats:
+        """5%, 50% and 95% over members, shape (3, periods, *axes)."""
+        return np.stack([quantile(self.values, self.scenario.weights, q) for q in LEVELS])
+
+    def mean(self) -> Floats:
+        """The expected difference, shape (periods, *axes)."""
+        return np.average(self.expected, axis=0, weights=self.scenario.weights)  # type: ignore[no-any-return]
+
+    def table(self) -> pd.DataFrame:
+        """Tidy: scenario, from, until, *axes, mean, p05, median, p95."""
+        low, median, high = self.band()
+        index = np.indices(low.shape)
+        columns: dict[str, object] = {
+            "scenario": self.scenario.name,
+            "from": np.array([p[0] for p in self.periods])[index[0].ravel()],
+            "until": np.array([p[1] for p in self.periods])[index[0].ravel()],
+        }
+        for axis, codes in zip(self.axes, index[1:], strict=True):
+            columns[axis] = np.array(AXES[axis])[codes.ravel()]
+        columns |= {
+            "mean": self.mean().ravel(),
+            "p05": low.ravel(),
+            "median": median.ravel(),
+            "p95": high.ravel(),
+        }
+        return pd.DataFrame(columns)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A reference and the scenarios compared with it."""
+
+    reference: Results
+    others: tuple[Results, ...]
+
+    @property
+    def all(self) -> tuple[Results, ...]:
+        return (self.reference, *self.others)
+
+    def difference(
+        self,
+        scenario: Results,
+        periods: Sequence[Period] | None = None,
+        axes: Sequence[str] = (),
+        origin: str = "china",
+    ) -> Difference:
+        """Departures of `scenario` less the reference's, in each period (default: each year)."""
+        spans = list(periods) if periods is not None else [(y, y) for y in self.reference.years]
+        for first, last in spans:
+            if not (self.reference.years[0] <= first <= last <= self.reference.years[-1]):
+                raise UsageError(f"period {first}-{last} lies outside the run", where="periods")
+        match = scenario.members["draw"].map(self._member_of_draw()).to_numpy(np.int64)
+        expected = _over(collapse(scenario.counts.expected, axes, origin), spans) - _over(
+            collapse(self.reference.counts.expected, axes, origin)[match], spans
+        )
+        apart = self._discordant(scenario, match, spans, tuple(axes), origin)
+        variance = np.average(apart, axis=0, weights=scenario.weights)
+        values = expected + np.sqrt(variance) * _noise(scenario, spans, expected.shape[2:])
+        return Difference(scenario, spans, tuple(axes), values, expected, variance)
+
+    def effect(self, axes: Sequence[str] = (), origin: str = "china", cumulative_from: int | None = None) -> pd.DataFrame:
+        """Every scenario's difference from the reference by year, or added up from a year, as a tidy table."""
+        periods = None
+        if cumulative_from is not None:
+            periods = [(cumulative_from, year) for year in self.reference.years if year >= cumulative_from]
+        tables = [self.difference(s, periods, axes, origin).table() for s in self.others]
+        return pd.concat(tables, ignore_index=True)
+
+    def unpaired_variance_ratio(self, scenario: Results, period: Period, origin: str = "china") -> float:
+        """Variance of the difference of two unpaired runs over that of the paired difference."""
+        paired = self.difference(scenario, [period], (), origin).values.var()
+        one, other = (_over(collapse(r.full_scale, (), origin), [period]).var() for r in (scenario, self.reference))
+        return float((one + other) / paired) if paired > 0 else float("inf")
+
+    def _member_of_draw(self) -> dict[int, int]:
+        return dict(zip(self.reference.members["draw"], self.reference.members["member"], strict=True))
+
+    def _discordant(
+        self, scenario: Results, match: NDArray[np.int64], spans: list[Period], axes: tuple[str, ...], origin: str
+    ) -> Floats:
+        """Researchers counted on one side and not the other, shape (members, periods, *axes)."""
+        people, ours, theirs = _aligned(self.reference, scenario)
+        chosen = np.isin(people["group"].to_numpy(), selection(origin))
+        member, row = np.nonzero((ours[match] != theirs) & chosen[None, :])
+        weight = people["weight"].to_numpy(np.float64)[row]
+        shape = (len(match), len(spans), *(len(AXES[a]) for a in axes))
+        total = np.zeros(shape)
+        sides = [_fate(fates[member_of, row], people, row, axes) for fates, member_of in ((ours, match[member]), (theirs, member))]
+        for p, (first, last) in enumerate(spans):
+            cells = [np.where((year >= first) & (year <= last), cell, -1) for year, cell in sides]
+            differ = cells[0] != cells[1]
+            for cell in cells:
+                counted = differ & (cell >= 0)
+                flat = total[:, p].reshape(len(match), -1)
+                np.add.at(flat, (member[counted], cell[counted]), weight[counted])
+        return total
+
+
+def compare(reference: Results, *others: Results) -> Comparison:
+    """Pair scenarios with a reference run. Raises UsageError when they do not share luck, scale or parameters."""
+    if not others:
+        raise UsageError("nothing to compare with", where="compare")
+    if reference.members["branch"].nunique() > 1:
+        raise UsageError(f"'{reference.name}' branches; a reference must not", where="compare")
+    for other in others:
+        for key in MUST_AGREE:
+            if reference.manifest[key] != other.manifest[key]:
+                raise UsageError(
+                    f"'{reference.name}' and '{other.name}' differ in {key}; paired runs must not", where="compare"
+                )
+        if reference.manifest["parameters"]["values"] != other.manifest["parameters"]["values"]:
+            raise UsageError(f"'{reference.name}' and '{other.name}' differ in parameters", where="compare")
+        if not set(other.members["draw"]) <= set(reference.members["draw"]):
+            raise UsageError(f"'{other.name}' has members that '{reference.name}' lacks", where="compare")
+    return Comparison(reference, others)
+
+
+def first_difference(reference: Results, other: Results) -> int | None:
+    """The first year in which any yearly table of the two runs differs, or None."""
+    for year in reference.years:
+        index = year - FIRST_YEAR
+        for name in ("departures", "expected", "stocks", "entrants", "retired"):
+            ours = getattr(reference.counts, name)[:, index]
+            theirs = getattr(other.counts, name)[:, index]
+            match = other.members["draw"].to_numpy()
+            if not np.array_equal(ours[match], theirs):
+                return year
+    return None
+
+
+def year_bands(horizon: int) -> list[Period]:
+    """The bands of years of a summary: the data's years, then the projection in pieces."""
+    starts = [y for y in (2000, 2010, 2022, 2025, 2030, 2036, 2041, 2051, 2076) if y <= horizon]
+    return [(a, b - 1) for a, b in pairwise([*starts, horizon + 1])]
+
+
+def _over(table: Floats, spans: list[Period]) -> Floats:
+    """(members, years, ...) summed over each span of years."""
+    sums = [table[:, first - FIRST_YEAR : last - FIRST_YEAR + 1].sum(axis=1) for first, last in spans]
+    return np.stack(sums, axis=1)
+
+
+def _noise(scenario: Results, spans: list[Period], cells: tuple[int, ...]) -> Floats:
+    """Standard normal numbers at the addresses of (member, span, cell)."""
+    n = np.arange(int(np.prod(cells)), dtype=np.uint64)
+    seeds = [int(seed, 16) for seed in scenario.members["seed"]]
+    luck = [[draws.uniform(s, n, last * 10_000 + first, Purpose.CHANCE, 1) for first, last in spans] for s in seeds]
+    return np.asarray(ndtri(np.array(luck)).reshape(len(seeds), len(spans), *cells))
+
+
+def _aligned(one: Results, other: Results) -> tuple[pd.DataFrame, NDArray[np.uint8], NDArray[np.uint8]]:
+    """Everyone of both runs in one list, and both tables of fates in its order; the absent never leave."""
+    both = pd.concat([one.people, other.people]).drop_duplicates("identity").sort_values("identity", ignore_index=True)
+    tables = []
+    for results in (one, other):
+        fates = np.zeros((len(results.fates), len(both)), np.uint8)
+        fates[:, np.searchsorted(both["identity"], results.people["identity"])] = results.fates
+        tables.append(fates)
+    labels = both["origin"].astype(str) + "/" + both["route"].astype(str)
+    both["weight"] = labels.map(one.manifest["agent_stands_for"]).to_numpy(np.float64)
+    both["group"] = labels.map({"/".join(g): i for i, g in enumerate(GROUPS)}).to_numpy(np.int64)
+    return both, tables[0], tables[1]
+
+
+def _fate(
+    codes: NDArray[np.uint8], people: pd.DataFrame, row: NDArray[np.int64], axes: tuple[str, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The year in which each left (0: never) and the cell over `axes` in which that is counted."""
+    index = codes.astype(np.int64) - 1
+    year = np.where(index >= 0, FIRST_YEAR + index // 2, 0)
+    age = year - people["entry_year"].to_numpy()[row]
+    position = {
+        "field": pd.Categorical(people["field"], categories=AXES["field"]).codes[row].astype(np.int64),
+        "stage": (age >= EARLY_UNTIL).astype(np.int64) + (age >= MID_UNTIL),
+        "destination": index % 2,
+    }
+    cell = np.zeros(len(codes), np.int64)
+    for axis in axes:
+        cell = cell * len(AXES[axis]) + position[axis]
+    return year, cell

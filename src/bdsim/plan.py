@@ -1,0 +1,185 @@
+"""A scenario worked out: every branch, who there is in it, what they see; and the fingerprint of it all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from bdsim import compiling
+from bdsim.environment import FIRST_YEAR, LAST_POSSIBLE_YEAR, TABLES, Environment, Floats, Timeline
+from bdsim.errors import UsageError, did_you_mean
+from bdsim.evidence import History, load_evidence, rebuild_history
+from bdsim.parameters import Behaviour, Parameters, load_parameters
+from bdsim.population import (
+    GROUPS,
+    ORIGIN_OF_GROUP,
+    SETTLED_AGENTS_PER_DOCTORATE,
+    Population,
+    build_population,
+)
+from bdsim.scenario import Plan, Scenario
+
+__all__ = ["DEFAULT_HORIZON", "Job", "Settings", "World", "content", "manifest_of", "plan_run"]
+
+FORMAT = 1  # of a results folder
+DEFAULT_HORIZON = 2035
+FIRST_HORIZON = 2010
+ENGINES = ("compiled", "mesa")
+RULE_SOURCES = ("environment.py", "evidence.py", "observe.py", "plan.py", "population.py", "ensemble.py", "scenario.py")
+PACKAGES = ("bdsim-migration", "mesa", "numba", "numpy", "pandas", "pyarrow", "pydantic", "scipy")
+
+@dataclass(frozen=True)
+class Settings:
+    """How a scenario is run. Raises UsageError when a number is outside its range."""
+
+    members: int = 32
+    seed: int = 0
+    researchers_per_agent: int = 10
+    engine: Literal["compiled", "mesa"] = "compiled"
+    horizon: int = DEFAULT_HORIZON
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("members", 1, 100_000),
+            ("seed", 0, 2**63 - 1),
+            ("researchers_per_agent", 1, 10_000),
+            ("horizon", FIRST_HORIZON, LAST_POSSIBLE_YEAR),
+        ):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+                raise UsageError(f"{value!r} is not a whole number from {low} to {high}", where=name)
+        if self.engine not in ENGINES:
+            raise UsageError(f"unknown engine '{self.engine}'{did_you_mean(self.engine, ENGINES)}", where="engine")
+
+
+@dataclass(frozen=True)
+class World:
+    """One branch ready to run: who there is, what they see, how they behave, whom an agent stands for."""
+
+    population: Population
+    environment: Environment
+    behaviour: Behaviour
+    weights: Floats  # (groups,) researchers an agent stands for
+
+    @property
+    def years(self) -> int:
+        return len(self.environment.offers)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A scenario with everything that determines its numbers; `fingerprint` names it."""
+
+    scenario: Scenario
+    settings: Settings
+    parameters: Parameters
+    history: History
+    plans: list[Plan]
+    fingerprint: str
+
+    def weights(self) -> Floats:
+        """Researchers an agent stands for, by group, shape (groups,)."""
+        k = self.settings.researchers_per_agent
+        settled = k * self.parameters.settled_per_doctorate() / SETTLED_AGENTS_PER_DOCTORATE
+        return np.array([settled if route == "settled" else float(k) for _, route in GROUPS])
+
+    def world(self, plan: Plan) -> World:
+        """One branch ready to run."""
+        population = _population(
+            plan.timeline.inflow().tobytes(), self.history.timeline.inflow().tobytes(),
+            tuple(self.parameters.field_shares()), self.parameters["rewired"],
+            self.settings.researchers_per_agent, self.settings.seed,
+        )  # fmt: skip
+        return World(population, plan.timeline.environment(), self.parameters.behaviour(), self.weights())
+
+
+def plan_run(
+    scenario: Scenario, settings: Settings, parameters: Parameters | Mapping[str, float] | None = None
+) -> Job:
+    """Read what the scenario stands on and work out every branch. Raises InputError of the file at fault."""
+    if not isinstance(parameters, Parameters):
+        parameters = load_parameters(scenario.study.parameters).with_values(parameters or {})
+    evidence = load_evidence(scenario.study)
+    history = rebuild_history(evidence, settings.horizon, parameters["past_growth"])
+    plans = scenario.plans(history)
+    return Job(scenario, settings, parameters, history, plans, _fingerprint(settings, parameters, history, plans))
+
+
+@lru_cache(maxsize=4)
+def _population(
+    inflow: bytes, reference: bytes, shares: tuple[float, ...], rewired: float, k: int, seed: int
+) -> Population:
+    origins = int(ORIGIN_OF_GROUP[-1]) + 1
+    tables = (np.frombuffer(table).reshape(-1, origins) for table in (inflow, reference))
+    return build_population(*tables, np.array(shares), rewired, k, seed)
+
+
+def content(timeline: Timeline) -> bytes:
+    """A hash of every yearly table: equal for branches that come to the same world."""
+    digest = hashlib.sha256(str(timeline.horizon).encode())
+    for name in TABLES:
+        digest.update(name.encode() + timeline.tables[name].tobytes())
+    return digest.digest()
+
+
+def _fingerprint(settings: Settings, parameters: Parameters, history: History, plans: list[Plan]) -> str:
+    """12 hexadecimal digits of what determines the numbers: plans, parameters, settings, rule. No titles, no paths."""
+    digest = hashlib.sha256(compiling.source_hash().encode())
+    for name in RULE_SOURCES:
+        digest.update(Path(__file__).with_name(name).read_bytes())
+    digest.update(repr(settings).encode() + json.dumps(parameters.values, sort_keys=True).encode())
+    digest.update(content(history.timeline))
+    for plan in plans:
+        digest.update(f"{plan.branch.name} {plan.branch.chance!r}".encode() + content(plan.timeline))
+    return digest.hexdigest()[:12]
+
+
+def manifest_of(job: Job) -> dict[str, Any]:
+    """What made the numbers, as plain JSON values."""
+    s, p = job.settings, job.parameters
+    study = job.scenario.study
+    inputs = [study.parameters, study.sources, *sorted(study.evidence.glob("*.csv"))]
+    return {
+        "format": FORMAT,
+        "fingerprint": job.fingerprint,
+        "scenario": job.scenario.plain(),
+        "branches": [{"name": plan.branch.name, "chance": plan.branch.chance} for plan in job.plans],
+        "members": s.members,
+        "seed": s.seed,
+        "researchers_per_agent": s.researchers_per_agent,
+        "engine": s.engine,
+        "agent_stands_for": {"/".join(group): float(w) for group, w in zip(GROUPS, job.weights(), strict=True)},
+        "first_year": FIRST_YEAR,
+        "horizon": s.horizon,
+        "parameters": {
+            "status": p.status,
+            "note": p.note,
+            "set_by_hand": list(p.changed),
+            "values": p.values,
+            "units": {name: entry.unit for name, entry in p.entries.items()},
+        },
+        "uncertainty": "chance and events only; parameters are held at their values",
+        "rebuilt": {name: {"years": list(y), "how": how} for name, (y, how) in job.history.rebuilt.items()},
+        "inputs": {
+            str(path.relative_to(study.root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in inputs
+        },
+        "rule": compiling.source_hash(),
+        "versions": {"python": platform.python_version()}
+        | {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
