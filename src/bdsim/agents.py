@@ -183,7 +183,13 @@ class MigrationModel(mesa.Model):
         self.agent_of_row: dict[int, Researcher] = {}
         self.departed = {CHINA: 0.0, ELSEWHERE: 0.0}
         engine.settle_before(
-            world.population.people, world.environment, world.behaviour, self.keys, True, self.state, self.tally
+            world.population.people,
+            world.environment,
+            world.behaviour,
+            self.keys,
+            True,
+            self.state,
+            self.tally,
         )
         self._welcome()
         self.datacollector = mesa.DataCollector(
@@ -210,7 +216,10 @@ class MigrationModel(mesa.Model):
             self.agents.do("step")
         engine.close_year(year, people, self.decisions, True, self.state, self.tally)
         by_destination = self.tally.departures[year].sum(axis=(1, 2)) * self.world.weights[:, None]
-        self.departed = {CHINA: float(by_destination[:, CHINA].sum()), ELSEWHERE: float(by_destination[:, ELSEWHERE].sum())}
+        self.departed = {
+            CHINA: float(by_destination[:, CHINA].sum()),
+            ELSEWHERE: float(by_destination[:, ELSEWHERE].sum()),
+        }
         self.state = engine.State(self.state.next, self.state.now, self.state.fate)
         self.year += 1
         for row in [row for row in self.agent_of_row if self.state.now[row, HERE] <= 0.0]:
@@ -252,10 +261,13 @@ class MigrationModel(mesa.Model):
 def _world(scenario: str | Path, settings: Settings, parameters: dict[str, float]) -> World:
     """The first branch of a scenario, with parameters replaced."""
     job = plan_run(
-        load_scenario(scenario), settings, {name.replace("__", "."): value for name, value in parameters.items()}
+        load_scenario(scenario),
+        settings,
+        {name.replace("__", "."): value for name, value in parameters.items()},
     )
     if len(job.plans) > 1:
         raise UsageError(
-            f"'{job.scenario.name}' branches {len(job.plans)} ways; pass job.world(plan) of one", where="world"
+            f"'{job.scenario.name}' branches {len(job.plans)} ways; pass job.world(plan) of one",
+            where="world",
         )
     return job.world(job.plans[0])

@@ -107,7 +107,9 @@ class Comparison:
         values = expected + np.sqrt(variance) * _noise(scenario, spans, expected.shape[2:])
         return Difference(scenario, spans, tuple(axes), values, expected, variance)
 
-    def effect(self, axes: Sequence[str] = (), origin: str = "china", cumulative_from: int | None = None) -> pd.DataFrame:
+    def effect(
+        self, axes: Sequence[str] = (), origin: str = "china", cumulative_from: int | None = None
+    ) -> pd.DataFrame:
         """Every scenario's difference from the reference by year, or added up from a year, as a tidy table."""
         periods = None
         if cumulative_from is not None:
@@ -118,14 +120,21 @@ class Comparison:
     def unpaired_variance_ratio(self, scenario: Results, period: Period, origin: str = "china") -> float:
         """Variance of the difference of two unpaired runs over that of the paired difference."""
         paired = self.difference(scenario, [period], (), origin).values.var()
-        one, other = (_over(collapse(r.full_scale, (), origin), [period]).var() for r in (scenario, self.reference))
+        one, other = (
+            _over(collapse(r.full_scale, (), origin), [period]).var() for r in (scenario, self.reference)
+        )
         return float((one + other) / paired) if paired > 0 else float("inf")
 
     def _member_of_draw(self) -> dict[int, int]:
         return dict(zip(self.reference.members["draw"], self.reference.members["member"], strict=True))
 
     def _discordant(
-        self, scenario: Results, match: NDArray[np.int64], spans: list[Period], axes: tuple[str, ...], origin: str
+        self,
+        scenario: Results,
+        match: NDArray[np.int64],
+        spans: list[Period],
+        axes: tuple[str, ...],
+        origin: str,
     ) -> Floats:
         """Researchers counted on one side and not the other, shape (members, periods, *axes)."""
         people, ours, theirs = _aligned(self.reference, scenario)
@@ -134,7 +143,10 @@ class Comparison:
         weight = people["weight"].to_numpy(np.float64)[row]
         shape = (len(match), len(spans), *(len(AXES[a]) for a in axes))
         total = np.zeros(shape)
-        sides = [_fate(fates[member_of, row], people, row, axes) for fates, member_of in ((ours, match[member]), (theirs, member))]
+        sides = [
+            _fate(fates[member_of, row], people, row, axes)
+            for fates, member_of in ((ours, match[member]), (theirs, member))
+        ]
         for p, (first, last) in enumerate(spans):
             cells = [np.where((year >= first) & (year <= last), cell, -1) for year, cell in sides]
             differ = cells[0] != cells[1]
@@ -155,7 +167,8 @@ def compare(reference: Results, *others: Results) -> Comparison:
         for key in MUST_AGREE:
             if reference.manifest[key] != other.manifest[key]:
                 raise UsageError(
-                    f"'{reference.name}' and '{other.name}' differ in {key}; paired runs must not", where="compare"
+                    f"'{reference.name}' and '{other.name}' differ in {key}; paired runs must not",
+                    where="compare",
                 )
         if reference.manifest["parameters"]["values"] != other.manifest["parameters"]["values"]:
             raise UsageError(f"'{reference.name}' and '{other.name}' differ in parameters", where="compare")
@@ -193,13 +206,20 @@ def _noise(scenario: Results, spans: list[Period], cells: tuple[int, ...]) -> Fl
     """Standard normal numbers at the addresses of (member, span, cell)."""
     n = np.arange(int(np.prod(cells)), dtype=np.uint64)
     seeds = [int(seed, 16) for seed in scenario.members["seed"]]
-    luck = [[draws.uniform(s, n, last * 10_000 + first, Purpose.CHANCE, 1) for first, last in spans] for s in seeds]
+    luck = [
+        [draws.uniform(s, n, last * 10_000 + first, Purpose.CHANCE, 1) for first, last in spans]
+        for s in seeds
+    ]
     return np.asarray(ndtri(np.array(luck)).reshape(len(seeds), len(spans), *cells))
 
 
 def _aligned(one: Results, other: Results) -> tuple[pd.DataFrame, NDArray[np.uint8], NDArray[np.uint8]]:
     """Everyone of both runs in one list, and both tables of fates in its order; the absent never leave."""
-    both = pd.concat([one.people, other.people]).drop_duplicates("identity").sort_values("identity", ignore_index=True)
+    both = (
+        pd.concat([one.people, other.people])
+        .drop_duplicates("identity")
+        .sort_values("identity", ignore_index=True)
+    )
     tables = []
     for results in (one, other):
         fates = np.zeros((len(results.fates), len(both)), np.uint8)

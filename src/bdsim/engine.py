@@ -33,7 +33,17 @@ from bdsim.rule import (
     weigh,
 )
 
-__all__ = ["DESTINATIONS", "STAGES", "Decision", "Keys", "State", "Tally", "new_state", "new_tally", "simulate"]
+__all__ = [
+    "DESTINATIONS",
+    "STAGES",
+    "Decision",
+    "Keys",
+    "State",
+    "Tally",
+    "new_state",
+    "new_tally",
+    "simulate",
+]
 
 STAGES = ("early", "mid", "senior")
 DESTINATIONS = ("china", "elsewhere")
@@ -184,7 +194,12 @@ def look_up(
     leave_china, leave_elsewhere = block.leave_china, block.leave_elsewhere
     settled, field_china, scrutiny = block.settled, block.field_china, block.scrutiny
     entry, group_of, field_of, appeal = people.entry, people.group, people.field, people.appeal
-    of_china, of_elsewhere, of_field, offers = b.leave_china, b.leave_elsewhere, b.field_china, world.offers[year]
+    of_china, of_elsewhere, of_field, offers = (
+        b.leave_china,
+        b.leave_elsewhere,
+        b.field_china,
+        world.offers[year],
+    )
     scrutinised = world.scrutiny
     n = 0
     for row in range(first, end):
@@ -206,7 +221,9 @@ def look_up(
 
 
 @compiled
-def feel_and_hear(n: int, people: People, w: Weights, now: Floats, block: Block, fear: Floats, ties: Floats) -> None:
+def feel_and_hear(
+    n: int, people: People, w: Weights, now: Floats, block: Block, fear: Floats, ties: Floats
+) -> None:
     """Next year's fear and ties of everyone in the block."""
     row_of, scrutiny, colleagues = block.row, block.scrutiny, people.colleagues
     colleagues_fear, share_moved = block.colleagues_fear, block.share_moved
@@ -257,7 +274,10 @@ def choose_all(n: int, year: int, people: People, keys: Keys, block: Block, choi
     clock_china, clock_elsewhere = keys.clock_china[year], keys.clock_elsewhere[year]
     for j in range(n):
         row = row_of[j]
-        luck_china, luck_elsewhere = luck_of(clock_china, identity[row]), luck_of(clock_elsewhere, identity[row])
+        luck_china, luck_elsewhere = (
+            luck_of(clock_china, identity[row]),
+            luck_of(clock_elsewhere, identity[row]),
+        )
         choice[row] = choose(china[j], elsewhere[j], luck_china, luck_elsewhere)
 
 

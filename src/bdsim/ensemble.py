@@ -139,5 +139,3 @@ def _people_columns(population: Population) -> dict[str, NDArray[Any]]:
         "entry_year": p.entry.astype(np.int32),
         "prominence": population.prominence,
     }
-
-

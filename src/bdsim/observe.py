@@ -136,7 +136,9 @@ def tidy_cohorts(counts: Counts) -> pd.DataFrame:
 def selection(origin: str) -> NDArray[np.int64]:
     """The groups of an origin; 'all' means everyone. Raises UsageError."""
     if origin != "all" and origin not in ORIGINS:
-        raise UsageError(f"unknown origin '{origin}'{did_you_mean(origin, (*ORIGINS, 'all'))}", where="origin")
+        raise UsageError(
+            f"unknown origin '{origin}'{did_you_mean(origin, (*ORIGINS, 'all'))}", where="origin"
+        )
     return np.array([g for g, (o, _) in enumerate(GROUPS) if origin in ("all", o)])
 
 

@@ -203,5 +203,7 @@ def _check_field_shares(entries: Mapping[str, Parameter], where: Path | str | No
     total = sum(entries[f"field_share.{f}"].value for f in FIELDS[:-1])
     if total >= 1.0:
         raise ParameterError(
-            f"the shares add up to {total:g} and leave nothing for life sciences", where=where, place="field_share"
+            f"the shares add up to {total:g} and leave nothing for life sciences",
+            where=where,
+            place="field_share",
         )

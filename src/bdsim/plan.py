@@ -34,8 +34,17 @@ FORMAT = 1  # of a results folder
 DEFAULT_HORIZON = 2035
 FIRST_HORIZON = 2010
 ENGINES = ("compiled", "mesa")
-RULE_SOURCES = ("environment.py", "evidence.py", "observe.py", "plan.py", "population.py", "ensemble.py", "scenario.py")
+RULE_SOURCES = (
+    "environment.py",
+    "evidence.py",
+    "observe.py",
+    "plan.py",
+    "population.py",
+    "ensemble.py",
+    "scenario.py",
+)
 PACKAGES = ("bdsim-migration", "mesa", "numba", "numpy", "pandas", "pyarrow", "pydantic", "scipy")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -58,7 +67,9 @@ class Settings:
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 raise UsageError(f"{value!r} is not a whole number from {low} to {high}", where=name)
         if self.engine not in ENGINES:
-            raise UsageError(f"unknown engine '{self.engine}'{did_you_mean(self.engine, ENGINES)}", where="engine")
+            raise UsageError(
+                f"unknown engine '{self.engine}'{did_you_mean(self.engine, ENGINES)}", where="engine"
+            )
 
 
 @dataclass(frozen=True)
@@ -111,7 +122,9 @@ def plan_run(
     evidence = load_evidence(scenario.study)
     history = rebuild_history(evidence, settings.horizon, parameters["past_growth"])
     plans = scenario.plans(history)
-    return Job(scenario, settings, parameters, history, plans, _fingerprint(settings, parameters, history, plans))
+    return Job(
+        scenario, settings, parameters, history, plans, _fingerprint(settings, parameters, history, plans)
+    )
 
 
 @lru_cache(maxsize=4)
@@ -157,7 +170,9 @@ def manifest_of(job: Job) -> dict[str, Any]:
         "seed": s.seed,
         "researchers_per_agent": s.researchers_per_agent,
         "engine": s.engine,
-        "agent_stands_for": {"/".join(group): float(w) for group, w in zip(GROUPS, job.weights(), strict=True)},
+        "agent_stands_for": {
+            "/".join(group): float(w) for group, w in zip(GROUPS, job.weights(), strict=True)
+        },
         "first_year": FIRST_YEAR,
         "horizon": s.horizon,
         "parameters": {
@@ -170,11 +185,11 @@ def manifest_of(job: Job) -> dict[str, Any]:
         "uncertainty": "chance and events only; parameters are held at their values",
         "rebuilt": {name: {"years": list(y), "how": how} for name, (y, how) in job.history.rebuilt.items()},
         "inputs": {
-            str(path.relative_to(study.root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in inputs
+            str(path.relative_to(study.root)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in inputs
         },
         "rule": compiling.source_hash(),
-        "versions": {"python": platform.python_version()}
-        | {name: _version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
     }
 
 

@@ -58,7 +58,9 @@ class Results:
     manifest: dict[str, Any]
     counts: Counts
     members: pd.DataFrame  # member, branch, draw, weight, seed
-    people: pd.DataFrame  # identity, origin, route, field, entry_year, prominence; one row a researcher's agent
+    people: (
+        pd.DataFrame
+    )  # identity, origin, route, field, entry_year, prominence; one row a researcher's agent
     fates: NDArray[np.uint8]  # (members, people): 0 stayed, else 1 + 2 (year - 2000) + destination
 
     @property
@@ -133,7 +135,9 @@ class Results:
         """Departures with the chance part of single researchers (observe.at_full_scale); shape as the counts."""
         return at_full_scale(self.counts, [int(s, 16) for s in self.members["seed"]])
 
-    def by(self, *axes: str, origin: str = "china", cumulative_from: int | None = None) -> tuple[Floats, list[str]]:
+    def by(
+        self, *axes: str, origin: str = "china", cumulative_from: int | None = None
+    ) -> tuple[Floats, list[str]]:
         """Departures at full scale by year and `axes` (of field, stage, destination).
 
         Returns (members, years, *axes) in researchers, and the axes. `cumulative_from` adds up from that year.

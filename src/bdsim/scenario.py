@@ -21,14 +21,26 @@ from bdsim.errors import ScenarioError, did_you_mean
 from bdsim.evidence import History
 from bdsim.study import Study, find_study
 
-__all__ = ["Branch", "Event", "Lever", "Outcome", "Plan", "Policy", "Scenario", "ScenarioFile", "load_scenario"]
+__all__ = [
+    "Branch",
+    "Event",
+    "Lever",
+    "Outcome",
+    "Plan",
+    "Policy",
+    "Scenario",
+    "ScenarioFile",
+    "load_scenario",
+]
 
 LARGEST_FILE = 1_000_000  # bytes
 MOST_BRANCHES = 64
 FIRST_DAY, LAST_DAY = dt.date(FIRST_YEAR, 1, 1), dt.date(LAST_POSSIBLE_YEAR, 12, 31)
 
 Name = Annotated[str, Field(min_length=1, max_length=120)]
-Why = Annotated[str, Field(min_length=1, description="Where this assumption comes from; say so when it is one")]
+Why = Annotated[
+    str, Field(min_length=1, description="Where this assumption comes from; say so when it is one")
+]
 Origin = Literal["china", "india", "other"]
 T = TypeVar("T", bound="Policy | Lever | Event")
 
@@ -36,7 +48,9 @@ T = TypeVar("T", bound="Policy | Lever | Event")
 class Part(BaseModel):
     """Any part of a scenario file: unknown keys and lax types are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True
+    )
 
 
 class Policy(Part):
@@ -147,9 +161,15 @@ class ScenarioFile(Part):
     """A scenario as a person writes it."""
 
     title: Name
-    question: Annotated[str, Field(min_length=1)] = Field(description="What the scenario asks, in one sentence")
-    extends: Name | None = Field(default=None, description="Name of the scenario this one changes; one level only")
-    drop: list[Name] = Field(default=[], description="Names of inherited policies, levers or events to leave out")
+    question: Annotated[str, Field(min_length=1)] = Field(
+        description="What the scenario asks, in one sentence"
+    )
+    extends: Name | None = Field(
+        default=None, description="Name of the scenario this one changes; one level only"
+    )
+    drop: list[Name] = Field(
+        default=[], description="Names of inherited policies, levers or events to leave out"
+    )
     notes: str = ""
     policy: list[Policy] = []
     lever: list[Lever] = []
@@ -265,7 +285,9 @@ def load_scenario(path: Path | str, study: Study | None = None) -> Scenario:
     else:
         if not given.is_file():
             there = [p.name for p in given.parent.glob("*.toml")] if given.parent.is_dir() else []
-            raise ScenarioError(f"no such file{did_you_mean(given.name, there) if there else ''}", where=given)
+            raise ScenarioError(
+                f"no such file{did_you_mean(given.name, there) if there else ''}", where=given
+            )
         study = study or find_study(given.parent)
     own = read_scenario_file(given)
     parts = own.policy, own.lever, own.event
@@ -274,7 +296,9 @@ def load_scenario(path: Path | str, study: Study | None = None) -> Scenario:
         parent = read_scenario_file(parent_path)
         if parent.extends is not None:
             raise ScenarioError(
-                f"'{own.extends}' itself extends '{parent.extends}'; extends goes one level", where=given, place="extends"
+                f"'{own.extends}' itself extends '{parent.extends}'; extends goes one level",
+                where=given,
+                place="extends",
             )
         _check_drop(own, parent, given)
         parts = (
@@ -326,7 +350,9 @@ def _one_line(error: ValidationError, path: Path) -> ScenarioError:
     elif kind.startswith("date_"):
         message = f"{first['input']!r} is not a date such as 2025-01-20 (no quotes)"
     else:
-        shown_input = f", not {first['input']!r}"[:60] if isinstance(first["input"], (str, int, float)) else ""
+        shown_input = (
+            f", not {first['input']!r}"[:60] if isinstance(first["input"], (str, int, float)) else ""
+        )
         message = first["msg"].removeprefix("Value error, ")
         message = message + (shown_input if kind != "value_error" else "")
     return ScenarioError(message + (f" (and {more} more)" if more else ""), where=path, place=place)
@@ -362,11 +388,15 @@ def _inherit(inherited: Sequence[T], own: Sequence[T], drop: Sequence[str]) -> l
 
 
 def _check_drop(own: ScenarioFile, parent: ScenarioFile, path: Path) -> None:
-    inherited = [part.name for kind in (parent.policy, parent.lever, parent.event) for part in kind if part.name]
+    inherited = [
+        part.name for kind in (parent.policy, parent.lever, parent.event) for part in kind if part.name
+    ]
     for i, name in enumerate(own.drop):
         if name not in inherited:
             hint = did_you_mean(name, inherited)
-            raise ScenarioError(f"'{own.extends}' has nothing named '{name}'{hint}", where=path, place=f"drop[{i}]")
+            raise ScenarioError(
+                f"'{own.extends}' has nothing named '{name}'{hint}", where=path, place=f"drop[{i}]"
+            )
 
 
 def _check_events(events: Sequence[Event], path: Path) -> None:
@@ -375,11 +405,15 @@ def _check_events(events: Sequence[Event], path: Path) -> None:
         if event.given is not None and event.given not in earlier:
             hint = did_you_mean(event.given, earlier)
             raise ScenarioError(
-                f"no outcome named '{event.given}' in an earlier event{hint}", where=path, place=f"event[{i}].given"
+                f"no outcome named '{event.given}' in an earlier event{hint}",
+                where=path,
+                place=f"event[{i}].given",
             )
         if event.given is not None and event.on < earlier[event.given]:
             raise ScenarioError(
-                f"on ({event.on}) lies before '{event.given}' ({earlier[event.given]})", where=path, place=f"event[{i}].on"
+                f"on ({event.on}) lies before '{event.given}' ({earlier[event.given]})",
+                where=path,
+                place=f"event[{i}].on",
             )
         for outcome in event.outcomes:
             if outcome.name in earlier:
@@ -397,4 +431,6 @@ def _check_events(events: Sequence[Event], path: Path) -> None:
                         )  # fmt: skip
     ways = sum(1 for _ in itertools.islice(_ways(events, {}, 1.0), MOST_BRANCHES + 1))
     if ways > MOST_BRANCHES:
-        raise ScenarioError(f"the events branch into more than {MOST_BRANCHES} ways", where=path, place="event")
+        raise ScenarioError(
+            f"the events branch into more than {MOST_BRANCHES} ways", where=path, place="event"
+        )
