@@ -107,7 +107,7 @@ class Researcher(mesa.Agent):
         """Rates per year of leaving for China and for elsewhere; `offered` is 1.0 or 0.0."""
         m, b = self.model, self.model.world.behaviour
         origin = ORIGIN_OF_GROUP[self.group]
-        return weigh(  # type: ignore[no-any-return]
+        return weigh(
             b.leave_china[origin], b.leave_elsewhere[origin], b.settled if self.group == SETTLED else 0.0,
             b.field_china[self.field_code], m.log_funding, m.log_us, m.settlement,
             fear, ties, float(self.career_age), offered, b.weights,

@@ -53,7 +53,7 @@ class Difference:
 
     def mean(self) -> Floats:
         """The expected difference, shape (periods, *axes)."""
-        return np.average(self.expected, axis=0, weights=self.scenario.weights)  # type: ignore[no-any-return]
+        return np.average(self.expected, axis=0, weights=self.scenario.weights)
 
     def table(self) -> pd.DataFrame:
         """Tidy: scenario, from, until, *axes, mean, p05, median, p95."""
@@ -120,9 +120,7 @@ class Comparison:
     def unpaired_variance_ratio(self, scenario: Results, period: Period, origin: str = "china") -> float:
         """Variance of the difference of two unpaired runs over that of the paired difference."""
         paired = self.difference(scenario, [period], (), origin).values.var()
-        one, other = (
-            _over(collapse(r.full_scale, (), origin), [period]).var() for r in (scenario, self.reference)
-        )
+        one, other = (_over(collapse(r.full_scale, (), origin), [period]).var() for r in (scenario, self.reference))
         return float((one + other) / paired) if paired > 0 else float("inf")
 
     def _member_of_draw(self) -> dict[int, int]:
@@ -206,19 +204,14 @@ def _noise(scenario: Results, spans: list[Period], cells: tuple[int, ...]) -> Fl
     """Standard normal numbers at the addresses of (member, span, cell)."""
     n = np.arange(int(np.prod(cells)), dtype=np.uint64)
     seeds = [int(seed, 16) for seed in scenario.members["seed"]]
-    luck = [
-        [draws.uniform(s, n, last * 10_000 + first, Purpose.CHANCE, 1) for first, last in spans]
-        for s in seeds
-    ]
+    luck = [[draws.uniform(s, n, last * 10_000 + first, Purpose.CHANCE, 1) for first, last in spans] for s in seeds]
     return np.asarray(ndtri(np.array(luck)).reshape(len(seeds), len(spans), *cells))
 
 
 def _aligned(one: Results, other: Results) -> tuple[pd.DataFrame, NDArray[np.uint8], NDArray[np.uint8]]:
     """Everyone of both runs in one list, and both tables of fates in its order; the absent never leave."""
     both = (
-        pd.concat([one.people, other.people])
-        .drop_duplicates("identity")
-        .sort_values("identity", ignore_index=True)
+        pd.concat([one.people, other.people]).drop_duplicates("identity").sort_values("identity", ignore_index=True)
     )
     tables = []
     for results in (one, other):

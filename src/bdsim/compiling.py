@@ -67,7 +67,7 @@ def compiled(function: F) -> F:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _bits_of(_context: Any, x: Any) -> Any:
+def _bits_of(_context: Any, x: Any) -> Any:  # noqa: ARG001 - Numba matches argument names
     def generate(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.bitcast(args[0], ir.IntType(64))
 
@@ -75,7 +75,7 @@ def _bits_of(_context: Any, x: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _float_of(_context: Any, x: Any) -> Any:
+def _float_of(_context: Any, x: Any) -> Any:  # noqa: ARG001 - as above
     def generate(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.bitcast(args[0], ir.DoubleType())
 
@@ -86,7 +86,7 @@ ROUND_BITS = 0x4338000000000000  # the bits of elementary.ROUND_TO_INTEGER; its 
 
 
 @overload(elementary.scaled_by_power_of_two)  # type: ignore[untyped-decorator]
-def _scaled(x: Any, rounded: Any) -> Any:  # noqa: ARG001 - Numba matches argument names
+def _scaled(x: Any, rounded: Any) -> Any:  # noqa: ARG001 - as above
     def implementation(x: Any, rounded: Any) -> Any:
         k = _bits_of(rounded) - np.int64(ROUND_BITS)
         return x * _float_of((k + np.int64(1023)) << np.int64(52))
@@ -95,7 +95,7 @@ def _scaled(x: Any, rounded: Any) -> Any:  # noqa: ARG001 - Numba matches argume
 
 
 @overload(elementary.split_power_of_two)  # type: ignore[untyped-decorator]
-def _split(x: Any) -> Any:  # noqa: ARG001
+def _split(x: Any) -> Any:  # noqa: ARG001 - as above
     def implementation(x: Any) -> Any:
         bits = _bits_of(x)
         k = ((bits >> np.int64(52)) & np.int64(0x7FF)) - np.int64(1022)

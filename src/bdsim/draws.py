@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Purpose", "key_of", "member_seed", "mix", "output", "unit", "uniform"]
+__all__ = ["Purpose", "key_of", "member_seed", "mix", "output", "uniform", "unit"]
 
 GOLDEN = 0x9E3779B97F4A7C15
 FIRST, SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB

@@ -36,7 +36,7 @@ from bdsim.rule import (
 __all__ = [
     "DESTINATIONS",
     "STAGES",
-    "Decision",
+    "Decisions",
     "Keys",
     "State",
     "Tally",
@@ -138,7 +138,8 @@ def new_state(rows: int) -> State:
 
 def new_decisions(rows: int) -> Decisions:
     """Everyone stays."""
-    return Decisions(*(np.zeros(rows) for _ in range(4)), np.full(rows, STAY, np.int8))
+    zeros = np.zeros((4, rows))
+    return Decisions(zeros[0], zeros[1], zeros[2], zeros[3], np.full(rows, STAY, np.int8))
 
 
 def new_block() -> Block:
@@ -221,9 +222,7 @@ def look_up(
 
 
 @compiled
-def feel_and_hear(
-    n: int, people: People, w: Weights, now: Floats, block: Block, fear: Floats, ties: Floats
-) -> None:
+def feel_and_hear(n: int, people: People, w: Weights, now: Floats, block: Block, fear: Floats, ties: Floats) -> None:
     """Next year's fear and ties of everyone in the block."""
     row_of, scrutiny, colleagues = block.row, block.scrutiny, people.colleagues
     colleagues_fear, share_moved = block.colleagues_fear, block.share_moved

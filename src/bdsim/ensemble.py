@@ -68,9 +68,7 @@ def run_job(job: Job, *, workers: int | None = None, progress: Progress | None =
     return _assemble(job, outcome)
 
 
-def _members(
-    world: World, settings: Settings, workers: int | None
-) -> Iterator[tuple[Counts, NDArray[np.uint8]]]:
+def _members(world: World, settings: Settings, workers: int | None) -> Iterator[tuple[Counts, NDArray[np.uint8]]]:
     """Every member in order, as they finish. Threads share the population; Mesa holds the lock, so it takes one."""
     one = run_member if settings.engine == "compiled" else _mesa_member
     jobs = 1 if settings.engine == "mesa" else min(workers or os.cpu_count() or 1, settings.members)
@@ -78,9 +76,7 @@ def _members(
     yield from parallel(joblib.delayed(one)(world, settings.seed, m) for m in range(settings.members))
 
 
-def run_member(
-    world: World, seed: int, member: int, *, sampled: bool = True
-) -> tuple[Counts, NDArray[np.uint8]]:
+def run_member(world: World, seed: int, member: int, *, sampled: bool = True) -> tuple[Counts, NDArray[np.uint8]]:
     """One member by the compiled engine: its counts and the fate of every researcher, shape (rows,)."""
     rows = len(world.population)
     state, tally = engine.new_state(rows), engine.new_tally(world.years, len(FIELDS))

@@ -1,4 +1,4 @@
-"""What everyone can see in a year: a handful of yearly tables that a scenario's timeline changes and nothing else does."""
+"""What everyone can see in a year: yearly tables that a scenario's timeline changes and nothing else does."""
 
 from __future__ import annotations
 
@@ -41,16 +41,12 @@ class Table(NamedTuple):
 
 
 TABLES: dict[str, Table] = {
-    "scrutiny_china": Table(
-        "index, 1 = the Initiative of 2019-2021", "scrutiny of researchers of Chinese descent"
-    ),
+    "scrutiny_china": Table("index, 1 = the Initiative of 2019-2021", "scrutiny of researchers of Chinese descent"),
     "scrutiny_india": Table("index, 1 = the Initiative of 2019-2021", "scrutiny of researchers from India"),
     "scrutiny_other": Table("index, 1 = the Initiative of 2019-2021", "scrutiny of other researchers"),
     "funding_ratio": Table("ratio", "Chinese over US research spending, purchasing power parity", 0.001),
     "us_funding": Table("index, 1 = as observed or on trend", "US public research funding", 0.001),
-    "soft_power": Table(
-        "index, 1 = as observed or on trend", "attraction of the US as a place to live", 0.001
-    ),
+    "soft_power": Table("index, 1 = as observed or on trend", "attraction of the US as a place to live", 0.001),
     "settlement": Table("index, 1 = today's visa law", "how easily people put down roots"),
     "offers": Table("offers a year", "talent-programme offers to researchers of Chinese descent in the US"),
     "inflow_china": Table("doctorates a year", "US doctorates to temporary-visa holders from China"),

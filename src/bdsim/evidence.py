@@ -271,9 +271,7 @@ def rebuild_history(evidence: Evidence, horizon: int, past_growth: float) -> His
     offers = {r.year: r.offers for r in evidence.rows("talent_offers") if isinstance(r, TalentOffers)}
     if min(spending) > FIRST_YEAR or any(y not in spending for y in range(FIRST_YEAR, max(spending))):
         raise EvidenceError("a year of R&D spending is missing", where=evidence.folder / "rd_expenditure.csv")
-    tables: dict[str, Floats] = {
-        name: np.zeros(len(years)) for name in TABLES if name.startswith("scrutiny_")
-    }
+    tables: dict[str, Floats] = {name: np.zeros(len(years)) for name in TABLES if name.startswith("scrutiny_")}
     tables["funding_ratio"] = np.array([spending[min(int(y), max(spending))] for y in years])
     for index in ("us_funding", "soft_power", "settlement"):
         tables[index] = np.ones(len(years))
@@ -306,9 +304,7 @@ def _inflow(
 
     total_2001_2007 = sum(total(y) for y in range(2001, 2008))
     published = sum(known["china"][y] for y in range(2008, 2021))
-    china_share = (
-        CHINA_2001_2020 - published
-    ) / total_2001_2007  # 21,355 doctorates in the shape of the total
+    china_share = (CHINA_2001_2020 - published) / total_2001_2007  # 21,355 doctorates in the shape of the total
     start = min(known["india"])
     india_share = sum(known["india"][y] for y in range(start, start + 3)) / sum(
         total(y) for y in range(start, start + 3)

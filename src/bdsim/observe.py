@@ -67,7 +67,12 @@ def counts_of(tally: Tally, weights: Floats, population: Population) -> Counts:
         return table * weights.reshape(1, -1, *([1] * (table.ndim - 2)))
 
     return Counts(
-        *(scaled(table)[None] for table in tally[:6]),
+        departures=scaled(tally.departures)[None],
+        expected=scaled(tally.expected)[None],
+        variance=scaled(tally.variance)[None],
+        stocks=scaled(tally.stocks)[None],
+        entrants=scaled(tally.entrants)[None],
+        retired=scaled(tally.retired)[None],
         entered=entered[None],
         left=left[None],
     )
@@ -136,9 +141,7 @@ def tidy_cohorts(counts: Counts) -> pd.DataFrame:
 def selection(origin: str) -> NDArray[np.int64]:
     """The groups of an origin; 'all' means everyone. Raises UsageError."""
     if origin != "all" and origin not in ORIGINS:
-        raise UsageError(
-            f"unknown origin '{origin}'{did_you_mean(origin, (*ORIGINS, 'all'))}", where="origin"
-        )
+        raise UsageError(f"unknown origin '{origin}'{did_you_mean(origin, (*ORIGINS, 'all'))}", where="origin")
     return np.array([g for g, (o, _) in enumerate(GROUPS) if origin in ("all", o)])
 
 
@@ -156,10 +159,7 @@ def at_full_scale(counts: Counts, seeds: Sequence[int]) -> Floats:
         share = np.where(mean > 0, np.minimum(mean / np.maximum(trials, 1.0), 1.0), 0.0)
     cells = np.arange(int(np.prod(mean.shape[2:])), dtype=np.uint64)
     luck = np.stack(
-        [
-            np.stack([draws.uniform(seed, cells, year, Purpose.CHANCE) for year in counts.years])
-            for seed in seeds
-        ]
+        [np.stack([draws.uniform(seed, cells, year, Purpose.CHANCE) for year in counts.years]) for seed in seeds]
     ).reshape(mean.shape)
     return np.maximum(stats.binom.ppf(luck, trials, share), 0.0)  # type: ignore[no-any-return]
 

@@ -94,9 +94,7 @@ class Parameters:
                 )
             low, high = entries[name].bounds
             if not (math.isfinite(value) and low <= value <= high):
-                raise ParameterError(
-                    f"{value:g} is outside its bounds {low:g} to {high:g}", where=where, place=name
-                )
+                raise ParameterError(f"{value:g} is outside its bounds {low:g} to {high:g}", where=where, place=name)
             entries[name] = entries[name].model_copy(update={"value": float(value)})
         _check_field_shares(entries, where)
         changed = tuple(sorted({*self.changed, *values}))
@@ -207,3 +205,28 @@ def _check_field_shares(entries: Mapping[str, Parameter], where: Path | str | No
             where=where,
             place="field_share",
         )
+
+
+def as_markdown(parameters: Parameters) -> str:
+    """The table of docs/ODD.md."""
+    lines = [
+        f"Status: {parameters.status}. {parameters.note}",
+        "",
+        "| name | value | unit | bounds | prior (mean, sd) | told by the data | meaning | source |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, entry in parameters.entries.items():
+        prior = f"{entry.prior.mean:.4g}, {entry.prior.sd:g}" if entry.prior else "fixed"
+        bounds = f"{entry.bounds[0]:g} to {entry.bounds[1]:g}"
+        cells = (
+            f"`{name}`",
+            f"{entry.value:.4g}",
+            entry.unit,
+            bounds,
+            prior,
+            entry.identified,
+            entry.meaning,
+            entry.source,
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)

@@ -67,9 +67,7 @@ class Settings:
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 raise UsageError(f"{value!r} is not a whole number from {low} to {high}", where=name)
         if self.engine not in ENGINES:
-            raise UsageError(
-                f"unknown engine '{self.engine}'{did_you_mean(self.engine, ENGINES)}", where="engine"
-            )
+            raise UsageError(f"unknown engine '{self.engine}'{did_you_mean(self.engine, ENGINES)}", where="engine")
 
 
 @dataclass(frozen=True)
@@ -122,9 +120,7 @@ def plan_run(
     evidence = load_evidence(scenario.study)
     history = rebuild_history(evidence, settings.horizon, parameters["past_growth"])
     plans = scenario.plans(history)
-    return Job(
-        scenario, settings, parameters, history, plans, _fingerprint(settings, parameters, history, plans)
-    )
+    return Job(scenario, settings, parameters, history, plans, _fingerprint(settings, parameters, history, plans))
 
 
 @lru_cache(maxsize=4)
@@ -132,8 +128,8 @@ def _population(
     inflow: bytes, reference: bytes, shares: tuple[float, ...], rewired: float, k: int, seed: int
 ) -> Population:
     origins = int(ORIGIN_OF_GROUP[-1]) + 1
-    tables = (np.frombuffer(table).reshape(-1, origins) for table in (inflow, reference))
-    return build_population(*tables, np.array(shares), rewired, k, seed)
+    here, planned = (np.frombuffer(table).reshape(-1, origins) for table in (inflow, reference))
+    return build_population(here, planned, np.array(shares), rewired, k, seed)
 
 
 def content(timeline: Timeline) -> bytes:
@@ -145,7 +141,7 @@ def content(timeline: Timeline) -> bytes:
 
 
 def _fingerprint(settings: Settings, parameters: Parameters, history: History, plans: list[Plan]) -> str:
-    """12 hexadecimal digits of what determines the numbers: plans, parameters, settings, rule. No titles, no paths."""
+    """12 hexadecimal digits of what determines the numbers: plans, parameters, settings, rule; no titles or paths."""
     digest = hashlib.sha256(compiling.source_hash().encode())
     for name in RULE_SOURCES:
         digest.update(Path(__file__).with_name(name).read_bytes())
@@ -170,9 +166,7 @@ def manifest_of(job: Job) -> dict[str, Any]:
         "seed": s.seed,
         "researchers_per_agent": s.researchers_per_agent,
         "engine": s.engine,
-        "agent_stands_for": {
-            "/".join(group): float(w) for group, w in zip(GROUPS, job.weights(), strict=True)
-        },
+        "agent_stands_for": {"/".join(group): float(w) for group, w in zip(GROUPS, job.weights(), strict=True)},
         "first_year": FIRST_YEAR,
         "horizon": s.horizon,
         "parameters": {
@@ -185,8 +179,7 @@ def manifest_of(job: Job) -> dict[str, Any]:
         "uncertainty": "chance and events only; parameters are held at their values",
         "rebuilt": {name: {"years": list(y), "how": how} for name, (y, how) in job.history.rebuilt.items()},
         "inputs": {
-            str(path.relative_to(study.root)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in inputs
+            str(path.relative_to(study.root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in inputs
         },
         "rule": compiling.source_hash(),
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},

@@ -133,9 +133,7 @@ def _agents(inflow: Floats, field_shares: Floats, researchers_per_agent: int, se
     """Agents by entry year, group and field. Rounding is by a draw at the cell's own address: unbiased, and a
     change of one year's inflow changes no other year."""
     cohorts = len(inflow)
-    per_doctorate = np.array(
-        [SETTLED_AGENTS_PER_DOCTORATE if route == "settled" else 1.0 for _, route in GROUPS]
-    )
+    per_doctorate = np.array([SETTLED_AGENTS_PER_DOCTORATE if route == "settled" else 1.0 for _, route in GROUPS])
     researchers = (inflow[:, ORIGIN_OF_GROUP] * per_doctorate)[:, :, None] * field_shares
     year, group, field = np.indices(researchers.shape)
     cells = identity(ORIGIN_OF_GROUP[group], group == 1, field, year + FIRST_ENTRY, 0).astype(np.uint64)
@@ -163,9 +161,7 @@ def _rows(counts: NDArray[np.int64], planned: NDArray[np.int64], seed: int) -> _
     within = np.arange(len(order)) - starts[field[order], year[order]]
     on_ring = placed[field[order], year[order]]
     seat = np.where(beyond[order], np.floor(place[order] * on_ring).astype(np.int64), within)
-    return _Rows(
-        people[order], group[order], field[order], entry[order], ordinal[order], seat, placed, starts
-    )
+    return _Rows(people[order], group[order], field[order], entry[order], ordinal[order], seat, placed, starts)
 
 
 def _ties(people: NDArray[np.uint64], seed: int) -> Floats:

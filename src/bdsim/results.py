@@ -58,9 +58,7 @@ class Results:
     manifest: dict[str, Any]
     counts: Counts
     members: pd.DataFrame  # member, branch, draw, weight, seed
-    people: (
-        pd.DataFrame
-    )  # identity, origin, route, field, entry_year, prominence; one row a researcher's agent
+    people: pd.DataFrame  # identity, origin, route, field, entry_year, prominence; one row a researcher's agent
     fates: NDArray[np.uint8]  # (members, people): 0 stayed, else 1 + 2 (year - 2000) + destination
 
     @property
@@ -81,7 +79,7 @@ class Results:
 
     @property
     def weights(self) -> Floats:
-        return self.members["weight"].to_numpy(np.float64)
+        return np.asarray(self.members["weight"], np.float64)
 
     @cached_property
     def departures(self) -> pd.DataFrame:
@@ -135,9 +133,7 @@ class Results:
         """Departures with the chance part of single researchers (observe.at_full_scale); shape as the counts."""
         return at_full_scale(self.counts, [int(s, 16) for s in self.members["seed"]])
 
-    def by(
-        self, *axes: str, origin: str = "china", cumulative_from: int | None = None
-    ) -> tuple[Floats, list[str]]:
+    def by(self, *axes: str, origin: str = "china", cumulative_from: int | None = None) -> tuple[Floats, list[str]]:
         """Departures at full scale by year and `axes` (of field, stage, destination).
 
         Returns (members, years, *axes) in researchers, and the axes. `cumulative_from` adds up from that year.
@@ -250,7 +246,7 @@ def _counts(frames: Mapping[str, pd.DataFrame], manifest: Mapping[str, Any]) -> 
     stages = len(AXES["stage"])
 
     def column(table: str, name: str, *more: int) -> Floats:
-        return frames[table][name].to_numpy(np.float64).reshape(*shape, *more)
+        return np.asarray(frames[table][name], np.float64).reshape(*shape, *more)
 
     cohorts = frames["cohorts"]
     n_cohorts = FIRST_YEAR - FIRST_ENTRY + years

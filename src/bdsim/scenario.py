@@ -38,9 +38,7 @@ MOST_BRANCHES = 64
 FIRST_DAY, LAST_DAY = dt.date(FIRST_YEAR, 1, 1), dt.date(LAST_POSSIBLE_YEAR, 12, 31)
 
 Name = Annotated[str, Field(min_length=1, max_length=120)]
-Why = Annotated[
-    str, Field(min_length=1, description="Where this assumption comes from; say so when it is one")
-]
+Why = Annotated[str, Field(min_length=1, description="Where this assumption comes from; say so when it is one")]
 Origin = Literal["china", "india", "other"]
 T = TypeVar("T", bound="Policy | Lever | Event")
 
@@ -48,9 +46,7 @@ T = TypeVar("T", bound="Policy | Lever | Event")
 class Part(BaseModel):
     """Any part of a scenario file: unknown keys and lax types are refused."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True)
 
 
 class Policy(Part):
@@ -97,9 +93,7 @@ class Lever(Part):
             raise ValueError(f"unknown table '{self.table}'{did_you_mean(self.table, TABLES)}")
         first, last = self.years
         if not FIRST_YEAR <= first <= last <= LAST_POSSIBLE_YEAR:
-            raise ValueError(
-                f"years [{first}, {last}] must be in order and lie in {FIRST_YEAR}-{LAST_POSSIBLE_YEAR}"
-            )
+            raise ValueError(f"years [{first}, {last}] must be in order and lie in {FIRST_YEAR}-{LAST_POSSIBLE_YEAR}")
         given = [name for name in ("set", "add", "multiply") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"give exactly one of set, add, multiply (found {', '.join(given) or 'none'})")
@@ -161,15 +155,9 @@ class ScenarioFile(Part):
     """A scenario as a person writes it."""
 
     title: Name
-    question: Annotated[str, Field(min_length=1)] = Field(
-        description="What the scenario asks, in one sentence"
-    )
-    extends: Name | None = Field(
-        default=None, description="Name of the scenario this one changes; one level only"
-    )
-    drop: list[Name] = Field(
-        default=[], description="Names of inherited policies, levers or events to leave out"
-    )
+    question: Annotated[str, Field(min_length=1)] = Field(description="What the scenario asks, in one sentence")
+    extends: Name | None = Field(default=None, description="Name of the scenario this one changes; one level only")
+    drop: list[Name] = Field(default=[], description="Names of inherited policies, levers or events to leave out")
     notes: str = ""
     policy: list[Policy] = []
     lever: list[Lever] = []
@@ -183,6 +171,9 @@ class ScenarioFile(Part):
                 if names.count(name) > 1:
                     raise ValueError(f"two parts of one kind are named '{name}'")
         return self
+
+
+PARTS: dict[str, type[Part]] = {"policy": Policy, "lever": Lever, "event": Event, "outcomes": Outcome}
 
 
 @dataclass(frozen=True)
@@ -285,9 +276,7 @@ def load_scenario(path: Path | str, study: Study | None = None) -> Scenario:
     else:
         if not given.is_file():
             there = [p.name for p in given.parent.glob("*.toml")] if given.parent.is_dir() else []
-            raise ScenarioError(
-                f"no such file{did_you_mean(given.name, there) if there else ''}", where=given
-            )
+            raise ScenarioError(f"no such file{did_you_mean(given.name, there) if there else ''}", where=given)
         study = study or find_study(given.parent)
     own = read_scenario_file(given)
     parts = own.policy, own.lever, own.event
@@ -350,9 +339,7 @@ def _one_line(error: ValidationError, path: Path) -> ScenarioError:
     elif kind.startswith("date_"):
         message = f"{first['input']!r} is not a date such as 2025-01-20 (no quotes)"
     else:
-        shown_input = (
-            f", not {first['input']!r}"[:60] if isinstance(first["input"], (str, int, float)) else ""
-        )
+        shown_input = f", not {first['input']!r}"[:60] if isinstance(first["input"], (str, int, float)) else ""
         message = first["msg"].removeprefix("Value error, ")
         message = message + (shown_input if kind != "value_error" else "")
     return ScenarioError(message + (f" (and {more} more)" if more else ""), where=path, place=place)
@@ -362,7 +349,7 @@ def _names_at(place: Sequence[int | str]) -> list[str]:
     """The keys that a scenario file may have at a place."""
     model: type[Part] = ScenarioFile
     for part in place:
-        model = {"policy": Policy, "lever": Lever, "event": Event, "outcomes": Outcome}.get(str(part), model)
+        model = PARTS.get(str(part), model)
     return [f.alias or name for name, f in model.model_fields.items()]
 
 
@@ -388,15 +375,11 @@ def _inherit(inherited: Sequence[T], own: Sequence[T], drop: Sequence[str]) -> l
 
 
 def _check_drop(own: ScenarioFile, parent: ScenarioFile, path: Path) -> None:
-    inherited = [
-        part.name for kind in (parent.policy, parent.lever, parent.event) for part in kind if part.name
-    ]
+    inherited = [part.name for kind in (parent.policy, parent.lever, parent.event) for part in kind if part.name]
     for i, name in enumerate(own.drop):
         if name not in inherited:
             hint = did_you_mean(name, inherited)
-            raise ScenarioError(
-                f"'{own.extends}' has nothing named '{name}'{hint}", where=path, place=f"drop[{i}]"
-            )
+            raise ScenarioError(f"'{own.extends}' has nothing named '{name}'{hint}", where=path, place=f"drop[{i}]")
 
 
 def _check_events(events: Sequence[Event], path: Path) -> None:
@@ -431,6 +414,62 @@ def _check_events(events: Sequence[Event], path: Path) -> None:
                         )  # fmt: skip
     ways = sum(1 for _ in itertools.islice(_ways(events, {}, 1.0), MOST_BRANCHES + 1))
     if ways > MOST_BRANCHES:
-        raise ScenarioError(
-            f"the events branch into more than {MOST_BRANCHES} ways", where=path, place="event"
-        )
+        raise ScenarioError(f"the events branch into more than {MOST_BRANCHES} ways", where=path, place="event")
+
+
+def changed_parts(one: Scenario, other: Scenario) -> list[dict[str, str]]:
+    """Policies, levers and events that `other` adds, removes or changes against `one`, as rows of text."""
+    rows = []
+    kinds = (
+        ("policy", one.policies, other.policies),
+        ("lever", one.levers, other.levers),
+        ("event", one.events, other.events),
+    )
+    for kind, ours, theirs in kinds:
+        before, after = _named(ours), _named(theirs)
+        for name in dict.fromkeys([*before, *after]):
+            if before.get(name) != after.get(name):
+                change = "added" if name not in before else "removed" if name not in after else "changed"
+                part = after.get(name, before.get(name))
+                assert part is not None
+                rows.append({"change": change, "part": kind, "name": name, "how": _in_words(part)})
+    return rows
+
+
+def _named(parts: Sequence[Policy] | Sequence[Lever] | Sequence[Event]) -> dict[str, Part]:
+    return {part.name or f"(unnamed {number})": part for number, part in enumerate(parts, start=1)}
+
+
+def changed_values(one: Timeline, other: Timeline) -> list[dict[str, str]]:
+    """Every table and run of years whose values differ between two timelines, as rows of text."""
+    rows: list[dict[str, str]] = []
+    for name, table in TABLES.items():
+        for year in one.years(name):
+            before, after = one.at(name, year), other.at(name, year)
+            if before == after:
+                continue
+            row = {
+                "table": name,
+                "years": str(year),
+                "from": f"{before:.4g}",
+                "to": f"{after:.4g}",
+                "unit": table.unit,
+            }
+            last = rows[-1] if rows else {}
+            follows = last.get("years", "").split("-")[-1] == str(year - 1)
+            if follows and {**last, "years": ""} == {**row, "years": ""}:
+                last["years"] = f"{last['years'].split('-')[0]}-{year}"
+            else:
+                rows.append(row)
+    return rows
+
+
+def _in_words(part: Part) -> str:
+    if isinstance(part, Policy):
+        return f"scrutiny {part.scrutiny:g} of {', '.join(part.targets)}, {part.start} to {part.until}"
+    if isinstance(part, Lever):
+        op = next(op for op in ("set", "add", "multiply") if getattr(part, op) is not None)
+        return f"{op} {part.table} {getattr(part, op)} in {part.years[0]}-{part.years[1]}"
+    if isinstance(part, Event):
+        return f"{part.on}: " + ", ".join(f"{o.name} {o.chance:g}" for o in part.outcomes)
+    return str(part)

@@ -1,0 +1,473 @@
+"""The command line: one command a question. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import click
+import typer
+
+from bdsim import __version__
+from bdsim.errors import BdsimError, InputError, ResultsError, shown
+
+if TYPE_CHECKING:
+    from bdsim.parameters import Parameters
+    from bdsim.plan import Job
+    from bdsim.results import Results
+    from bdsim.study import Study
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="bdsim",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Who leaves, why, and what a policy would change: a simulation of researcher migration.\n\n"
+    "Start with:  bdsim compare baseline initiative-revival",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Members = Annotated[int, typer.Option("--members", "-m", help="Histories of chance to run.", show_default=True)]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of people and luck.")]
+Scale = Annotated[int, typer.Option("--researchers-per-agent", "-k", help="1 is full scale.")]
+Horizon = Annotated[int, typer.Option("--horizon", help="Last simulated year.")]
+EngineName = Annotated[str, typer.Option("--engine", help="compiled, or mesa (slow; same decisions).")]
+Settings_ = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Replace a parameter, e.g. --set push=0.5.")
+]
+ResultsDir = Annotated[Path | None, typer.Option("--results", help="Folder for results (default: the study's).")]
+
+
+def main() -> NoReturn:
+    """Run the command line. Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 130 interrupted."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        app(standalone_mode=False)
+        sys.stdout.flush()
+        code = 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        _complain(error.format_message())
+        code = 2
+    except click.ClickException as error:
+        _complain("bdsim: " + " ".join(error.format_message().split()))
+        code = 2
+    except InputError as error:
+        _complain(str(error))
+        code = 2
+    except BdsimError as error:
+        _complain(f"bdsim: {error}")
+        code = 1
+    except (KeyboardInterrupt, click.Abort):
+        _complain("interrupted; nothing half-finished was kept")
+        code = 130
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except OSError as error:
+        _complain(f"bdsim: {shown(Path(error.filename)) + ': ' if error.filename else ''}{error.strerror or error}")
+        code = 1
+    sys.exit(code)
+
+
+def _complain(line: str) -> None:
+    sys.stderr.write(line + "\n")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"bdsim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+@app.command(epilog="Example:  bdsim init my-study && cd my-study && bdsim compare baseline initiative-revival")
+def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")]) -> None:
+    """Write a fresh study into DIR: scenarios, calibration, results."""
+    from bdsim.study import create_study
+
+    study = create_study(folder)
+    typer.echo(
+        f"{shown(study.root)}: {len(study.scenario_names())} scenarios; next: "
+        f"cd {shown(study.root)} && bdsim compare baseline initiative-revival"
+    )
+
+
+@app.command(epilog="Examples:  bdsim evidence  |  bdsim evidence retention  |  bdsim evidence --rebuilt")
+def evidence(
+    name: Annotated[str | None, typer.Argument(metavar="[FILE]", help="Show the rows of one file of facts.")] = None,
+    rebuilt: Annotated[bool, typer.Option("--rebuilt", help="Show the years that no fact gives.")] = False,
+    json: Json = False,
+) -> None:
+    """List the facts with their sources, and what had to be rebuilt where a year is missing."""
+    from bdsim import terminal
+    from bdsim.evidence import load_evidence, rebuild_history
+    from bdsim.parameters import load_parameters
+    from bdsim.plan import DEFAULT_HORIZON
+    from bdsim.study import find_study
+
+    study = find_study()
+    facts = load_evidence(study)
+    if rebuilt:
+        history = rebuild_history(facts, DEFAULT_HORIZON, load_parameters(study.parameters)["past_growth"])
+        rows: list[dict[str, Any]] = [
+            {"table": table, "rebuilt years": _spans(years), "how": how}
+            for table, (years, how) in history.rebuilt.items()
+        ]
+        title = "Rebuilt, not observed"
+    elif name is not None:
+        rows = [row.model_dump(mode="json", by_alias=True, exclude_none=True) for row in facts.rows(name)]
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        rows = [{column: row.get(column, "") for column in columns} for row in rows]
+        title = f"{name}: {facts.sources[name].what}"
+    else:
+        rows = [
+            {
+                "file": file,
+                "rows": len(facts.facts[file]),
+                "what": source.what,
+                "source": source.cite,
+                "beware": source.caveat,
+            }
+            for file, source in facts.sources.items()
+            if file in facts.facts
+        ]
+        title = "Facts and their sources (calibration/evidence, calibration/sources.toml)"
+    if json:
+        terminal.print_json(rows)
+    else:
+        terminal.print_table(title, rows)
+        if name is None and not rebuilt:
+            terminal.tell(
+                "Missing years are missing in the files; 'bdsim evidence --rebuilt' lists what the model rebuilds."
+            )
+
+
+@app.command(epilog="Example:  bdsim parameters --markdown")
+def parameters(
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of docs/ODD.md.")] = False,
+    json: Json = False,
+) -> None:
+    """List every parameter: value, unit, bounds, prior, what the data say of it, source."""
+    from bdsim import terminal
+    from bdsim.parameters import as_markdown, load_parameters
+    from bdsim.study import find_study
+
+    known = load_parameters(find_study().parameters)
+    if json:
+        entries = {name: entry.model_dump(mode="json") for name, entry in known.entries.items()}
+        terminal.print_json({"status": known.status, "note": known.note, "parameters": entries})
+    elif markdown:
+        typer.echo(as_markdown(known))
+    else:
+        rows = [
+            {
+                "name": name, "value": f"{entry.value:g}", "unit": entry.unit,
+                "bounds": f"{entry.bounds[0]:g} to {entry.bounds[1]:g}",
+                "prior": f"{entry.prior.mean:g}, {entry.prior.sd:g}" if entry.prior else "fixed",
+                "told by data": entry.identified, "source": entry.source,
+            }
+            for name, entry in known.entries.items()
+        ]  # fmt: skip
+        terminal.print_table(f"Parameters ({known.status})", rows, caption=known.note)
+
+
+@app.command(epilog="Examples:  bdsim check  |  bdsim check scenarios/mine.toml")
+def check(
+    files: Annotated[list[str] | None, typer.Argument(metavar="[FILES]", help="Default: all of scenarios/.")] = None,
+    json: Json = False,
+) -> None:
+    """Validate scenarios (and the facts and parameters they stand on): one line for each mistake, exit code 2."""
+    from bdsim import terminal
+    from bdsim.plan import Settings, plan_run
+    from bdsim.scenario import load_scenario
+    from bdsim.study import find_study
+
+    names = files or find_study().scenario_names()
+    verdicts: list[dict[str, Any]] = []
+    for name in map(str, names):
+        try:
+            scenario = load_scenario(name)
+            job = plan_run(scenario, Settings())
+            verdict = f"{len(job.plans)} branches" if len(job.plans) > 1 else "ok"
+            verdicts.append({"scenario": name, "ok": True, "message": verdict})
+        except InputError as error:
+            verdicts.append({"scenario": name, "ok": False, "message": str(error)})
+    if json:
+        terminal.print_json(verdicts)
+    for found in verdicts:
+        if not found["ok"]:
+            _complain(found["message"])
+        elif not json:
+            typer.echo(f"{found['scenario']}: {found['message']}")
+    if not all(found["ok"] for found in verdicts):
+        raise SystemExit(2)
+
+
+@app.command(epilog="Example:  bdsim diff baseline protect-act")
+def diff(
+    a: Annotated[str, typer.Argument(metavar="A", help="Scenario name or file.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Scenario name or file.")],
+    horizon: Horizon = 2035,
+    json: Json = False,
+) -> None:
+    """Print what B changes against A, resolved: parts added, removed or changed, and every yearly value."""
+    from bdsim import terminal
+    from bdsim.plan import Settings, plan_run
+    from bdsim.scenario import changed_parts, changed_values, load_scenario
+
+    settings = Settings(horizon=horizon)
+    one, other = (plan_run(load_scenario(name), settings) for name in (a, b))
+    parts = changed_parts(one.scenario, other.scenario)
+    values = [
+        {"branch": plan.branch.name, **row}
+        for plan in other.plans
+        for row in changed_values(one.plans[0].timeline, plan.timeline)
+    ]
+    if json:
+        terminal.print_json({"parts": parts, "values": values})
+        return
+    if not parts and not values:
+        terminal.tell(f"{b} changes nothing against {a}")
+    if parts:
+        terminal.print_table(f"Parts that {b} changes against {a}", parts)
+    if values:
+        branching = len(other.plans) > 1
+        rows = [{k: v for k, v in row.items() if branching or k != "branch"} for row in values]
+        terminal.print_table(f"Yearly values that {b} changes", rows)
+
+
+@app.command(
+    epilog="Example:  bdsim schema > scenario.schema.json   (then: #:schema ./scenario.schema.json in a file)"
+)
+def schema() -> None:
+    """Print the JSON Schema of scenario files, so that editors complete keys."""
+    from bdsim import terminal
+    from bdsim.scenario import ScenarioFile
+
+    document = ScenarioFile.model_json_schema(by_alias=True)
+    terminal.print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **document})
+
+
+@app.command(
+    epilog="Examples:  bdsim run initiative-revival  |  bdsim run scenarios/mine.toml --members 200 --set push=0.5"
+)
+def run(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Scenario names or files.")],
+    members: Members = 32,
+    seed: Seed = 0,
+    researchers_per_agent: Scale = 10,
+    horizon: Horizon = 2035,
+    engine: EngineName = "compiled",
+    set_: Settings_ = None,
+    results: ResultsDir = None,
+    json: Json = False,
+) -> None:
+    """Run scenarios, each beside the one it extends, and keep tables, summary, figures and manifest in results/."""
+    from bdsim import terminal
+    from bdsim.comparison import compare as pair
+    from bdsim.plan import Settings
+    from bdsim.scenario import load_scenario
+
+    settings = Settings(members, seed, researchers_per_agent, engine, horizon)  # type: ignore[arg-type]
+    scenarios = [load_scenario(name) for name in files]
+    references = [load_scenario(s.extends, s.study) if s.extends else None for s in scenarios]
+    jobs = [_plan(s, settings, set_) for s in scenarios]
+    beside = [_plan(r, settings, set_) if r is not None else None for r in references]
+    answers = []
+    for job, other in zip(jobs, beside, strict=True):
+        reference = _carry_out(other, results)[0] if other is not None else None
+        done, folder = _carry_out(job, results)
+        comparison = None
+        if reference is not None and reference.members["branch"].nunique() == 1:
+            comparison = pair(reference, done)
+        answers.append(_answer(done, folder, comparison))
+    if json:
+        terminal.print_json(answers)
+        return
+    for answer in answers:
+        _print_answer(answer)
+
+
+@app.command(
+    epilog="Examples:  bdsim compare baseline initiative-revival  |  bdsim compare results/baseline-* results/mine-*"
+)
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="The reference: scenario name, file, or results folder.")],
+    others: Annotated[list[str], typer.Argument(metavar="B...", help="What to compare with it.")],
+    members: Members = 32,
+    seed: Seed = 0,
+    researchers_per_agent: Scale = 10,
+    horizon: Horizon = 2035,
+    engine: EngineName = "compiled",
+    set_: Settings_ = None,
+    results: ResultsDir = None,
+    json: Json = False,
+) -> None:
+    """Compare scenarios with a reference A, person by person: figures (PNG, SVG) and their numbers (CSV)."""
+    from bdsim import terminal
+    from bdsim.comparison import compare as pair
+    from bdsim.plan import Settings
+    from bdsim.results import load_results
+    from bdsim.scenario import load_scenario
+
+    settings = Settings(members, seed, researchers_per_agent, engine, horizon)  # type: ignore[arg-type]
+    sources: list[Job | Path] = []
+    for name in (a, *others):
+        is_folder = (Path(name) / "manifest.json").is_file()
+        sources.append(Path(name) if is_folder else _plan(load_scenario(name), settings, set_))
+    runs = [load_results(s) if isinstance(s, Path) else _carry_out(s, results)[0] for s in sources]
+    comparison = pair(runs[0], *runs[1:])
+    folder = _draw_comparison(comparison, _study_of(sources), results)
+    answers = [_answer(r, None, comparison if r is not runs[0] else None) for r in runs]
+    if json:
+        terminal.print_json({"folder": str(folder), "runs": answers})
+        return
+    for answer in answers:
+        _print_answer(answer)
+    terminal.tell(f"Figures and the numbers behind them: {shown(folder)}")
+
+
+def _plan(scenario: Any, settings: Any, changes: list[str] | None) -> Job:
+    """Work out a scenario with the parameters changed by --set."""
+    from bdsim.parameters import load_parameters, parse_setting
+    from bdsim.plan import plan_run
+
+    values: Parameters = load_parameters(scenario.study.parameters)
+    return plan_run(scenario, settings, values.with_values(dict(map(parse_setting, changes or [])), where="--set"))
+
+
+def _carry_out(job: Job, folder: Path | None) -> tuple[Results, Path]:
+    """The job's results: read back where this exact run was done before, else run and kept, with its figures."""
+    from bdsim import compiling, terminal
+    from bdsim.ensemble import run_job
+    from bdsim.plots import run_drawings, save_drawing
+    from bdsim.results import load_results
+
+    target = (folder or job.scenario.study.results) / f"{job.scenario.name}-{job.fingerprint}"
+    if target.exists():
+        terminal.note(f"{job.scenario.name}: already done, read from {shown(target)}")
+        results = load_results(target)
+    else:
+        if not compiling.is_cached():
+            terminal.note("compiling the model; this happens once and takes about half a minute ...")
+        with terminal.progress_bar(job.scenario.name) as report:
+            results = run_job(job, progress=report)
+        results.save(target)
+    figures = target / "figures"
+    if not figures.exists():
+        _draw(
+            figures,
+            lambda aside: [
+                save_drawing(d, aside) for d in run_drawings(results, _observed(job.scenario.study, results))
+            ],
+        )
+    return results, target
+
+
+def _draw_comparison(comparison: Any, study: Study, folder: Path | None) -> Path:
+    import hashlib
+
+    from bdsim.plots import comparison_drawings, save_drawing
+
+    names = "-vs-".join(r.name for r in comparison.all)
+    digest = hashlib.sha256(" ".join(r.fingerprint for r in comparison.all).encode()).hexdigest()[:12]
+    target = (folder or study.results) / f"compare-{names[:80]}-{digest}"
+
+    def write(aside: Path) -> None:
+        for drawing in comparison_drawings(comparison, _observed(study, comparison.reference)):
+            save_drawing(drawing, aside)
+        effect = comparison.effect(("destination",))
+        effect.to_csv(aside / "effect-by-destination.csv", index=False, float_format="%.4f")
+
+    _draw(target, write)
+    return target
+
+
+def _draw(target: Path, write: Any) -> None:
+    """Let `write` fill a folder aside, then put it in place of `target`, whole or not at all."""
+    import shutil
+
+    aside = target.parent / f".{target.name}.unfinished"
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        write(aside)
+        shutil.rmtree(target, ignore_errors=True)
+        aside.rename(target)
+    except OSError as error:
+        raise ResultsError(f"cannot be written: {error.strerror or error}", where=target) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _observed(study: Study, results: Results) -> Any:
+    from bdsim.evidence import load_evidence, observed_departures
+
+    return observed_departures(load_evidence(study), results.manifest["parameters"]["values"]["mainland_stem"])
+
+
+def _study_of(sources: list[Job | Path]) -> Study:
+    from bdsim.study import find_study
+
+    return next((s.scenario.study for s in sources if not isinstance(s, Path)), None) or find_study()
+
+
+def _answer(results: Results, folder: Path | None, comparison: Any) -> dict[str, Any]:
+    """What a run says, as plain values."""
+    from bdsim import terminal
+
+    m = results.manifest
+    return {
+        "scenario": results.name, "title": results.title, "question": m["scenario"]["question"],
+        "population": "scientists of Chinese descent", "members": m["members"],
+        "researchers_per_agent": m["researchers_per_agent"], "folder": str(folder) if folder else None,
+        "reference": comparison.reference.name if comparison else None,
+        "uncertainty": m["uncertainty"], "parameters": m["parameters"]["status"], "note": m["parameters"]["note"],
+        "periods": terminal.period_rows(results, comparison),
+        "branches": terminal.branch_rows(results, comparison) if len(m["branches"]) > 1 else [],
+    }  # fmt: skip
+
+
+def _print_answer(answer: dict[str, Any]) -> None:
+    from bdsim import terminal
+
+    title = f"{answer['title']}: departures of {answer['population']}"
+    caption = (
+        f"{answer['question']}\n"
+        f"Intervals: 90% of {answer['members']} members; {answer['uncertainty']}. {answer['note']}"
+    )
+    terminal.print_table(title, terminal.period_text(answer["periods"], answer["reference"] or ""), caption)
+    if answer["branches"]:
+        last = answer["periods"][-1]["until"]
+        terminal.print_table("Ways through the events", terminal.branch_text(answer["branches"], last))
+    if answer["folder"]:
+        terminal.tell(f"Results: {shown(Path(answer['folder']))}\n")
+
+
+def _spans(years: tuple[int, ...]) -> str:
+    """2000, 2001, 2002, 2008 as '2000-2002, 2008'."""
+    spans: list[list[int]] = []
+    for year in years:
+        if spans and spans[-1][1] == year - 1:
+            spans[-1][1] = year
+        else:
+            spans.append([year, year])
+    return ", ".join(f"{a}-{b}" if a < b else str(a) for a, b in spans)
+
+
+if __name__ == "__main__":
+    main()

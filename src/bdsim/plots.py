@@ -1,0 +1,347 @@
+"""Figures that can be published: one style, uncertainty shown, observed data distinct from the model.
+
+Every function returns a Drawing: a Matplotlib figure and the table of the numbers in it.
+"""
+
+from __future__ import annotations
+
+import functools
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from bdsim.comparison import Comparison
+from bdsim.environment import FIRST_YEAR, Floats
+from bdsim.evidence import Observed
+from bdsim.observe import AXES
+from bdsim.results import Results
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["Drawing", "comparison_drawings", "run_drawings", "save_drawing"]
+
+P = ParamSpec("P")
+
+# Okabe & Ito (2008), safe for colour-blind readers; the reference is grey, observed data black.
+REFERENCE = "#6e6e6e"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+SHADES = ("#0072B2", "#E69F00")
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": "#e3e3e3",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.8,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "svg.hashsalt": "bdsim",
+    "figure.dpi": 100,
+}
+NAMES = {
+    "engineering_cs": "Engineering and computer science",
+    "math_physical": "Mathematics and physical sciences",
+    "life": "Life sciences",
+    "early": "Early (0-5 years since entry)",
+    "mid": "Mid (6-14 years)",
+    "senior": "Senior (15 years and more)",
+    "china": "To China and Hong Kong",
+    "elsewhere": "To other countries",
+}
+LAST_OBSERVED = 2021  # the last year of the departure series
+BAND = "band: 90% of members"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure, the numbers in it, and what it shows for those who cannot see it."""
+
+    name: str
+    figure: Figure
+    numbers: pd.DataFrame
+    alt: str
+
+
+def styled(draw: Callable[P, Drawing]) -> Callable[P, Drawing]:
+    """Draw in the house style, whatever style the caller's session has."""
+
+    @functools.wraps(draw)
+    def in_style(*args: P.args, **kwargs: P.kwargs) -> Drawing:
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            mpl.rcParams.update(STYLE)
+            return draw(*args, **kwargs)
+
+    return in_style
+
+
+def save_drawing(drawing: Drawing, folder: Path) -> list[Path]:
+    """Write NAME.png (200 dpi), NAME.svg and NAME.csv; returns the paths. The same drawing gives the same bytes."""
+    paths = [folder / f"{drawing.name}{ending}" for ending in (".png", ".svg", ".csv")]
+    with mpl.rc_context(STYLE):
+        drawing.figure.savefig(paths[0], dpi=200, metadata={"Software": "bdsim"})
+        drawing.figure.savefig(paths[1], metadata={"Date": None, "Description": drawing.alt})
+    drawing.numbers.to_csv(paths[2], index=False, float_format="%.4f")
+    return paths
+
+
+def run_drawings(results: Results, observed: Observed) -> list[Drawing]:
+    """Figures of one scenario alone."""
+    return [draw_departures([results], observed), draw_destination([results], observed)]
+
+
+def comparison_drawings(comparison: Comparison, observed: Observed) -> list[Drawing]:
+    """Every figure of a comparison, in the order in which an analyst asks."""
+    return [
+        draw_departures(comparison.all, observed),
+        draw_difference(comparison),
+        draw_destination(comparison.all, observed),
+        draw_panels(comparison, "field", observed),
+        draw_panels(comparison, "stage", None),
+        draw_cumulative(comparison),
+    ]
+
+
+@styled
+def draw_departures(runs: Sequence[Results], observed: Observed) -> Drawing:
+    """Departures per year to all destinations and to China, bands over members, observed data on top."""
+    figure, axes = _canvas(1, 2, width=10.5, height=4.6)
+    rows = []
+    for panel, (ax, destination) in enumerate(zip(axes, (None, "china"), strict=True)):
+        for number, results in enumerate(runs):
+            table, _ = results.by("destination")
+            values = table.sum(axis=2) if destination is None else table[:, :, 0]
+            _fan(ax, results, values, number)
+            rows.append(_band_rows(results, values, destination=destination or "all"))
+        years, counts = observed.everywhere if destination is None else observed.to_china["all"]
+        label = "Published totals" if destination is None else "Published series, rescaled"
+        ax.plot(years, counts, "o", color="black", ms=4.5 if destination is None else 3.2, label=label, zorder=5)
+        ax.set_title("ab"[panel] + "  " + ("All destinations" if destination is None else NAMES["china"]))
+        ax.set_ylim(bottom=0)
+        _time_axis(ax, runs)
+    axes[0].set_ylabel("Researchers leaving the US per year")
+    axes[0].legend(loc="upper left")
+    handles, labels = axes[1].get_legend_handles_labels()
+    axes[1].legend(handles[-1:], labels[-1:], loc="upper left")
+    _finish(figure, runs, "Departures of scientists of Chinese descent")
+    alt = "Departures of scientists of Chinese descent per year: " + "; ".join(
+        f"{r.title} {_at(r, r.by()[0], r.years[-1])} in {r.years[-1]}" for r in runs
+    )
+    return Drawing("departures", figure, pd.concat(rows, ignore_index=True), alt)
+
+
+@styled
+def draw_difference(comparison: Comparison) -> Drawing:
+    """Departures per year less the reference's, with paired intervals and a zero line."""
+    figure, (ax,) = _canvas(1, 1, width=7.2, height=4.4)
+    numbers = []
+    for number, scenario in enumerate(comparison.others, start=1):
+        difference = comparison.difference(scenario)
+        _band(ax, list(comparison.reference.years), difference.band(), number, scenario.title)
+        numbers.append(difference.table())
+    ax.axhline(0, color=REFERENCE, lw=1)
+    ax.set_ylabel(f"Departures per year less {comparison.reference.title}")
+    _time_axis(ax, comparison.all)
+    ax.legend(loc="upper left")
+    _finish(figure, comparison.all, "Difference in departures, scientists of Chinese descent, paired by luck")
+    table = pd.concat(numbers, ignore_index=True)
+    last = comparison.reference.years[-1]
+    alt = "Difference from the reference: " + "; ".join(
+        f"{s.title} {comparison.difference(s, [(FIRST_YEAR, last)]).mean()[0]:+,.0f} by {last}"
+        for s in comparison.others
+    )
+    return Drawing("difference", figure, table, alt)
+
+
+@styled
+def draw_destination(runs: Sequence[Results], observed: Observed) -> Drawing:
+    """Share of departures that go to China, with the two published shares."""
+    figure, (ax,) = _canvas(1, 1, width=7.2, height=4.2)
+    rows = []
+    for number, results in enumerate(runs):
+        table, _ = results.by("destination")
+        total = table.sum(axis=2)
+        share = np.divide(table[:, :, 0], total, out=np.full_like(total, np.nan), where=total > 0)
+        shown = np.nan_to_num(share) * 100.0
+        _fan(ax, results, shown, number)
+        rows.append(_band_rows(results, shown, unit="percent to China"))
+    years, shares = observed.share_china
+    ax.plot(years, np.array(shares) * 100.0, "o", color="black", ms=4.5, label="Published shares", zorder=5)
+    ax.set_ylim(0, 100)
+    ax.set_ylabel("Share going to China or Hong Kong, %")
+    _time_axis(ax, runs)
+    ax.legend(loc="lower right")
+    _finish(figure, runs, "Destination of departing scientists of Chinese descent")
+    alt = "Share of departures going to China: " + "; ".join(
+        f"{r.title} {r.by('destination')[0][:, -1, 0].sum() / r.by()[0][:, -1].sum():.0%} in {r.years[-1]}"
+        for r in runs
+    )
+    return Drawing("destination", figure, pd.concat(rows, ignore_index=True), alt)
+
+
+@styled
+def draw_panels(comparison: Comparison, axis: str, observed: Observed | None) -> Drawing:
+    """Departures per year as small multiples by field (to China, with the published series) or career stage."""
+    labels = AXES[axis]
+    figure, axes = _canvas(1, len(labels), width=11.0, height=4.2, share_y=True)
+    rows = []
+    for number, results in enumerate(comparison.all):
+        table = results.by(axis, "destination")[0]
+        values = table[..., 0] if observed is not None else table.sum(axis=3)
+        for position, (ax, label) in enumerate(zip(axes, labels, strict=True)):
+            _fan(ax, results, values[:, :, position], number)
+            destination = "china" if observed is not None else "all"
+            rows.append(_band_rows(results, values[:, :, position], None, destination=destination, **{axis: label}))
+    for position, (ax, label) in enumerate(zip(axes, labels, strict=True)):
+        if observed is not None:
+            years, counts = observed.to_china[label]
+            ax.plot(years, counts, "o", color="black", ms=2.8, label="Published series, rescaled", zorder=5)
+        ax.set_title("abc"[position] + "  " + NAMES[label])
+        ax.set_ylim(bottom=0)
+        _time_axis(ax, comparison.all, names=False)
+    where = "to China per year" if observed is not None else "leaving the US per year"
+    axes[0].set_ylabel(f"Researchers {where}")
+    axes[0].legend(loc="upper left")
+    by = "field" if axis == "field" else "career stage"
+    _finish(figure, comparison.all, f"Departures of scientists of Chinese descent by {by}")
+    return Drawing(axis, figure, pd.concat(rows, ignore_index=True), f"Departures by {by}, one panel each")
+
+
+@styled
+def draw_cumulative(comparison: Comparison) -> Drawing:
+    """Departures added up from the first year in which any scenario differs, and their difference."""
+    figure, axes = _canvas(1, 2, width=10.5, height=4.4)
+    start = min((_start(comparison, s) for s in comparison.others), default=LAST_OBSERVED + 1)
+    years = [y for y in comparison.reference.years if y >= start]
+    rows = []
+    for number, results in enumerate(comparison.all):
+        values = results.by(cumulative_from=start)[0]
+        _band(axes[0], years, results.band(values), number, results.title)
+        rows.append(_band_rows(results, values, years=years, quantity=f"departures since 1 January {start}"))
+    for number, scenario in enumerate(comparison.others, start=1):
+        difference = comparison.difference(scenario, [(start, y) for y in years])
+        band = difference.band()
+        _band(axes[1], years, band, number, scenario.title)
+        rows.append(
+            _table(
+                years, band, difference.mean(), scenario=scenario.name, quantity=f"difference since 1 January {start}"
+            )
+        )
+    axes[1].axhline(0, color=REFERENCE, lw=1)
+    axes[0].set_title(f"a  Departures since 1 January {start}")
+    axes[1].set_title(f"b  Less {comparison.reference.title}")
+    axes[0].set_ylabel("Researchers, added up")
+    axes[0].set_ylim(bottom=0)
+    for ax in axes:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+        ax.set_xlabel("Year")
+    axes[0].legend(loc="upper left")
+    _finish(figure, comparison.all, "Departures of scientists of Chinese descent, added up")
+    return Drawing("cumulative", figure, pd.concat(rows, ignore_index=True), f"Departures added up since {start}")
+
+
+def _start(comparison: Comparison, scenario: Results) -> int:
+    moved = np.flatnonzero(comparison.difference(scenario).discordant > 0)
+    return int(comparison.reference.years[int(moved[0])]) if len(moved) else comparison.reference.years[-1]
+
+
+def _canvas(
+    rows: int, columns: int, *, width: float, height: float, share_y: bool = False
+) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
+    return figure, list(axes.ravel())
+
+
+def _colour(number: int) -> str:
+    return REFERENCE if number == 0 else COLOURS[(number - 1) % len(COLOURS)]
+
+
+def _fan(ax: Axes, results: Results, values: Floats, number: int) -> None:
+    _band(ax, list(results.years), results.band(values), number, results.title)
+
+
+def _band(ax: Axes, years: Sequence[int], band: Floats, number: int, label: str) -> None:
+    """A median line in its 90% band; the reference is drawn first and dashed."""
+    low, median, high = band
+    ax.fill_between(years, low, high, color=_colour(number), alpha=0.22, lw=0)
+    ax.plot(years, median, color=_colour(number), label=label, ls="--" if number == 0 else "-", lw=1.8)
+
+
+def _time_axis(ax: Axes, runs: Sequence[Results], *, names: bool = True) -> None:
+    """Years, thousands with commas, the end of the observed series, policies as spans."""
+    first, last = runs[0].years[0], runs[0].years[-1]
+    ax.set_xlim(first, last)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    ax.set_xlabel("Year")
+    top = ax.get_ylim()[1]
+    spans: dict[tuple[float, float], str] = {}
+    for results in runs:
+        for policy in results.manifest["scenario"]["policy"]:
+            begin, end = (_decimal(policy[key]) for key in ("from", "until"))
+            spans[begin, min(end, last)] = policy["name"]
+    for begin, end in spans:
+        ax.axvspan(begin, end, color="#f0e9d2", alpha=0.55, lw=0, zorder=0)
+    if last > LAST_OBSERVED + 1:
+        ax.axvline(LAST_OBSERVED + 1, color="#999999", lw=0.9, ls=":")
+        if names:
+            ax.annotate(
+                "projection", (LAST_OBSERVED + 1, top), xytext=(3, -2), textcoords="offset points",
+                fontsize=7.5, color="#666666", va="top",
+            )  # fmt: skip
+
+
+def _decimal(date: str) -> float:
+    stamp = pd.Timestamp(date)
+    return float(stamp.year + (stamp.day_of_year - 1) / 365.25)
+
+
+def _finish(figure: Figure, runs: Sequence[Results], title: str) -> None:
+    """Title, and a source line that says what the bands hold and what the parameters are worth."""
+    m = runs[0].manifest
+    policies = " Tan: scrutiny policies in force." if any(r.manifest["scenario"]["policy"] for r in runs) else ""
+    line = (
+        f"Line: median; {BAND}; {m['uncertainty']}. {m['members']} members, one agent stands for "
+        f"{m['researchers_per_agent']} researchers.{policies} Parameters: {m['parameters']['status']}. "
+        f"Observed: Xie et al., PNAS 2023 (doi:10.1073/pnas.2216248120), mainland series divided by "
+        f"{m['parameters']['values']['mainland_stem']:g}. Model: bdsim {m['versions']['bdsim-migration']}; "
+        f"{', '.join(f'{r.name}-{r.fingerprint}' for r in runs)}."
+    )
+    wrapped = textwrap.fill(line, width=int(figure.get_figwidth() * 19))
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=6.5, color="#555555")
+
+
+def _band_rows(results: Results, values: Floats, years: Sequence[int] | None = None, **labels: str) -> pd.DataFrame:
+    mean = np.average(values, axis=0, weights=results.weights)
+    return _table(years or list(results.years), results.band(values), mean, scenario=results.name, **labels)
+
+
+def _table(years: Sequence[int], band: Floats, mean: Floats, **labels: str) -> pd.DataFrame:
+    low, median, high = band
+    columns: dict[str, Any] = {"year": list(years), **labels}
+    return pd.DataFrame({**columns, "mean": mean, "p05": low, "median": median, "p95": high})
+
+
+def _at(results: Results, values: Floats, year: int) -> str:
+    low, median, high = results.band(values)[:, year - FIRST_YEAR]
+    return f"{median:,.0f} ({low:,.0f} to {high:,.0f})"

@@ -1,0 +1,129 @@
+"""What the commands print: tables for people, JSON for scripts, progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from bdsim.comparison import Comparison, year_bands
+from bdsim.ensemble import Progress as Report
+from bdsim.results import Results
+
+__all__ = ["branch_rows", "note", "period_rows", "print_json", "print_table", "progress_bar", "tell"]
+
+out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+
+
+def tell(text: str) -> None:
+    """A line for the person, on standard output."""
+    out.print(text, markup=False, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """A line about progress, on standard error."""
+    err.print(text, markup=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """JSON on standard output, for scripts."""
+    sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
+
+
+def print_table(title: str, rows: Sequence[Mapping[str, Any]], caption: str = "") -> None:
+    """Rows of text as a table; numbers to the right."""
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left", title_style="bold")
+    for name in rows[0]:
+        numeric = all(str(row[name])[:1] in "0123456789+-" for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row.values()))
+    out.print(table)
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Report]:
+    """A bar on a terminal, one line elsewhere."""
+    if not err.is_terminal:
+        note(f"{title} ...")
+        yield lambda *_: None
+        return
+    text = TextColumn("{task.description}")
+    columns = (text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def period_rows(results: Results, comparison: Comparison | None) -> list[dict[str, Any]]:
+    """Departures of scientists of Chinese descent by band of years, as numbers."""
+    periods = year_bands(results.years[-1])
+    table, _ = results.by("destination")
+    effect = comparison.difference(results, periods) if comparison is not None else None
+    rows = []
+    for number, (first, last) in enumerate(periods):
+        span = table[:, first - results.years[0] : last - results.years[0] + 1].sum(axis=1)
+        low, median, high = (float(x) for x in results.band(span.sum(axis=1)))
+        row: dict[str, Any] = {"from": first, "until": last, "median": median, "p05": low, "p95": high}
+        row["share_china"] = float(span[:, 0].sum() / max(span.sum(), 1.0))
+        if effect is not None:
+            row["excess_mean"] = float(effect.mean()[number])
+            row["excess_p05"], _, row["excess_p95"] = (float(x) for x in effect.band()[:, number])
+        rows.append(row)
+    return rows
+
+
+def branch_rows(results: Results, comparison: Comparison | None) -> list[dict[str, Any]]:
+    """Each way through the events: chance, departures in the projection, excess; last, the expectation."""
+    first, last = 2025, results.years[-1]
+    if last < first:
+        return []
+    values = results.by()[0][:, first - results.years[0] :].sum(axis=1)
+    excess = comparison.difference(results, [(first, last)]).expected[:, 0] if comparison is not None else None
+    rows = []
+    for branch in results.manifest["branches"]:
+        of = (results.members["branch"] == branch["name"]).to_numpy()
+        row = {"branch": branch["name"], "chance": branch["chance"], "departures": float(values[of].mean())}
+        if excess is not None:
+            row["excess_mean"] = float(excess[of].mean())
+        rows.append(row)
+    expected = {"branch": "expected value", "chance": sum(r["chance"] for r in rows)}
+    for key in rows[0].keys() - {"branch", "chance"}:
+        expected[key] = sum(r["chance"] * r[key] for r in rows)
+    return [*rows, expected]
+
+
+def period_text(rows: Sequence[Mapping[str, Any]], reference: str) -> list[dict[str, str]]:
+    """`period_rows` as text for a table."""
+    shown = []
+    for row in rows:
+        text = {
+            "years": f"{row['from']}-{row['until']}",
+            "departures [90%]": f"{row['median']:,.0f} [{row['p05']:,.0f}, {row['p95']:,.0f}]",
+            "to China": f"{row['share_china']:.0%}",
+        }
+        if "excess_mean" in row:
+            excess = f"{row['excess_mean']:+,.0f} [{row['excess_p05']:+,.0f}, {row['excess_p95']:+,.0f}]"
+            same = row["excess_mean"] == row["excess_p05"] == row["excess_p95"] == 0.0
+            text[f"over {reference} [90%]"] = "0 (identical)" if same else excess
+        shown.append(text)
+    return shown
+
+
+def branch_text(rows: Sequence[Mapping[str, Any]], last: int) -> list[dict[str, str]]:
+    """`branch_rows` as text for a table."""
+    return [
+        {
+            "branch": row["branch"],
+            "chance": f"{row['chance']:.3f}",
+            f"departures 2025-{last}": f"{row['departures']:,.0f}",
+            **({"over the reference": f"{row['excess_mean']:+,.0f}"} if "excess_mean" in row else {}),
+        }
+        for row in rows
+    ]

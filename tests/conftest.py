@@ -1,0 +1,26 @@
+"""What every test may use: the study of this repository, a fresh copy of it, and repeatable examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from bdsim.study import Study, create_study, find_study
+
+# The same examples on every machine and every day: a test that fails once fails always.
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session")
+def study() -> Study:
+    """The study in this repository. Read only."""
+    return find_study(Path(__file__))
+
+
+@pytest.fixture
+def fresh_study(tmp_path: Path) -> Study:
+    """A copy that a test may spoil."""
+    return create_study(tmp_path / "study")
