@@ -112,7 +112,7 @@ def evidence(
     rebuilt: Annotated[bool, typer.Option("--rebuilt", help="Show the years that no fact gives.")] = False,
     json: Json = False,
 ) -> None:
-    """List the facts with their sources, and what had to be rebuilt where a year is missing."""
+    """List the facts with their sources, and what was rebuilt."""
     from bdsim import terminal
     from bdsim.evidence import load_evidence, rebuild_history
     from bdsim.parameters import load_parameters
@@ -161,7 +161,7 @@ def parameters(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of docs/ODD.md.")] = False,
     json: Json = False,
 ) -> None:
-    """List every parameter: value, unit, bounds, prior, what the data say of it, source."""
+    """List every parameter: value, unit, prior, source."""
     from bdsim import terminal
     from bdsim.parameters import as_markdown, load_parameters
     from bdsim.study import find_study
@@ -190,7 +190,10 @@ def check(
     files: Annotated[list[str] | None, typer.Argument(metavar="[FILES]", help="Default: all of scenarios/.")] = None,
     json: Json = False,
 ) -> None:
-    """Validate scenarios (and the facts and parameters they stand on): one line for each mistake, exit code 2."""
+    """Validate scenarios: one line for each mistake.
+
+    Also checks the facts and parameters they stand on. Exit code 2 when anything is wrong.
+    """
     from bdsim import terminal
     from bdsim.plan import Settings, plan_run
     from bdsim.scenario import load_scenario
@@ -224,7 +227,10 @@ def diff(
     horizon: Horizon = 2035,
     json: Json = False,
 ) -> None:
-    """Print what B changes against A, resolved: parts added, removed or changed, and every yearly value."""
+    """Print what B changes against A, resolved.
+
+    Parts added, removed or changed, and every yearly value that differs.
+    """
     from bdsim import terminal
     from bdsim.plan import Settings, plan_run
     from bdsim.scenario import changed_parts, changed_values, load_scenario
@@ -254,7 +260,7 @@ def diff(
     epilog="Example:  bdsim schema > scenario.schema.json   (then: #:schema ./scenario.schema.json in a file)"
 )
 def schema() -> None:
-    """Print the JSON Schema of scenario files, so that editors complete keys."""
+    """Print the JSON Schema of scenario files."""
     from bdsim import terminal
     from bdsim.scenario import ScenarioFile
 
@@ -276,7 +282,10 @@ def run(
     results: ResultsDir = None,
     json: Json = False,
 ) -> None:
-    """Run scenarios, each beside the one it extends, and keep tables, summary, figures and manifest in results/."""
+    """Run scenarios beside the one they extend.
+
+    Keeps tables, summary, figures and manifest in results/; what is there already is read back, not run again.
+    """
     from bdsim import terminal
     from bdsim.comparison import compare as pair
     from bdsim.plan import Settings
@@ -317,7 +326,10 @@ def compare(
     results: ResultsDir = None,
     json: Json = False,
 ) -> None:
-    """Compare scenarios with a reference A, person by person: figures (PNG, SVG) and their numbers (CSV)."""
+    """Compare scenarios with a reference: figures, numbers.
+
+    Paired person by person. Figures as PNG and SVG, the numbers behind each as CSV beside it.
+    """
     from bdsim import terminal
     from bdsim.comparison import compare as pair
     from bdsim.plan import Settings

@@ -37,7 +37,8 @@ class Difference:
     """Departures under a scenario less those under the reference, paired by luck.
 
     `values` (members of the scenario, periods, *axes) in researchers, with chance at full scale; `expected` the
-    same without the chance part; `discordant` (periods, *axes) the people whose choice differs, per member.
+    same without the chance part; `discordant` (same shape) the people whose choice differs, on average over the
+    members of a branch.
     """
 
     scenario: Results
@@ -103,7 +104,10 @@ class Comparison:
             collapse(self.reference.counts.expected, axes, origin)[match], spans
         )
         apart = self._discordant(scenario, match, spans, tuple(axes), origin)
-        variance = np.average(apart, axis=0, weights=scenario.weights)
+        branches = scenario.members["branch"].to_numpy()
+        variance = np.empty_like(apart)
+        for branch in set(branches):  # members of a branch that changes nothing differ by nothing
+            variance[branches == branch] = apart[branches == branch].mean(axis=0)
         values = expected + np.sqrt(variance) * _noise(scenario, spans, expected.shape[2:])
         return Difference(scenario, spans, tuple(axes), values, expected, variance)
 

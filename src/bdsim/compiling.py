@@ -110,4 +110,4 @@ for _function in (
     draws.mix, draws.output, draws.unit,
     rule.stage_of, rule.feel, rule.hear, rule.offer_chance, rule.weigh, rule.chances, rule.choose,
 ):  # fmt: skip
-    register_jitable(_function)
+    register_jitable(forceinline=True)(_function)

@@ -90,8 +90,6 @@ class Block(NamedTuple):
     """Work space for BLOCK researchers who are here, so that each stage is a short loop over plain columns."""
 
     row: NDArray[np.int64]
-    colleagues_fear: Floats
-    share_moved: Floats
     scrutiny: Floats
     age: Floats
     chance: Floats  # of an offer
@@ -99,8 +97,18 @@ class Block(NamedTuple):
     leave_elsewhere: Floats
     settled: Floats
     field_china: Floats
+    colleagues_fear: Floats
+    share_moved: Floats
+    fear: Floats
+    ties: Floats
     china: Floats  # rate per year
     elsewhere: Floats  # rate per year
+    to_china: Floats  # probability
+    to_elsewhere: Floats  # probability
+    pulled: Floats  # rate of leaving for China with an offer, and the probabilities then
+    with_china: Floats
+    with_elsewhere: Floats
+    unused: Floats
 
 
 class Tally(NamedTuple):
@@ -144,7 +152,7 @@ def new_decisions(rows: int) -> Decisions:
 
 def new_block() -> Block:
     """Work space for one thread."""
-    return Block(np.zeros(BLOCK, np.int64), *(np.zeros(BLOCK) for _ in range(11)))
+    return Block(np.zeros(BLOCK, np.int64), *np.zeros((len(Block._fields) - 1, BLOCK)))
 
 
 def new_tally(years: int, fields: int) -> Tally:
@@ -222,48 +230,64 @@ def look_up(
 
 
 @compiled
-def feel_and_hear(n: int, people: People, w: Weights, now: Floats, block: Block, fear: Floats, ties: Floats) -> None:
+def feel_and_hear(n: int, people: People, w: Weights, now: Floats, block: Block) -> None:
     """Next year's fear and ties of everyone in the block."""
     row_of, scrutiny, colleagues = block.row, block.scrutiny, people.colleagues
-    colleagues_fear, share_moved = block.colleagues_fear, block.share_moved
-    for j in range(n):
-        colleagues_fear[j], share_moved[j] = peers_of(row_of[j], colleagues, now)
+    fear, ties, colleagues_fear, share_moved = block.fear, block.ties, block.colleagues_fear, block.share_moved
     for j in range(n):
         row = row_of[j]
-        fear[row] = feel(now[row, FEAR], now[row, TIES], scrutiny[j], colleagues_fear[j], w)
-        ties[row] = hear(now[row, TIES], share_moved[j], w)
+        colleagues_fear[j], share_moved[j] = peers_of(row, colleagues, now)
+        fear[j], ties[j] = now[row, FEAR], now[row, TIES]
+    for j in range(n):
+        fear[j] = feel(fear[j], ties[j], scrutiny[j], colleagues_fear[j], w)
+    for j in range(n):
+        ties[j] = hear(ties[j], share_moved[j], w)
+
+
+@compiled
+def weigh_all(
+    n: int, year: int, offered: float, world: Environment, w: Weights, block: Block, china: Floats, elsewhere: Floats
+) -> None:
+    """Rates of leaving of everyone in the block, had everyone or no one (`offered` 1 or 0) an offer."""
+    age, fear, ties = block.age, block.fear, block.ties
+    leave_china, leave_elsewhere = block.leave_china, block.leave_elsewhere
+    settled, field_china = block.settled, block.field_china
+    funding, us, settlement = world.log_funding[year], world.log_us[year], world.settlement[year]
+    for j in range(n):
+        china[j], elsewhere[j] = weigh(
+            leave_china[j], leave_elsewhere[j], settled[j], field_china[j],
+            funding, us, settlement, fear[j], ties[j], age[j], offered, w,
+        )  # fmt: skip
+
+
+@compiled
+def chances_all(n: int, china: Floats, elsewhere: Floats, to_china: Floats, to_elsewhere: Floats) -> None:
+    """Probabilities of leaving of everyone in the block."""
+    for j in range(n):
+        to_china[j], to_elsewhere[j] = chances(china[j], elsewhere[j])
 
 
 @compiled
 def weigh_up(
-    n: int, year: int, people: People, world: Environment, w: Weights, key: np.uint64, sampled: bool,
-    block: Block, d: Decisions,
-) -> None:  # fmt: skip
+    n: int, year: int, people: People, world: Environment, w: Weights, key: np.uint64, sampled: bool, block: Block
+) -> None:
     """Rates and probabilities of leaving of everyone in the block, over both answers to 'was there an offer?'."""
-    row_of, age, chance, china, elsewhere = block.row, block.age, block.chance, block.china, block.elsewhere
-    leave_china, leave_elsewhere = block.leave_china, block.leave_elsewhere
-    settled, field_china, identity = block.settled, block.field_china, people.identity
-    fear, ties, to_china, to_elsewhere = d.fear, d.ties, d.to_china, d.to_elsewhere
-    funding, us, settlement = world.log_funding[year], world.log_us[year], world.settlement[year]
+    row_of, chance, identity = block.row, block.chance, people.identity
+    china, to_china, to_elsewhere = block.china, block.to_china, block.to_elsewhere
+    weigh_all(n, year, 0.0, world, w, block, china, block.elsewhere)
+    chances_all(n, china, block.elsewhere, to_china, to_elsewhere)
+    if world.offers[year] <= 0.0:
+        return
+    pulled, with_china, with_elsewhere = block.pulled, block.with_china, block.with_elsewhere
+    weigh_all(n, year, 1.0, world, w, block, pulled, block.unused)
+    chances_all(n, pulled, block.elsewhere, with_china, with_elsewhere)
     for j in range(n):
-        row = row_of[j]
-        china[j], elsewhere[j] = weigh(
-            leave_china[j], leave_elsewhere[j], settled[j], field_china[j],
-            funding, us, settlement, fear[row], ties[row], age[j], 0.0, w,
-        )  # fmt: skip
-        to_china[row], to_elsewhere[row] = chances(china[j], elsewhere[j])
-    for j in range(n):
-        if chance[j] > 0.0:
-            row = row_of[j]
-            pulled, same = weigh(
-                leave_china[j], leave_elsewhere[j], settled[j], field_china[j],
-                funding, us, settlement, fear[row], ties[row], age[j], 1.0, w,
-            )  # fmt: skip
-            with_china, with_elsewhere = chances(pulled, same)
-            to_china[row] = (1.0 - chance[j]) * to_china[row] + chance[j] * with_china
-            to_elsewhere[row] = (1.0 - chance[j]) * to_elsewhere[row] + chance[j] * with_elsewhere
-            if sampled and luck_of(key, identity[row]) < chance[j]:
-                china[j] = pulled
+        to_china[j] = (1.0 - chance[j]) * to_china[j] + chance[j] * with_china[j]
+        to_elsewhere[j] = (1.0 - chance[j]) * to_elsewhere[j] + chance[j] * with_elsewhere[j]
+    if sampled:
+        for j in range(n):
+            if chance[j] > 0.0 and luck_of(key, identity[row_of[j]]) < chance[j]:
+                china[j] = pulled[j]
 
 
 @compiled
@@ -278,6 +302,16 @@ def choose_all(n: int, year: int, people: People, keys: Keys, block: Block, choi
             luck_of(clock_elsewhere, identity[row]),
         )
         choice[row] = choose(china[j], elsewhere[j], luck_china, luck_elsewhere)
+
+
+@compiled
+def put_down(n: int, block: Block, d: Decisions) -> None:
+    """The block's decisions at everyone's own row."""
+    row_of, fear, ties, to_china, to_elsewhere = block.row, d.fear, d.ties, d.to_china, d.to_elsewhere
+    for j in range(n):
+        row = row_of[j]
+        fear[row], ties[row] = block.fear[j], block.ties[j]
+        to_china[row], to_elsewhere[row] = block.to_china[j], block.to_elsewhere[j]
 
 
 @compiled
@@ -413,10 +447,11 @@ def live_year(
         for first in range(begin, stop, BLOCK):
             end = min(first + BLOCK, stop)
             n = look_up(first, end, year, total_appeal, people, world, b, state.now, block)
-            feel_and_hear(n, people, b.weights, state.now, block, d.fear, d.ties)
-            weigh_up(n, year, people, world, b.weights, keys.offered[year], sampled, block, d)
+            feel_and_hear(n, people, b.weights, state.now, block)
+            weigh_up(n, year, people, world, b.weights, keys.offered[year], sampled, block)
             if sampled:
                 choose_all(n, year, people, keys, block, d.choice)
+            put_down(n, block, d)
             book(first, end, year, people, d, sampled, state, tally)
 
 

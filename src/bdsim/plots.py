@@ -259,7 +259,7 @@ def draw_cumulative(comparison: Comparison) -> Drawing:
 
 
 def _start(comparison: Comparison, scenario: Results) -> int:
-    moved = np.flatnonzero(comparison.difference(scenario).discordant > 0)
+    moved = np.flatnonzero((comparison.difference(scenario).discordant > 0).any(axis=0))
     return int(comparison.reference.years[int(moved[0])]) if len(moved) else comparison.reference.years[-1]
 
 

@@ -430,13 +430,12 @@ def changed_parts(one: Scenario, other: Scenario) -> list[dict[str, str]]:
         for name in dict.fromkeys([*before, *after]):
             if before.get(name) != after.get(name):
                 change = "added" if name not in before else "removed" if name not in after else "changed"
-                part = after.get(name, before.get(name))
-                assert part is not None
-                rows.append({"change": change, "part": kind, "name": name, "how": _in_words(part)})
+                how = _in_words(after[name] if name in after else before[name])
+                rows.append({"change": change, "part": kind, "name": name, "how": how})
     return rows
 
 
-def _named(parts: Sequence[Policy] | Sequence[Lever] | Sequence[Event]) -> dict[str, Part]:
+def _named(parts: Sequence[Policy | Lever | Event]) -> dict[str, Policy | Lever | Event]:
     return {part.name or f"(unnamed {number})": part for number, part in enumerate(parts, start=1)}
 
 
@@ -464,12 +463,10 @@ def changed_values(one: Timeline, other: Timeline) -> list[dict[str, str]]:
     return rows
 
 
-def _in_words(part: Part) -> str:
+def _in_words(part: Policy | Lever | Event) -> str:
     if isinstance(part, Policy):
         return f"scrutiny {part.scrutiny:g} of {', '.join(part.targets)}, {part.start} to {part.until}"
     if isinstance(part, Lever):
         op = next(op for op in ("set", "add", "multiply") if getattr(part, op) is not None)
         return f"{op} {part.table} {getattr(part, op)} in {part.years[0]}-{part.years[1]}"
-    if isinstance(part, Event):
-        return f"{part.on}: " + ", ".join(f"{o.name} {o.chance:g}" for o in part.outcomes)
-    return str(part)
+    return f"{part.on}: " + ", ".join(f"{o.name} {o.chance:g}" for o in part.outcomes)

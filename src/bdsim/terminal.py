@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -38,13 +39,16 @@ def print_json(value: Any) -> None:
 
 def print_table(title: str, rows: Sequence[Mapping[str, Any]], caption: str = "") -> None:
     """Rows of text as a table; numbers to the right."""
-    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left", title_style="bold")
+    out.print(title, style="bold", markup=False)
+    table = Table()
     for name in rows[0]:
         numeric = all(str(row[name])[:1] in "0123456789+-" for row in rows)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row.values()))
+        table.add_row(*(escape(str(cell)) for cell in row.values()))
     out.print(table)
+    if caption:
+        out.print(caption, markup=False)
 
 
 @contextmanager
