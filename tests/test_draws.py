@@ -51,9 +51,7 @@ def test_the_published_vectors_come_out_of_compiled_code(machine: dict[str, Any]
 
 
 @given(key=words, i=words)
-def test_python_numpy_and_compiled_code_agree_on_every_word(
-    machine: dict[str, Any], key: int, i: int
-) -> None:
+def test_python_numpy_and_compiled_code_agree_on_every_word(machine: dict[str, Any], key: int, i: int) -> None:
     expected = draws.output(key, i)
     assert 0 <= expected < 2**64
     assert draws.output(key, np.array([i], np.uint64)).tolist() == [expected]
@@ -70,9 +68,7 @@ def test_a_unit_number_lies_strictly_between_0_and_1(bits: int) -> None:
 
 
 @pytest.mark.parametrize("bits", [0, 1, 2**12 - 1, 2**12, 2**63, 2**64 - 2**12, 2**64 - 1])
-def test_a_unit_number_stays_inside_at_the_extremes_in_all_three_forms(
-    machine: dict[str, Any], bits: int
-) -> None:
+def test_a_unit_number_stays_inside_at_the_extremes_in_all_three_forms(machine: dict[str, Any], bits: int) -> None:
     value = draws.unit(bits)
     assert 0.0 < value < 1.0
     assert draws.unit(np.array([bits], np.uint64))[0] == value
@@ -163,9 +159,7 @@ def test_numbers_are_uniform_over_people(seed: int, purpose: int) -> None:
 def test_numbers_are_uniform_over_years_and_seeds_for_one_researcher() -> None:
     """Kolmogorov-Smirnov on 20,000 keys: false alarm 1e-6."""
     luck = [
-        draws.uniform(seed, int(PEOPLE[0]), year, Purpose.CLOCK)
-        for seed in range(200)
-        for year in range(2000, 2100)
+        draws.uniform(seed, int(PEOPLE[0]), year, Purpose.CLOCK) for seed in range(200) for year in range(2000, 2100)
     ]
     assert stats.kstest(luck, "uniform").pvalue > 1e-6
 

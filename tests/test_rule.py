@@ -75,12 +75,8 @@ def machine() -> dict[str, Any]:
 # --- feel and hear -----------------------------------------------------------------------------------------
 
 
-@given(
-    fear=shares, ties=shares, scrutiny=st.floats(0.0, 100.0), colleagues=shares, w=weights
-)
-def test_fear_stays_between_0_and_1(
-    fear: float, ties: float, scrutiny: float, colleagues: float, w: Weights
-) -> None:
+@given(fear=shares, ties=shares, scrutiny=st.floats(0.0, 100.0), colleagues=shares, w=weights)
+def test_fear_stays_between_0_and_1(fear: float, ties: float, scrutiny: float, colleagues: float, w: Weights) -> None:
     assert 0.0 <= rule.feel(fear, ties, scrutiny, colleagues, w) <= 1.0
 
 
@@ -95,9 +91,7 @@ def test_ties_do_not_change_when_nobody_moved(ties: float, w: Weights) -> None:
 
 
 @given(fear=shares, ties=shares, w=weights)
-def test_without_scrutiny_and_frightened_colleagues_fear_only_fades(
-    fear: float, ties: float, w: Weights
-) -> None:
+def test_without_scrutiny_and_frightened_colleagues_fear_only_fades(fear: float, ties: float, w: Weights) -> None:
     assert rule.feel(fear, ties, 0.0, 0.0, w) == pytest.approx(w.rho * fear, abs=1e-15)
 
 
@@ -126,9 +120,7 @@ def test_fear_under_the_initiative_is_what_the_equation_says() -> None:
 # --- be offered --------------------------------------------------------------------------------------------
 
 
-@given(
-    offers=st.floats(0.0, 1e6), appeal=st.floats(0.0, 1.0), others=st.floats(0.0, 1e6)
-)
+@given(offers=st.floats(0.0, 1e6), appeal=st.floats(0.0, 1.0), others=st.floats(0.0, 1e6))
 def test_the_chance_of_an_offer_is_a_probability(offers: float, appeal: float, others: float) -> None:
     chance = rule.offer_chance(offers, appeal, appeal + others)
     assert 0.0 <= chance <= 1.0
@@ -146,9 +138,7 @@ def test_nobody_gets_an_offer_where_nobody_has_appeal() -> None:
     assert rule.offer_chance(100.0, 0.0, 0.0) == 0.0
 
 
-@pytest.mark.parametrize(
-    ("age", "stage"), [(0, 0), (5, 0), (6, 1), (14, 1), (15, 2), (37, 2)]
-)
+@pytest.mark.parametrize(("age", "stage"), [(0, 0), (5, 0), (6, 1), (14, 1), (15, 2), (37, 2)])
 def test_stages_are_early_to_5_mid_to_14_and_senior_from_15(age: int, stage: int) -> None:
     assert rule.stage_of(age) == stage
 
@@ -194,9 +184,7 @@ def test_push_raises_both_rates_with_fear_and_spill_says_how_much_elsewhere(
 
 
 @given(p=people, w=weights, more=st.floats(0.01, 1.0))
-def test_without_spill_fear_leaves_the_other_countries_alone(
-    p: dict[str, float], w: Weights, more: float
-) -> None:
+def test_without_spill_fear_leaves_the_other_countries_alone(p: dict[str, float], w: Weights, more: float) -> None:
     w = w._replace(spill=0.0)
     assert rule.weigh(**p, w=w)[1] == rule.weigh(**(p | {"fear": p["fear"] + more}), w=w)[1]
 
@@ -300,9 +288,7 @@ def test_choosing_agrees_with_two_plain_clocks_at_the_end_of_the_year(
 
 @settings(max_examples=500)
 @given(a=tiny, b=tiny, d=st.floats(0.999999, 1.000001))
-def test_choosing_agrees_with_two_plain_clocks_where_rates_and_clocks_are_tiny(
-    a: float, b: float, d: float
-) -> None:
+def test_choosing_agrees_with_two_plain_clocks_where_rates_and_clocks_are_tiny(a: float, b: float, d: float) -> None:
     u, v = min(1.0 - a * d, 1.0 - 2.0**-53), min(1.0 - b / d, 1.0 - 2.0**-53)
     assert rule.choose(a, b, u, v) == naive_choice(a, b, u, v)
 
@@ -369,9 +355,7 @@ def test_the_chance_of_an_offer_has_the_same_bits_compiled(
 
 @settings(max_examples=300)
 @given(p=people, w=weights)
-def test_weighing_has_the_same_bits_compiled(
-    machine: dict[str, Any], p: dict[str, float], w: Weights
-) -> None:
+def test_weighing_has_the_same_bits_compiled(machine: dict[str, Any], p: dict[str, float], w: Weights) -> None:
     in_order = [p[name] for name in inspect.signature(rule.weigh).parameters if name != "w"]
     assert bits(*machine["weigh"](*in_order, w)) == bits(*rule.weigh(*in_order, w))
 
@@ -421,9 +405,7 @@ def leaving(study: Study) -> dict[str, tuple[float, float]]:
 
 
 @pytest.mark.parametrize("vignette", VIGNETTES["vignette"], ids=lambda v: v["name"])
-def test_a_vignette_comes_out_as_it_says(
-    leaving: dict[str, tuple[float, float]], vignette: dict[str, Any]
-) -> None:
+def test_a_vignette_comes_out_as_it_says(leaving: dict[str, tuple[float, float]], vignette: dict[str, Any]) -> None:
     unknown = vignette.keys() - PERSON - WORLD - {"name", "says", "leaves", "to_china"}
     assert not unknown, f"vignettes.toml: '{vignette['name']}' has the unknown keys {sorted(unknown)}"
     assert "leaves" in vignette or "to_china" in vignette

@@ -105,9 +105,7 @@ def test_a_policy_counts_for_the_share_of_the_years_days_on_which_it_is_in_force
     assert made.exposure(year) == pytest.approx(0.5 * days / length, abs=1e-15)
 
 
-@given(
-    start=st.dates(dt.date(2000, 1, 1), dt.date(2040, 1, 1)), days=st.integers(1, 4000), cut=st.floats(0, 1)
-)
+@given(start=st.dates(dt.date(2000, 1, 1), dt.date(2040, 1, 1)), days=st.integers(1, 4000), cut=st.floats(0, 1))
 def test_a_policy_cut_in_two_counts_as_much_as_in_one_piece(start: dt.date, days: int, cut: float) -> None:
     until = start + dt.timedelta(days)
     between = start + dt.timedelta(round(days * cut))
@@ -165,9 +163,7 @@ def test_a_lever_sets_adds_or_multiplies_by_one_number_or_one_a_year(
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_a_lever_changes_its_table_in_its_years_and_nothing_else(
-    write: Write, history: History, table: str
-) -> None:
+def test_a_lever_changes_its_table_in_its_years_and_nothing_else(write: Write, history: History, table: str) -> None:
     changed, before = only(write(lever(table, 2026, 2028, "set = 3.25")), history), history.timeline
     for name in TABLES:
         for year in before.years(name):
@@ -353,9 +349,7 @@ def test_an_outcomes_levers_follow_those_that_are_certain(write: Write, history:
 
 def test_chances_multiply_along_a_branch_and_add_up_to_1(write: Write) -> None:
     branches = {b.name: b.chance for b in write(EVENT + COURT).branches()}
-    assert branches == pytest.approx(
-        {"passes, upheld": 0.25 * 0.6, "passes, struck down": 0.25 * 0.4, "fails": 0.75}
-    )
+    assert branches == pytest.approx({"passes, upheld": 0.25 * 0.6, "passes, struck down": 0.25 * 0.4, "fails": 0.75})
     assert sum(branches.values()) == pytest.approx(1.0, abs=1e-12)
 
 
@@ -383,9 +377,7 @@ def test_the_chances_of_every_event_tree_add_up_to_1(
 ) -> None:
     text, given_line = HEAD, ""
     for i, parts in enumerate(chances):
-        outcomes = ", ".join(
-            f'{{ name = "{i}-{j}", chance = {n / sum(parts)!r} }}' for j, n in enumerate(parts)
-        )
+        outcomes = ", ".join(f'{{ name = "{i}-{j}", chance = {n / sum(parts)!r} }}' for j, n in enumerate(parts))
         text += f'[[event]]\nname = "{i}"\non = 2025-06-01\n{given_line}outcomes = [{outcomes}]\n'
         given_line = f'given = "{i}-0"\n'
     path = tmp_path_factory.mktemp("trees") / "tree.toml"
@@ -403,9 +395,7 @@ def test_every_world_of_the_models_description_ships_and_no_other(study: Study) 
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_a_shipped_scenario_loads_plans_and_says_what_it_asks(
-    study: Study, history: History, name: str
-) -> None:
+def test_a_shipped_scenario_loads_plans_and_says_what_it_asks(study: Study, history: History, name: str) -> None:
     scenario = load_scenario(name, study)
     assert scenario.name == name
     assert scenario.question.endswith("?")
@@ -458,9 +448,7 @@ def test_the_revival_lasts_from_20_january_2025_to_20_january_2029(study: Study,
         assert half.at("scrutiny_china", year) == pytest.approx(scrutiny / 2, abs=1e-15)
 
 
-def test_the_act_has_six_ways_to_end_and_the_chance_that_its_file_implies(
-    study: Study, history: History
-) -> None:
+def test_the_act_has_six_ways_to_end_and_the_chance_that_its_file_implies(study: Study, history: History) -> None:
     plans = load_scenario("protect-act", study).plans(history)
     assert len(plans) == 6
     in_force = sum(p.branch.chance for p in plans if p.timeline.at("scrutiny_china", 2026) > 0)
@@ -471,9 +459,7 @@ def test_the_act_has_six_ways_to_end_and_the_chance_that_its_file_implies(
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-@pytest.mark.parametrize(
-    ("bom", "newline"), [(b"", b"\r\n"), (b"\xef\xbb\xbf", b"\n"), (b"\xef\xbb\xbf", b"\r\n")]
-)
+@pytest.mark.parametrize(("bom", "newline"), [(b"", b"\r\n"), (b"\xef\xbb\xbf", b"\n"), (b"\xef\xbb\xbf", b"\r\n")])
 def test_windows_line_ends_and_a_byte_order_mark_change_nothing(
     study: Study, tmp_path: Path, name: str, bom: bytes, newline: bytes
 ) -> None:

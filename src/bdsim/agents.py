@@ -162,7 +162,7 @@ class MigrationModel(mesa.Model):
         self,
         world: World | str | Path = "baseline",
         *,
-        seed: int = 0,
+        seed: int | None = 0,
         member: int = 0,
         researchers_per_agent: int = 100,
         horizon: int = DEFAULT_HORIZON,
@@ -170,6 +170,7 @@ class MigrationModel(mesa.Model):
         rng: Any = None,
         **parameters: float,
     ) -> None:
+        seed = seed or 0  # mesa.batch_run passes None where it was given nothing
         super().__init__(rng=seed if rng is None else rng)
         if not isinstance(world, World):
             world = _world(world, Settings(1, seed, researchers_per_agent, "mesa", horizon), parameters)
@@ -182,6 +183,7 @@ class MigrationModel(mesa.Model):
         self.keys = engine.member_keys(draws.member_seed(seed, member), world.years)
         self.agent_of_row: dict[int, Researcher] = {}
         self.departed = {CHINA: 0.0, ELSEWHERE: 0.0}
+        self.on_1_january = (0.0, 0.0)  # researchers here and mean fear when the collected year began
         engine.settle_before(
             world.population.people,
             world.environment,
@@ -195,10 +197,10 @@ class MigrationModel(mesa.Model):
         self.datacollector = mesa.DataCollector(
             model_reporters={
                 "year": lambda m: m.year - 1,
-                "here": lambda m: m.researchers_here(),
+                "here": lambda m: m.on_1_january[0],
+                "mean_fear": lambda m: m.on_1_january[1],
                 "departures_china": lambda m: m.departed[CHINA],
                 "departures_elsewhere": lambda m: m.departed[ELSEWHERE],
-                "mean_fear": lambda m: m.mean_fear(),
             }
         )
 
@@ -209,6 +211,7 @@ class MigrationModel(mesa.Model):
             self.running = False
             return
         people = self.world.population.people
+        self.on_1_january = self.researchers_here(), self.mean_fear()
         self._stay_by_default()
         if self.shuffled:
             self.agents.shuffle_do("step")
@@ -235,9 +238,10 @@ class MigrationModel(mesa.Model):
         return float(self.world.weights[self.world.population.people.group[rows]].sum())
 
     def mean_fear(self) -> float:
-        """Mean fear of the agents of Chinese descent who are here."""
-        here = [row for row, agent in self.agent_of_row.items() if agent.origin == "china"]
-        return float(self.state.now[here, FEAR].mean()) if here else 0.0
+        """Mean fear of the researchers of Chinese descent in the US on 1 January of `year`."""
+        rows = [row for row, agent in self.agent_of_row.items() if agent.origin == "china"]
+        weights = self.world.weights[self.world.population.people.group[rows]]
+        return float(np.average(self.state.now[rows, FEAR], weights=weights)) if rows else 0.0
 
     def _welcome(self) -> None:
         """Agents for everyone who is here on 1 January and has none yet, and what they all see this year."""

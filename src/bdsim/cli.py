@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
-import click
 import typer
 
 from bdsim import __version__
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
     from bdsim.study import Study
 
 __all__ = ["app", "main"]
+
+# Typer before 0.20 stands on click, later ones carry their own copy; this is the root of either's usage errors.
+COMMAND_LINE_ERROR: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 app = typer.Typer(
     name="bdsim",
@@ -51,11 +53,9 @@ def main() -> NoReturn:
         app(standalone_mode=False)
         sys.stdout.flush()
         code = 0
-    except click.exceptions.NoArgsIsHelpError as error:
-        _complain(error.format_message())
-        code = 2
-    except click.ClickException as error:
-        _complain("bdsim: " + " ".join(error.format_message().split()))
+    except COMMAND_LINE_ERROR as error:
+        message = error.format_message()
+        _complain(message if message.startswith("Usage:") else "bdsim: " + " ".join(message.split()))
         code = 2
     except InputError as error:
         _complain(str(error))
@@ -63,7 +63,7 @@ def main() -> NoReturn:
     except BdsimError as error:
         _complain(f"bdsim: {error}")
         code = 1
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         _complain("interrupted; nothing half-finished was kept")
         code = 130
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
@@ -299,7 +299,7 @@ def run(
     answers = []
     for job, other in zip(jobs, beside, strict=True):
         reference = _carry_out(other, results)[0] if other is not None else None
-        done, folder = _carry_out(job, results)
+        done, folder = _carry_out(job, results, figures=True)
         comparison = None
         if reference is not None and reference.members["branch"].nunique() == 1:
             comparison = pair(reference, done)
@@ -362,8 +362,8 @@ def _plan(scenario: Any, settings: Any, changes: list[str] | None) -> Job:
     return plan_run(scenario, settings, values.with_values(dict(map(parse_setting, changes or [])), where="--set"))
 
 
-def _carry_out(job: Job, folder: Path | None) -> tuple[Results, Path]:
-    """The job's results: read back where this exact run was done before, else run and kept, with its figures."""
+def _carry_out(job: Job, folder: Path | None, *, figures: bool = False) -> tuple[Results, Path]:
+    """The job's results: read back where this exact run was done before, else run and kept."""
     from bdsim import compiling, terminal
     from bdsim.ensemble import run_job
     from bdsim.plots import run_drawings, save_drawing
@@ -379,14 +379,9 @@ def _carry_out(job: Job, folder: Path | None) -> tuple[Results, Path]:
         with terminal.progress_bar(job.scenario.name) as report:
             results = run_job(job, progress=report)
         results.save(target)
-    figures = target / "figures"
-    if not figures.exists():
-        _draw(
-            figures,
-            lambda aside: [
-                save_drawing(d, aside) for d in run_drawings(results, _observed(job.scenario.study, results))
-            ],
-        )
+    if figures and not (target / "figures").exists():
+        observed = _observed(job.scenario.study, results)
+        _fill(target / "figures", lambda aside: [save_drawing(d, aside) for d in run_drawings(results, observed)])
     return results, target
 
 
@@ -405,11 +400,11 @@ def _draw_comparison(comparison: Any, study: Study, folder: Path | None) -> Path
         effect = comparison.effect(("destination",))
         effect.to_csv(aside / "effect-by-destination.csv", index=False, float_format="%.4f")
 
-    _draw(target, write)
+    _fill(target, write)
     return target
 
 
-def _draw(target: Path, write: Any) -> None:
+def _fill(target: Path, write: Any) -> None:
     """Let `write` fill a folder aside, then put it in place of `target`, whole or not at all."""
     import shutil
 

@@ -2,7 +2,7 @@
 
 Both runs give every researcher the same luck, so a difference comes from people whose choice differs and from
 nobody else. Its chance part is theirs too: the expected difference plus a draw whose variance is the number of
-people who decide differently, which holds at any number of researchers per agent.
+people who decide differently, much as if one agent stood for one researcher.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["LEVELS", "Comparison", "Difference", "compare", "first_difference", 
 
 LEVELS = (0.05, 0.5, 0.95)
 Period = tuple[int, int]  # first and last year, both included
-MUST_AGREE = ("seed", "researchers_per_agent", "horizon", "rule", "inputs")
+MUST_AGREE = ("seed", "researchers_per_agent", "horizon", "program", "inputs")
 
 
 @dataclass(frozen=True)

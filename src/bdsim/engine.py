@@ -231,7 +231,7 @@ def look_up(
 
 @compiled
 def feel_and_hear(n: int, people: People, w: Weights, now: Floats, block: Block) -> None:
-    """Next year's fear and ties of everyone in the block."""
+    """This year's fear and ties of everyone in the block."""
     row_of, scrutiny, colleagues = block.row, block.scrutiny, people.colleagues
     fear, ties, colleagues_fear, share_moved = block.fear, block.ties, block.colleagues_fear, block.share_moved
     for j in range(n):
@@ -363,7 +363,7 @@ def book(
 
 @compiled
 def window(year: int, field: int, people: People) -> tuple[int, int]:
-    """First and last-but-one row of the field's people who may be here in year number `year`."""
+    """First row, and the one after the last, of the field's people who may be here in year number `year`."""
     cohort = FIRST_YEAR - FIRST_ENTRY + year
     oldest = max(cohort - (CAREER + 1), 0)  # one more than a career: last year's movers are still news
     return people.starts[field, oldest], people.starts[field, cohort + 1]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bdsim.elementary import log
 
 __all__ = [
-    "BIRTH_OF_SERIES",
+    "REFERENCE_YEAR",
     "FIRST_ENTRY",
     "FIRST_YEAR",
     "LAST_POSSIBLE_YEAR",
@@ -29,7 +29,7 @@ ORIGINS = ("china", "india", "other")
 FIRST_YEAR = 2000
 FIRST_ENTRY = 1965  # the oldest cohort still at work in 2000 or nearly so
 LAST_POSSIBLE_YEAR = 2100
-BIRTH_OF_SERIES = 2010  # funding is measured against this year, the first of the calibration window
+REFERENCE_YEAR = 2010  # the funding ratio is measured against this year, the first of the calibration window
 
 
 class Table(NamedTuple):
@@ -84,14 +84,13 @@ class Timeline:
     def at(self, name: str, year: int) -> float:
         return float(self.tables[name][year - self.first_year(name)])
 
-    def environment(self) -> Environment:
-        """The tables as the engine reads them, logarithms taken."""
+    def environment(self, funding_of_2010: float) -> Environment:
+        """The tables as the engine reads them, logarithms taken; the ratio is measured against history's 2010."""
         ratio = self.tables["funding_ratio"]
-        reference = float(ratio[BIRTH_OF_SERIES - FIRST_YEAR])
         us = self.tables["us_funding"] * self.tables["soft_power"]
         return Environment(
             scrutiny=np.column_stack([self.tables[f"scrutiny_{origin}"] for origin in ORIGINS]),
-            log_funding=np.array([log(float(r) / reference) for r in ratio]),
+            log_funding=np.array([log(float(r) / funding_of_2010) for r in ratio]),
             log_us=np.array([log(float(x)) for x in us]),
             settlement=self.tables["settlement"].astype(np.float64),
             offers=self.tables["offers"].astype(np.float64),

@@ -294,38 +294,19 @@ def _inflow(
     for row in evidence.rows("doctorates"):
         if isinstance(row, Doctorates):
             known[row.origin][row.year] = row.doctorates
+    try:
+        tables = _inflow_tables(known, horizon, past_growth)
+    except (KeyError, ValueError) as missing:
+        path = evidence.folder / "doctorates.csv"
+        raise EvidenceError(f"a needed year or origin is missing: {missing}", where=path) from None
     first, last = min(known["all"]), max(known["all"])
     entry_years = range(FIRST_ENTRY, horizon + 1)
-
-    def total(year: int) -> float:
-        if year < first:
-            return known["all"][first] * float((1.0 + past_growth) ** (year - first))
-        return known["all"][min(year, last)]
-
-    total_2001_2007 = sum(total(y) for y in range(2001, 2008))
-    published = sum(known["china"][y] for y in range(2008, 2021))
-    china_share = (CHINA_2001_2020 - published) / total_2001_2007  # 21,355 doctorates in the shape of the total
-    start = min(known["india"])
-    india_share = sum(known["india"][y] for y in range(start, start + 3)) / sum(
-        total(y) for y in range(start, start + 3)
-    )
-
-    def of(origin: str, share: float, year: int) -> float:
-        years = known[origin]
-        return share * total(year) if year < min(years) else years[min(year, max(years))]
-
-    try:
-        china = np.array([of("china", china_share, y) for y in entry_years])
-        india = np.array([of("india", india_share, y) for y in entry_years])
-        every = np.array([total(y) for y in entry_years])
-    except KeyError as missing:
-        raise EvidenceError(f"no doctorates of {missing}", where=evidence.folder / "doctorates.csv") from None
     before = f"earlier years a constant share of the total; the total before {first} grows {past_growth:.1%} a year"
     after = f"flat after {last}"
     rebuilt = {
         "inflow_china": (
             _absent(known["china"], entry_years),
-            f"2001-2007 add up to 21,355 in the shape of the total; {before}; {after}",
+            f"2001-2007 add up to what the total of 2001-2020 leaves, in the shape of the total; {before}; {after}",
         ),
         "inflow_india": (_absent(known["india"], entry_years), f"{before}; {after}"),
         "inflow_other": (
@@ -333,7 +314,33 @@ def _inflow(
             f"the total less China and India; {before}; {after}",
         ),
     }
-    return {"inflow_china": china, "inflow_india": india, "inflow_other": every - china - india}, rebuilt
+    return tables, rebuilt
+
+
+def _inflow_tables(known: Mapping[str, Mapping[int, float]], horizon: int, past_growth: float) -> dict[str, Floats]:
+    """Inflow by origin; KeyError or ValueError where a year that the rules need is missing."""
+    first, last = min(known["all"]), max(known["all"])
+
+    def total(year: int) -> float:
+        if year < first:
+            return known["all"][first] * float((1.0 + past_growth) ** (year - first))
+        return known["all"][min(year, last)]
+
+    published = sum(known["china"][y] for y in range(2008, 2021))
+    china_share = (CHINA_2001_2020 - published) / sum(total(y) for y in range(2001, 2008))
+    start = min(known["india"])
+    three = range(start, start + 3)
+    india_share = sum(known["india"][y] for y in three) / sum(total(y) for y in three)
+
+    def of(origin: str, share: float, year: int) -> float:
+        years = known[origin]
+        return share * total(year) if year < min(years) else years[min(year, max(years))]
+
+    entry_years = range(FIRST_ENTRY, horizon + 1)
+    china = np.array([of("china", china_share, y) for y in entry_years])
+    india = np.array([of("india", india_share, y) for y in entry_years])
+    every = np.array([total(y) for y in entry_years])
+    return {"inflow_china": china, "inflow_india": india, "inflow_other": every - china - india}
 
 
 def _absent(known: Mapping[int, float], years: range) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ import json
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bdsim import compiling
-from bdsim.environment import FIRST_YEAR, LAST_POSSIBLE_YEAR, TABLES, Environment, Floats, Timeline
+from bdsim.environment import FIRST_YEAR, LAST_POSSIBLE_YEAR, REFERENCE_YEAR, TABLES, Environment, Floats, Timeline
 from bdsim.errors import UsageError, did_you_mean
 from bdsim.evidence import History, load_evidence, rebuild_history
 from bdsim.parameters import Behaviour, Parameters, load_parameters
@@ -34,7 +34,7 @@ FORMAT = 1  # of a results folder
 DEFAULT_HORIZON = 2035
 FIRST_HORIZON = 2010
 ENGINES = ("compiled", "mesa")
-RULE_SOURCES = (
+PREPARING_SOURCES = (
     "environment.py",
     "evidence.py",
     "observe.py",
@@ -108,7 +108,8 @@ class Job:
             tuple(self.parameters.field_shares()), self.parameters["rewired"],
             self.settings.researchers_per_agent, self.settings.seed,
         )  # fmt: skip
-        return World(population, plan.timeline.environment(), self.parameters.behaviour(), self.weights())
+        environment = plan.timeline.environment(self.history.timeline.at("funding_ratio", REFERENCE_YEAR))
+        return World(population, environment, self.parameters.behaviour(), self.weights())
 
 
 def plan_run(
@@ -140,11 +141,18 @@ def content(timeline: Timeline) -> bytes:
     return digest.digest()
 
 
+@cache
+def program_hash() -> str:
+    """16 hexadecimal digits of the sources that determine numbers: the compiled rule and what prepares its input."""
+    digest = hashlib.sha256(compiling.source_hash().encode())
+    for name in PREPARING_SOURCES:
+        digest.update(Path(__file__).with_name(name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def _fingerprint(settings: Settings, parameters: Parameters, history: History, plans: list[Plan]) -> str:
     """12 hexadecimal digits of what determines the numbers: plans, parameters, settings, rule; no titles or paths."""
-    digest = hashlib.sha256(compiling.source_hash().encode())
-    for name in RULE_SOURCES:
-        digest.update(Path(__file__).with_name(name).read_bytes())
+    digest = hashlib.sha256(program_hash().encode())
     digest.update(repr(settings).encode() + json.dumps(parameters.values, sort_keys=True).encode())
     digest.update(content(history.timeline))
     for plan in plans:
@@ -181,7 +189,7 @@ def manifest_of(job: Job) -> dict[str, Any]:
         "inputs": {
             str(path.relative_to(study.root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in inputs
         },
-        "rule": compiling.source_hash(),
+        "program": program_hash(),
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
     }
 

@@ -1,0 +1,39 @@
+# make demo   set everything up and compare an Initiative revival with the baseline
+# make test   set everything up and run every check
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test lint slow clean
+
+demo: $(VENV)/.ready
+	$(BIN)/bdsim compare baseline initiative-revival
+	@echo "Figures: see the folder named above; tables of each run: results/baseline-*, results/initiative-revival-*"
+
+test: $(VENV)/.ready-to-test lint
+	$(BIN)/python -m pytest -n auto -q
+
+lint: $(VENV)/.ready-to-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+slow: $(VENV)/.ready-to-test
+	$(BIN)/python -m pytest -n auto -q -m slow
+
+clean:
+	rm -rf $(VENV) build dist
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "bdsim needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.ready: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.ready-to-test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint]'
+	@touch $@ $(VENV)/.ready

@@ -1,0 +1,95 @@
+"""What `import bdsim` offers, and what it must not cost."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import json
+import pkgutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import bdsim
+from bdsim.study import Study
+
+HEAVY = ("numba", "pandas", "mesa", "matplotlib", "numpy", "scipy", "pydantic", "pyarrow")
+MODULES = sorted(
+    module.name
+    for module in pkgutil.iter_modules(bdsim.__path__)
+    if module.name not in ("agents", "plots", "report", "cli")
+    and "\n__all__ = " in (Path(bdsim.__path__[0]) / f"{module.name}.py").read_text(encoding="utf-8")
+)
+
+
+def in_a_fresh_python(code: str) -> str:
+    """What the code prints, in an interpreter that has imported nothing yet."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_importing_bdsim_waits_for_no_heavy_package() -> None:
+    found = in_a_fresh_python(f"import sys, bdsim; print([name for name in {HEAVY} if name in sys.modules])")
+    assert found.strip() == "[]"
+
+
+def test_loading_a_scenario_needs_no_engine_no_tables_and_no_plots() -> None:
+    found = in_a_fresh_python(
+        "import sys; from bdsim import load_scenario, BdsimError;"
+        "print([n for n in ('numba', 'pandas', 'mesa', 'matplotlib') if n in sys.modules])"
+    )
+    assert found.strip() == "[]"
+
+
+def test_every_exported_name_can_be_imported() -> None:
+    code = (
+        "import json, bdsim\n"
+        "from bdsim import *\n"
+        "print(json.dumps({name: getattr(bdsim, name).__module__ for name in bdsim.__all__}))"
+    )
+    homes = json.loads(in_a_fresh_python(code).splitlines()[-1])
+    assert homes == {name: f"bdsim.{home}" for name, home in bdsim.HOMES.items()}
+
+
+def test_all_homes_and_type_hints_list_the_same_names() -> None:
+    tree = ast.parse(inspect.getsource(bdsim))
+    hinted = {
+        alias.name: (node.module or "").removeprefix("bdsim.")
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert hinted == bdsim.HOMES
+    assert bdsim.__all__ == sorted(bdsim.HOMES)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'simulate'"):
+        bdsim.simulate  # noqa: B018
+    assert not hasattr(bdsim, "simulate")
+
+
+def test_the_version_is_that_of_the_package(study: Study) -> None:
+    project = tomllib.loads((study.root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert bdsim.__version__ == project["version"]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_modules_all_is_sorted_and_can_be_imported(name: str) -> None:
+    """The modules on Mesa, matplotlib and the command line are left to tests of their own."""
+    module = importlib.import_module(f"bdsim.{name}")
+    assert list(module.__all__) == sorted(set(module.__all__), key=isort_order)
+    for exported in module.__all__:
+        assert hasattr(module, exported), exported
+
+
+def isort_order(name: str) -> tuple[int, str]:
+    """CONSTANTS, then Classes, then functions, as ruff sorts them."""
+    return (0 if name.isupper() else 1 if name[:1].isupper() else 2, name)
