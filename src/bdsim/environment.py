@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from bdsim.elementary import log
 
 __all__ = [
-    "REFERENCE_YEAR",
     "FIRST_ENTRY",
     "FIRST_YEAR",
     "LAST_POSSIBLE_YEAR",
     "ORIGINS",
+    "REFERENCE_YEAR",
     "TABLES",
     "Environment",
     "Table",

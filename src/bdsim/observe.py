@@ -90,7 +90,7 @@ def check_conservation(counts: Counts) -> None:
     if len(breaches):
         member, year, group, field = breaches[0]
         raise InvariantError(
-            f"researchers were lost or doubled: member {member}, {FIRST_YEAR + year}, "
+            f"researchers were lost or doubled: member {member}, {FIRST_YEAR + year} to {FIRST_YEAR + year + 1}, "
             f"{'/'.join(GROUPS[group])}, {FIELDS[field]}: {end[tuple(breaches[0])]:.6f} expected, "
             f"{stocks[member, year + 1, group, field]:.6f} found"
         )

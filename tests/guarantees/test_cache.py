@@ -1,0 +1,41 @@
+"""An edit to the rule is never answered by machine code of the old rule."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import bdsim
+
+SCRIPT = """
+import bdsim
+r = bdsim.run(bdsim.load_scenario(SCENARIO), members=1, researchers_per_agent=500, horizon=2022)
+print(int((r.fates > 0).sum()))
+"""
+
+
+def leavers(folder: Path, cache: Path, scenario: Path) -> int:
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(folder)}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.replace("SCENARIO", repr(str(scenario)))],
+        capture_output=True, text=True, env=environment, cwd=folder, check=True, timeout=300,
+    )  # fmt: skip
+    return int(done.stdout)
+
+
+def test_an_edit_of_the_rule_changes_the_run(tmp_path, study):
+    package = tmp_path / "copy" / "bdsim"
+    shutil.copytree(Path(bdsim.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    scenario = study.scenarios / "baseline.toml"
+    before = leavers(package.parent, tmp_path / "cache", scenario)
+    assert before == leavers(package.parent, tmp_path / "cache", scenario)  # from the cache
+    rule = package / "rule.py"
+    text = rule.read_text()
+    edited = text.replace("return exp(china), exp(elsewhere)", "return exp(china), 2.0 * exp(elsewhere)")
+    assert edited != text
+    stamp = rule.stat()
+    rule.write_text(edited)
+    os.utime(rule, (stamp.st_atime, stamp.st_mtime))
+    after = leavers(package.parent, tmp_path / "cache", scenario)
+    assert after > 1.3 * before
