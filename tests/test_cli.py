@@ -179,8 +179,10 @@ def test_a_mistake_gets_one_line_and_exit_code_2(here, capsys, words, expected):
 
 
 def test_a_broken_scenario_leaves_no_folder(here, capsys):
-    (here / "scenarios" / "mine.toml").write_text('title = "x"\nquestion = "y"\nextends = "baseline"\n[[lever]]\ntabel = 1\n')
-    code, out, err = call("run", "baseline", "mine", *QUICK, capsys=capsys)
+    (here / "scenarios" / "mine.toml").write_text(
+        'title = "x"\nquestion = "y"\nextends = "baseline"\n[[lever]]\ntabel = 1\n'
+    )
+    code, _, err = call("run", "baseline", "mine", *QUICK, capsys=capsys)
     assert code == 2
     assert err.startswith("scenarios/mine.toml: lever[0].tabel: unknown name 'tabel'; did you mean 'table'?")
     assert err.count("\n") == 1
@@ -257,6 +259,8 @@ def test_ctrl_c_ends_with_one_line_and_nothing_half_written(here):
 
 def test_a_closed_pipe_is_no_error(here):
     line = f"{sys.executable} -m bdsim.cli evidence departures_to_china --json | head -1"
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", line], cwd=here, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line], cwd=here, capture_output=True, text=True, timeout=60
+    )
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr

@@ -381,7 +381,8 @@ def leaving(study: Study) -> dict[str, tuple[float, float]]:
     parameters = load_parameters(study.parameters)
     behaviour = parameters.behaviour()
     history = rebuild_history(load_evidence(study), 2035, parameters["past_growth"])
-    log_funding = history.timeline.environment().log_funding
+    funding_of_2010 = history.timeline.at("funding_ratio", 2010)
+    log_funding = history.timeline.environment(funding_of_2010).log_funding
     found = {}
     for v in VIGNETTES["vignette"]:
         origin = ORIGINS.index(v["origin"])

@@ -50,9 +50,10 @@ def main() -> NoReturn:
     """Run the command line. Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 130 interrupted."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        app(standalone_mode=False)
+        code = int(app(standalone_mode=False) or 0)  # Typer turns Ctrl-C into a returned 130
+        if code == 130:
+            raise KeyboardInterrupt
         sys.stdout.flush()
-        code = 0
     except COMMAND_LINE_ERROR as error:
         message = error.format_message()
         _complain(message if message.startswith("Usage:") else "bdsim: " + " ".join(message.split()))

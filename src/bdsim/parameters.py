@@ -17,7 +17,16 @@ from bdsim.environment import ORIGINS, Floats
 from bdsim.errors import ParameterError, did_you_mean
 from bdsim.rule import Weights
 
-__all__ = ["FIELDS", "Behaviour", "Parameter", "Parameters", "Prior", "load_parameters", "parse_setting"]
+__all__ = [
+    "FIELDS",
+    "Behaviour",
+    "Parameter",
+    "Parameters",
+    "Prior",
+    "as_markdown",
+    "load_parameters",
+    "parse_setting",
+]
 
 FIELDS = ("engineering_cs", "math_physical", "life")
 

@@ -224,11 +224,12 @@ def load_results(folder: Path | str) -> Results:
         raise ResultsError(f"manifest.json cannot be read: {error}", where=path) from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ResultsError("was written by another version of bdsim", where=path)
+    for name in TABLES:
+        if not (path / f"{name}.parquet").is_file():
+            raise ResultsError(f"{name}.parquet is missing", where=path)
     try:
         frames = {name: pd.read_parquet(path / f"{name}.parquet") for name in TABLES}
         counts = _counts(frames, manifest)
-    except FileNotFoundError as error:
-        raise ResultsError(f"{Path(str(error.filename)).name} is missing", where=path) from None
     except (OSError, ValueError, KeyError) as error:
         raise ResultsError(f"a table cannot be read: {error}", where=path) from None
     fates = frames["fates"].to_numpy(np.uint8).T.copy()

@@ -325,7 +325,9 @@ def read_scenario_file(path: Path) -> ScenarioFile:
 
 def _one_line(error: ValidationError, path: Path) -> ScenarioError:
     """The first problem of a file as one line; pydantic's words where they are plain, ours where they are not."""
-    first, more = error.errors()[0], error.error_count() - 1
+    # A misspelt key explains the one that is then missing, so it goes first.
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    more = error.error_count() - 1
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
     for suffix in (".float", ".list[float]"):
         place = place.replace(suffix, "")
