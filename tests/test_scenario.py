@@ -210,13 +210,13 @@ def test_levers_act_after_policies(write: Write, history: History) -> None:
 def test_no_lever_takes_a_table_below_its_least_value(
     write: Write, history: History, table: str, least: float
 ) -> None:
-    assert only(write(lever(table, 2030, 2030, "add = -1e9")), history).at(table, 2030) == least
+    assert only(write(lever(table, 2030, 2030, "add = -1e6")), history).at(table, 2030) == least
 
 
 @pytest.mark.parametrize("table", ["offers", "funding_ratio"])
 def test_no_lever_yields_a_number_that_is_not_finite(write: Write, history: History, table: str) -> None:
     """Every number in the file is finite, yet their product overflows: refuse it or stay finite."""
-    text = lever(table, 2030, 2030, "add = 1e200") + lever(table, 2030, 2030, "multiply = 1e200")
+    text = lever(table, 2030, 2030, "add = 1e6") + 60 * lever(table, 2030, 2030, "multiply = 1e6")
     try:
         with np.errstate(all="ignore"):
             tables = only(write(text), history)

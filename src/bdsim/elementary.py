@@ -28,7 +28,7 @@ def split_power_of_two(x: float) -> tuple[float, float]:
 
 
 def exp(x: float) -> float:
-    """e**x, within 2 units in the last place on [-700, 700]; clamped outside."""
+    """e**x, within 3 units in the last place on [-700, 700]; clamped outside."""
     x = -700.0 if x < -700.0 else x
     x = 700.0 if x > 700.0 else x
     rounded = x * LOG2_E + ROUND_TO_INTEGER

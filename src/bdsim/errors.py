@@ -50,7 +50,7 @@ class InputError(BdsimError):
 
     def __str__(self) -> str:
         parts = [shown(self.where) if self.where is not None else "", self.place, self.problem]
-        return ": ".join(part for part in parts if part)
+        return ": ".join(_one_line(part) for part in parts if part)
 
 
 class StudyError(InputError):
@@ -99,4 +99,9 @@ def shown(path: Path | str) -> str:
         text = str(Path(path).resolve().relative_to(Path.cwd())) if isinstance(path, Path) else path
     except (ValueError, OSError):
         text = str(path)
-    return text.encode("utf-8", "backslashreplace").decode().replace("\n", "\\n").replace("\r", "\\r")
+    return _one_line(text)
+
+
+def _one_line(text: str) -> str:
+    """Text that stays on its line and cannot move the cursor, whatever a file or a key is called."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

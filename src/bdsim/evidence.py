@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -35,7 +35,9 @@ CHINA_2001_2020 = 81_803.0  # doctorates, Indicators Table HED-5 (sources.toml: 
 
 
 class Row(BaseModel):
-    """One line of a facts file."""
+    """One line of a facts file; no two lines may agree in all of `key`."""
+
+    key: ClassVar[tuple[str, ...]] = ("year",)
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -54,6 +56,7 @@ Position = Literal["engineering_cs", "life", "math_physical", "social"]
 
 
 class ChinaDepartures(Row):
+    key = ("year", "field")
     year: int = Year
     field: Position
     departures: int = Count
@@ -62,6 +65,7 @@ class ChinaDepartures(Row):
 
 
 class Anchor(Row):
+    key = ("statistic", "first", "last")
     statistic: str
     first: int = Field(alias="from", ge=1900, le=2100)
     last: int = Field(alias="to", ge=1900, le=2100)
@@ -72,6 +76,7 @@ class Anchor(Row):
 
 
 class Retention(Row):
+    key = ("series", "origin", "cohort_from", "cohort_to", "as_of")
     series: str
     origin: Origin
     cohort_from: int = Year
@@ -83,6 +88,7 @@ class Retention(Row):
 
 
 class Doctorates(Row):
+    key = ("year", "origin")
     year: int = Year
     origin: Literal["china", "india", "all"]
     doctorates: float = Count
@@ -108,6 +114,7 @@ class ScholarFlow(Row):
 
 
 class PolicyEvent(Row):
+    key = ("date", "event")
     date: dt.date
     kind: Literal["push", "pull", "event"]
     event: str
@@ -115,6 +122,7 @@ class PolicyEvent(Row):
 
 
 class SurveyAnswer(Row):
+    key = ("statement",)
     statement: str
     share: float = Share
 
@@ -192,6 +200,11 @@ def observed_departures(evidence: Evidence, mainland_stem: float) -> Observed:
     table = evidence.departures_to_china()
     fields = ("engineering_cs", "math_physical", "life")
     years = sorted({year for year, _ in table})
+    for year in years:
+        for field in fields:
+            if (year, field) not in table:
+                path = evidence.folder / "departures_to_china.csv"
+                raise EvidenceError(f"no departures of {field} in {year}", where=path)
     to_china = {f: (years, [table[y, f] / mainland_stem for y in years]) for f in fields}
     to_china["all"] = (years, [sum(table[y, f] for f in fields) / mainland_stem for y in years])
 
@@ -226,8 +239,8 @@ def _read(path: Path, model: type[Row]) -> tuple[Row, ...]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
-            rows = list(reader)
-            header = reader.fieldnames or []
+            rows = [(reader.line_num, row) for row in reader]
+            header = list(reader.fieldnames or [])
     except FileNotFoundError:
         raise EvidenceError("this file of facts is missing", where=path) from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -235,28 +248,38 @@ def _read(path: Path, model: type[Row]) -> tuple[Row, ...]:
     for column in header:
         if column not in (names := [f.alias or n for n, f in model.model_fields.items()]):
             raise EvidenceError(f"unknown column '{column}'{did_you_mean(column, names)}", where=path)
+        if header.count(column) > 1:
+            raise EvidenceError(f"two columns are named '{column}'", where=path)
     if not rows:
         raise EvidenceError("no facts below the header", where=path)
-    checked = []
-    for line, row in enumerate(rows, start=2):
+    checked: dict[tuple[object, ...], Row] = {}
+    for line, row in rows:
         try:
-            checked.append(model.model_validate(row))
+            fact = model.model_validate(row)
         except ValidationError as error:
             first = error.errors()[0]
             place = f"line {line}" + "".join(f", {part}" for part in first["loc"][:1])
             raise EvidenceError(first["msg"], where=path, place=place) from None
-    return tuple(checked)
+        what = tuple(getattr(fact, name) for name in model.key)
+        if what in checked:
+            raise EvidenceError(f"gives {', '.join(map(str, what))} a second time", where=path, place=f"line {line}")
+        checked[what] = fact
+    return tuple(checked.values())
 
 
 def _read_sources(path: Path) -> dict[str, Source]:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-        return {name: Source.model_validate(table) for name, table in tables.items()}
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise EvidenceError(first["msg"], where=path, place=".".join(map(str, first["loc"]))) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise EvidenceError(f"cannot be read: {error}", where=path) from error
+    sources = {}
+    for name, table in tables.items():
+        try:
+            sources[name] = Source.model_validate(table)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise EvidenceError(first["msg"], where=path, place=".".join(map(str, (name, *first["loc"])))) from None
+    return sources
 
 
 def rebuild_history(evidence: Evidence, horizon: int, past_growth: float) -> History:
@@ -268,7 +291,7 @@ def rebuild_history(evidence: Evidence, horizon: int, past_growth: float) -> His
     years = np.arange(FIRST_YEAR, horizon + 1)
     inflow, rebuilt = _inflow(evidence, horizon, past_growth)
     spending = {r.year: r.china / r.us for r in evidence.rows("rd_expenditure") if isinstance(r, Spending)}
-    offers = {r.year: r.offers for r in evidence.rows("talent_offers") if isinstance(r, TalentOffers)}
+    offers = dict(sorted((r.year, r.offers) for r in evidence.rows("talent_offers") if isinstance(r, TalentOffers)))
     if min(spending) > FIRST_YEAR or any(y not in spending for y in range(FIRST_YEAR, max(spending))):
         raise EvidenceError("a year of R&D spending is missing", where=evidence.folder / "rd_expenditure.csv")
     tables: dict[str, Floats] = {name: np.zeros(len(years)) for name in TABLES if name.startswith("scrutiny_")}
@@ -298,7 +321,7 @@ def _inflow(
         tables = _inflow_tables(known, horizon, past_growth)
     except (KeyError, ValueError) as missing:
         path = evidence.folder / "doctorates.csv"
-        raise EvidenceError(f"a needed year or origin is missing: {missing}", where=path) from None
+        raise EvidenceError(f"the inflow cannot be built; missing or contradictory: {missing}", where=path) from None
     first, last = min(known["all"]), max(known["all"])
     entry_years = range(FIRST_ENTRY, horizon + 1)
     before = f"earlier years a constant share of the total; the total before {first} grows {past_growth:.1%} a year"
@@ -340,6 +363,9 @@ def _inflow_tables(known: Mapping[str, Mapping[int, float]], horizon: int, past_
     china = np.array([of("china", china_share, y) for y in entry_years])
     india = np.array([of("india", india_share, y) for y in entry_years])
     every = np.array([total(y) for y in entry_years])
+    if (every - china - india).min() < 0:
+        year = entry_years[int(np.argmin(every - china - india))]
+        raise ValueError(f"China and India exceed the total of {year}")
     return {"inflow_china": china, "inflow_india": india, "inflow_other": every - china - india}
 
 

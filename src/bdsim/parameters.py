@@ -146,7 +146,7 @@ def load_parameters(path: Path) -> Parameters:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParameterError("this file is missing", where=path) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ParameterError(f"cannot be read: {error}", where=path) from error
     status, note = str(tables.pop("status", "")), str(tables.pop("note", ""))
     entries: dict[str, Parameter] = {}
@@ -155,6 +155,8 @@ def load_parameters(path: Path) -> Parameters:
             hint = did_you_mean(section, ("behaviour", "population", "observation"))
             raise ParameterError(f"unknown section '{section}'{hint}", where=path, place=section)
         for name, table in _leaves(content):
+            if name in entries:
+                raise ParameterError("given in two sections", where=path, place=f"{section}.{name}")
             entries[name] = _parameter(table, path, f"{section}.{name}")
     _check_names(entries, path)
     _check_field_shares(entries, path)

@@ -35,6 +35,9 @@ __all__ = [
 
 LARGEST_FILE = 1_000_000  # bytes
 MOST_BRANCHES = 64
+MOST_EVENTS = 24
+LARGEST_VALUE = 1e6  # of a lever
+GREATEST = 1e9  # of any yearly table, whatever levers make of it
 FIRST_DAY, LAST_DAY = dt.date(FIRST_YEAR, 1, 1), dt.date(LAST_POSSIBLE_YEAR, 12, 31)
 
 Name = Annotated[str, Field(min_length=1, max_length=120)]
@@ -102,6 +105,8 @@ class Lever(Part):
             raise ValueError(f"{given[0]} lists {len(values)} values for {last - first + 1} years")
         if any(v < 0 for v in np.atleast_1d(values)) and given[0] != "add":
             raise ValueError(f"{given[0]} must not be negative")
+        if any(abs(v) > LARGEST_VALUE for v in np.atleast_1d(values)):
+            raise ValueError(f"{given[0]} must not exceed {LARGEST_VALUE:,.0f}")
         return self
 
     def apply(self, tables: dict[str, np.ndarray[Any, np.dtype[np.float64]]], horizon: int) -> None:
@@ -120,7 +125,7 @@ class Lever(Part):
         table = tables[self.table] = tables[self.table].copy()
         for op, value in values.items():
             table[span] = {"set": value, "add": table[span] + value, "multiply": table[span] * value}[op]
-        np.maximum(table, TABLES[self.table].least, out=table)
+        np.clip(table, TABLES[self.table].least, GREATEST, out=table)
 
 
 class Outcome(Part):
@@ -161,7 +166,7 @@ class ScenarioFile(Part):
     notes: str = ""
     policy: list[Policy] = []
     lever: list[Lever] = []
-    event: list[Event] = []
+    event: list[Event] = Field(default=[], max_length=MOST_EVENTS)
 
     @model_validator(mode="after")
     def names_are_unique(self) -> ScenarioFile:
@@ -268,16 +273,7 @@ def load_scenario(path: Path | str, study: Study | None = None) -> Scenario:
 
     Raises ScenarioError (file, place, problem, nearest valid choice) or StudyError.
     """
-    given = Path(path)
-    by_name = given.suffix != ".toml" and len(given.parts) == 1
-    if by_name and not given.is_file():
-        study = study or find_study()
-        given = study.scenario_file(str(path))
-    else:
-        if not given.is_file():
-            there = [p.name for p in given.parent.glob("*.toml")] if given.parent.is_dir() else []
-            raise ScenarioError(f"no such file{did_you_mean(given.name, there) if there else ''}", where=given)
-        study = study or find_study(given.parent)
+    given, study = _located(Path(path), study)
     own = read_scenario_file(given)
     parts = own.policy, own.lever, own.event
     if own.extends is not None:
@@ -297,12 +293,28 @@ def load_scenario(path: Path | str, study: Study | None = None) -> Scenario:
         )
     elif own.drop:
         raise ScenarioError("nothing to drop without extends", where=given, place="drop")
-    _check_events(parts[2], given)
+    _check_events(parts[2], own, given)
     return Scenario(
         name=given.stem, path=given.resolve(), study=study, title=own.title, question=own.question,
         notes=own.notes, extends=own.extends, policies=tuple(parts[0]), levers=tuple(parts[1]),
         events=tuple(parts[2]),
     )  # fmt: skip
+
+
+def _located(given: Path, study: Study | None) -> tuple[Path, Study]:
+    """The file meant by a path or a name, and the study it belongs to."""
+    try:
+        if given.is_file():
+            return given, study or find_study(given.parent)
+        if given.suffix != ".toml" and len(given.parts) == 1 and not given.exists():
+            study = study or find_study()
+            return study.scenario_file(str(given)), study
+        if given.is_dir():
+            raise ScenarioError("is a folder, not a scenario file", where=given)
+        there = [p.name for p in given.parent.glob("*.toml") if p.is_file()] if given.parent.is_dir() else []
+    except OSError as error:  # a name that no file system takes
+        raise ScenarioError(f"cannot be looked up: {error.strerror}", where=str(given)[:80]) from None
+    raise ScenarioError(f"no such file{did_you_mean(given.name, there) if there else ''}", where=given)
 
 
 def read_scenario_file(path: Path) -> ScenarioFile:
@@ -313,7 +325,7 @@ def read_scenario_file(path: Path) -> ScenarioFile:
         tables = tomllib.loads(path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n"))
     except UnicodeDecodeError as error:
         raise ScenarioError(f"is not UTF-8 text (byte {error.start})", where=path) from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError is a ValueError; so are numbers of 5,000 digits
         raise ScenarioError(f"is not TOML: {error}", where=path) from None
     except OSError as error:
         raise ScenarioError(f"cannot be read: {error.strerror}", where=path) from None
@@ -327,10 +339,8 @@ def _one_line(error: ValidationError, path: Path) -> ScenarioError:
     """The first problem of a file as one line; pydantic's words where they are plain, ours where they are not."""
     # A misspelt key explains the one that is then missing, so it goes first.
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    more = error.error_count() - 1
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
-    for suffix in (".float", ".list[float]"):
-        place = place.replace(suffix, "")
+    place = _place(first["loc"])
+    more = len({_place(e["loc"]) for e in error.errors()}) - 1
     key, kind = str(first["loc"][-1]) if first["loc"] else "", first["type"]
     if kind == "extra_forbidden":
         message = f"unknown name '{key}'{did_you_mean(key, _names_at(first['loc'][:-1]))}"
@@ -341,10 +351,18 @@ def _one_line(error: ValidationError, path: Path) -> ScenarioError:
     elif kind.startswith("date_"):
         message = f"{first['input']!r} is not a date such as 2025-01-20 (no quotes)"
     else:
-        shown_input = f", not {first['input']!r}"[:60] if isinstance(first["input"], (str, int, float)) else ""
+        given = first["input"]
+        short = isinstance(given, (str, float)) or (isinstance(given, int) and abs(given) < 10**18)
+        shown_input = f", not {given!r}"[:60] if short else ""
         message = first["msg"].removeprefix("Value error, ")
         message = message + (shown_input if kind != "value_error" else "")
     return ScenarioError(message + (f" (and {more} more)" if more else ""), where=path, place=place)
+
+
+def _place(location: Sequence[int | str]) -> str:
+    """lever[0].years for ("lever", 0, "years"); the arms of a union are no places in a file."""
+    parts = [part for part in location if part not in ("float", "list[float]")]
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
 
 
 def _names_at(place: Sequence[int | str]) -> list[str]:
@@ -384,36 +402,28 @@ def _check_drop(own: ScenarioFile, parent: ScenarioFile, path: Path) -> None:
             raise ScenarioError(f"'{own.extends}' has nothing named '{name}'{hint}", where=path, place=f"drop[{i}]")
 
 
-def _check_events(events: Sequence[Event], path: Path) -> None:
-    earlier: dict[str, dt.date] = {}
-    for i, event in enumerate(events):
-        if event.given is not None and event.given not in earlier:
-            hint = did_you_mean(event.given, earlier)
-            raise ScenarioError(
-                f"no outcome named '{event.given}' in an earlier event{hint}",
-                where=path,
-                place=f"event[{i}].given",
-            )
-        if event.given is not None and event.on < earlier[event.given]:
-            raise ScenarioError(
-                f"on ({event.on}) lies before '{event.given}' ({earlier[event.given]})",
-                where=path,
-                place=f"event[{i}].on",
-            )
+def _check_events(events: Sequence[Event], own: ScenarioFile, path: Path) -> None:
+    """That events refer to earlier ones, decide before they take effect, and do not branch without end."""
+    decided: dict[str, dt.date] = {}
+    for event in events:
+        mine = event in own.event
+        place = f"event[{own.event.index(event)}]" if mine else f"event '{event.name}' of '{own.extends}'"
+        if event.given is not None and event.given not in decided:
+            problem = f"no outcome named '{event.given}' in an earlier event{did_you_mean(event.given, decided)}"
+            raise ScenarioError(problem, where=path, place=f"{place}.given")
+        if event.given is not None and event.on < decided[event.given]:
+            problem = f"on ({event.on}) lies before '{event.given}' ({decided[event.given]})"
+            raise ScenarioError(problem, where=path, place=f"{place}.on")
         for outcome in event.outcomes:
-            if outcome.name in earlier:
-                raise ScenarioError(
-                    f"two outcomes are named '{outcome.name}'", where=path, place=f"event[{i}].outcomes"
-                )
-            earlier[outcome.name] = event.on
-            for kind in (outcome.policy, outcome.lever):
-                for part in kind:
-                    begins = part.start.year if isinstance(part, Policy) else part.years[0]
-                    if begins < event.on.year:
-                        raise ScenarioError(
-                            f"'{outcome.name}' takes effect in {begins}, before it is decided on {event.on}",
-                            where=path, place=f"event[{i}].outcomes",
-                        )  # fmt: skip
+            if outcome.name in decided:
+                problem = f"two outcomes are named '{outcome.name}'"
+                raise ScenarioError(problem, where=path, place=f"{place}.outcomes")
+            decided[outcome.name] = event.on
+            begins = [p.start for p in outcome.policy]
+            begins += [dt.date(v.years[0], 1, 1) for v in outcome.lever if v.years[0] < event.on.year]
+            if begins and min(begins) < event.on:
+                problem = f"'{outcome.name}' takes effect on {min(begins)}, before it is decided on {event.on}"
+                raise ScenarioError(problem, where=path, place=f"{place}.outcomes")
     ways = sum(1 for _ in itertools.islice(_ways(events, {}, 1.0), MOST_BRANCHES + 1))
     if ways > MOST_BRANCHES:
         raise ScenarioError(f"the events branch into more than {MOST_BRANCHES} ways", where=path, place="event")
