@@ -6,6 +6,8 @@ BdsimError
 │   ├── EvidenceError     a fact file is malformed
 │   ├── ParameterError    parameters.toml, or a --set
 │   ├── ScenarioError     a scenario file
+│   ├── TargetError       targets.toml
+│   ├── FitError          a fit that is missing, of another kind, or cannot be made
 │   ├── ResultsError      a results folder that cannot be read
 │   └── UsageError        an argument outside its range
 └── InvariantError      the simulation broke its own promise (nobody lost, nobody twice); exit code 1
@@ -22,12 +24,14 @@ from pathlib import Path
 __all__ = [
     "BdsimError",
     "EvidenceError",
+    "FitError",
     "InputError",
     "InvariantError",
     "ParameterError",
     "ResultsError",
     "ScenarioError",
     "StudyError",
+    "TargetError",
     "UsageError",
     "did_you_mean",
     "shown",
@@ -67,6 +71,14 @@ class ParameterError(InputError):
 
 class ScenarioError(InputError):
     """A scenario file cannot be understood."""
+
+
+class TargetError(InputError):
+    """targets.toml cannot be understood, or names facts that are not there."""
+
+
+class FitError(InputError):
+    """A fit is missing, of another kind, or cannot be made from what it was given."""
 
 
 class ResultsError(InputError):

@@ -95,10 +95,10 @@ class Job:
     plans: list[Plan]
     fingerprint: str
 
-    def weights(self) -> Floats:
+    def weights(self, parameters: Parameters | None = None) -> Floats:
         """Researchers an agent stands for, by group, shape (groups,)."""
         k = self.settings.researchers_per_agent
-        settled = k * self.parameters.settled_per_doctorate() / SETTLED_AGENTS_PER_DOCTORATE
+        settled = k * (parameters or self.parameters).settled_per_doctorate() / SETTLED_AGENTS_PER_DOCTORATE
         return np.array([settled if route == "settled" else float(k) for _, route in GROUPS])
 
     def world(self, plan: Plan) -> World:

@@ -1,0 +1,265 @@
+"""Calibration: parameters that reproduce the facts, given what was believed of them before.
+
+The objective is deterministic: expected runs on one fixed population. Residuals are standardised, (model - fact) / error,
+and each free parameter adds (value - prior mean) / prior sd. Several starts are polished by scipy's least_squares.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import optimize, stats
+from scipy.stats import qmc
+
+from bdsim import engine
+from bdsim.environment import Environment, Floats
+from bdsim.errors import FitError, did_you_mean
+from bdsim.evidence import Evidence, load_evidence
+from bdsim.observe import Counts, counts_of
+from bdsim.parameters import FIELDS, Parameters, load_parameters
+from bdsim.plan import Job, Settings, plan_run, program_hash
+from bdsim.population import Population
+from bdsim.scenario import load_scenario
+from bdsim.study import Study
+from bdsim.targets import Target, load_targets, model_value, standardised
+
+__all__ = ["Optimum", "Problem", "Trace", "best_of", "make_problem", "optimise", "score"]
+
+SCALE = 25  # researchers per agent of the objective's population
+STEP = 1e-4  # of a prior sd: the objective is smooth and has no noise, so rounding alone sets the least step
+SOBOL_POINTS = 64
+AGREE_COST, AGREE_DISTANCE = 0.1, 0.25  # half chi squares; posterior standard deviations
+Trace = Callable[[str, int, int], None]  # stage, done, in all
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is fitted to what: free parameters with priors, targets, and the population that answers."""
+
+    parameters: Parameters
+    free: tuple[str, ...]
+    targets: tuple[Target, ...]
+    job: Job
+    population: Population
+    environment: Environment
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+
+    @property
+    def mean(self) -> Floats:
+        """Prior means of the free parameters."""
+        return np.array([self._prior(name)[0] for name in self.free])
+
+    @property
+    def sd(self) -> Floats:
+        """Prior standard deviations of the free parameters."""
+        return np.array([self._prior(name)[1] for name in self.free])
+
+    @property
+    def bounds(self) -> tuple[Floats, Floats]:
+        """Lower and upper bounds of the free parameters."""
+        pairs = np.array([self.parameters.entries[name].bounds for name in self.free])
+        return pairs[:, 0], pairs[:, 1]
+
+    @property
+    def start(self) -> Floats:
+        """The values of the parameters file."""
+        return np.array([self.parameters[name] for name in self.free])
+
+    @property
+    def fitted(self) -> NDArray[np.bool_]:
+        """Which targets are fitted, shape (targets,)."""
+        return np.array([t.role == "fitted" for t in self.targets])
+
+    def _prior(self, name: str) -> tuple[float, float]:
+        prior = self.parameters.entries[name].prior
+        assert prior is not None  # make_problem frees none without one
+        return prior.mean, prior.sd
+
+    def at(self, x: Floats) -> Parameters:
+        """All parameters with the free ones at `x`, shape (free,)."""
+        return self.parameters.with_values(dict(zip(self.free, map(float, x), strict=True)))
+
+    def counts(self, parameters: Parameters) -> Counts:
+        """One expected run."""
+        state, decisions = engine.new_state(len(self.population)), engine.new_decisions(len(self.population))
+        years = len(self.environment.offers)
+        tally, keys = engine.new_tally(years, len(FIELDS)), engine.member_keys(0, years)
+        weights = self.job.weights(parameters)
+        engine.simulate(
+            self.population.people, self.environment, parameters.behaviour(), weights, keys, False,
+            state, engine.new_block(), decisions, tally,
+        )  # fmt: skip
+        return counts_of(tally, weights, self.population)
+
+    def model(self, x: Floats) -> Floats:
+        """The model's side of every target at `x`, shape (targets,)."""
+        parameters = self.at(x)
+        counts = self.counts(parameters)
+        return np.array([model_value(t, counts, parameters.values) for t in self.targets])
+
+    def models(self, points: Sequence[Floats]) -> Floats:
+        """`model` at many points, on all cores, shape (points, targets)."""
+        with ThreadPoolExecutor(self.workers) as pool:
+            return np.array(list(pool.map(self.model, points)))
+
+    def residuals(self, x: Floats, model: Floats | None = None) -> Floats:
+        """Standardised residuals of the fitted targets, then of the priors."""
+        values = self.model(x) if model is None else model
+        facts = [standardised(t, v) for t, v in zip(self.targets, values, strict=True) if t.role == "fitted"]
+        return np.concatenate([facts, (x - self.mean) / self.sd])
+
+    def jacobian(self, x: Floats, *, central: bool = False) -> Floats:
+        """Derivatives of `residuals`, shape (residuals, free): differences of STEP prior sds, kept inside the bounds."""
+        low, high = self.bounds
+        step = STEP * self.sd
+        step = np.where(x + step > high, -step, step)
+        ahead = [x + step * (np.arange(len(x)) == i) for i in range(len(x))]
+        inside = central & (x - step >= low) & (x - step <= high)
+        behind = [x - step * (np.arange(len(x)) == i) if inside[i] else x for i in range(len(x))] if central else [x]
+        models = self.models([*ahead, *behind])
+        columns = []
+        for i in range(len(x)):
+            j = len(x) + (i if central else 0)
+            back = behind[i] if central else x
+            rise = self.residuals(ahead[i], models[i]) - self.residuals(back, models[j])
+            columns.append(rise / (ahead[i][i] - back[i]))
+        return np.column_stack(columns)
+
+    def table(self, x: Floats) -> pd.DataFrame:
+        """Target by target: fact, error, model, residual, role."""
+        return target_table(self.targets, self.model(x))
+
+    def fingerprint(self) -> str:
+        """12 hexadecimal digits of everything that determines the fit."""
+        digest = hashlib.sha256(program_hash().encode())
+        for module in ("calibration.py", "targets.py", "posterior.py"):
+            digest.update(Path(__file__).with_name(module).read_bytes())
+        priors = {n: e.model_dump(mode="json", include={"value", "bounds", "prior"}) for n, e in self.parameters.entries.items()}
+        digest.update(json.dumps(priors, sort_keys=True).encode() + repr((self.free, self.targets)).encode())
+        digest.update(self.job.fingerprint.encode())
+        return digest.hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """Where one start ended."""
+
+    x: Floats
+    cost: float  # half the sum of squared residuals
+    evaluations: int
+    converged: bool
+    message: str
+
+
+def make_problem(
+    study: Study,
+    *,
+    targets: Path | None = None,
+    free: Sequence[str] | None = None,
+    fix: Mapping[str, float] | None = None,
+    until: int | None = None,
+    researchers_per_agent: int = SCALE,
+    parameters: Parameters | None = None,
+) -> Problem:
+    """What `calibrate` solves: by default every parameter with a prior is free.
+
+    `fix` holds parameters at values; `until` holds out every fact that needs a later year. Raises FitError,
+    ParameterError, TargetError, EvidenceError.
+    """
+    known = parameters or load_parameters(study.parameters)
+    known = known.with_values(dict(fix or {}), where="--fix")
+    evidence: Evidence = load_evidence(study)
+    found = load_targets(targets or study.root / "calibration" / "targets.toml", evidence, list(known.entries))
+    if until is not None:
+        found = [t.held_out_after(until) for t in found]
+    able = [n for n, e in known.entries.items() if e.prior is not None and n not in (fix or {})]
+    chosen = able if free is None else list(dict.fromkeys(free))
+    for name in chosen:
+        if name not in able:
+            hint = "; it is fixed" if name in known.entries else did_you_mean(name, able)
+            raise FitError(f"'{name}' cannot be freed{hint}", where="--free")
+    if not chosen:
+        raise FitError("no parameter is free", where="--free")
+    if not any(t.role == "fitted" for t in found):
+        raise FitError("no target is fitted", where=targets or "calibration/targets.toml")
+    horizon = max(max(t.last if t.statistic != "stay_rate" else t.as_of - 1 for t in found), 2010)
+    settings = Settings(members=1, researchers_per_agent=researchers_per_agent, horizon=horizon)
+    job = plan_run(load_scenario("baseline", study), settings, known)
+    world = job.world(job.plans[0])
+    return Problem(known, tuple(chosen), tuple(found), job, world.population, world.environment)
+
+
+def score(study: Study, values: Mapping[str, float] | None = None, *, problem: Problem | None = None) -> pd.DataFrame:
+    """What parameter values do to every target, without refitting: fact, error, model, residual, role.
+
+    The table's `attrs["cost"]` is half the sum of squares of fitted residuals and priors. Pass a `problem` made
+    once when scoring many values, as a sensitivity analysis does.
+    """
+    problem = problem or make_problem(study)
+    parameters = problem.parameters.with_values(dict(values or {}))
+    counts = problem.counts(parameters)
+    table = target_table(problem.targets, np.array([model_value(t, counts, parameters.values) for t in problem.targets]))
+    x = np.array([parameters[name] for name in problem.free])
+    fitted = table.loc[table["role"] == "fitted", "residual"].to_numpy()
+    table.attrs["cost"] = float(0.5 * ((fitted**2).sum() + (((x - problem.mean) / problem.sd) ** 2).sum()))
+    return table
+
+
+def target_table(targets: Sequence[Target], model: Floats) -> pd.DataFrame:
+    """Tidy: target, label, role, fact, error, model, residual."""
+    return pd.DataFrame(
+        {
+            "target": [t.entry for t in targets],
+            "label": [t.label for t in targets],
+            "role": [t.role for t in targets],
+            "fact": [t.fact for t in targets],
+            "error": [t.error for t in targets],
+            "scale": ["log" if t.is_log else "absolute" for t in targets],
+            "model": model,
+            "residual": [standardised(t, float(v)) for t, v in zip(targets, model, strict=True)],
+        }
+    )
+
+
+def sobol_starts(problem: Problem, points: int, seed: int) -> list[Floats]:
+    """Points that fill the prior evenly, inside the bounds."""
+    low, high = problem.bounds
+    prior = stats.truncnorm((low - problem.mean) / problem.sd, (high - problem.mean) / problem.sd, problem.mean, problem.sd)
+    unit = qmc.Sobol(len(problem.free), rng=np.random.default_rng(seed)).random(points)  # noqa: TID251
+    return list(prior.ppf(np.clip(unit, 0.02, 0.98)))
+
+
+def optimise(problem: Problem, start: Floats) -> Optimum:
+    """Polish one start by trust-region least squares inside the bounds."""
+    low, high = problem.bounds
+    margin = 1e-9 * (high - low)
+    found = optimize.least_squares(
+        problem.residuals, np.clip(start, low + margin, high - margin), jac=problem.jacobian, bounds=(low, high),
+        x_scale=problem.sd, method="trf", ftol=1e-7, xtol=1e-7, gtol=1e-6, max_nfev=60,
+    )  # fmt: skip
+    return Optimum(found.x, float(found.cost), int(found.nfev), bool(found.success), str(found.message))
+
+
+def best_of(optima: Sequence[Optimum], spread: Floats) -> tuple[Optimum, list[str]]:
+    """The best optimum, and what is to be said when starts disagree. `spread`: posterior sds, shape (free,)."""
+    best = min(optima, key=lambda o: o.cost)
+    warnings = []
+    for number, other in enumerate(optima, start=1):
+        apart = float(np.max(np.abs(other.x - best.x) / spread))
+        if not other.converged:
+            warnings.append(f"start {number} did not converge: {other.message}")
+        elif other.cost - best.cost > AGREE_COST:
+            warnings.append(f"start {number} ended {other.cost - best.cost:.1f} above the best: a local optimum")
+        elif apart > AGREE_DISTANCE:
+            warnings.append(f"start {number} fits as well {apart:.2f} posterior sd away: the optimum is flat")
+    return best, warnings
