@@ -35,6 +35,7 @@ from bdsim.targets import Target, load_targets, model_value, standardised
 
 __all__ = ["Optimum", "Problem", "Trace", "best_of", "make_problem", "optimise", "score"]
 
+LAST_QUESTION = 2022  # the share of scrutiny in the departures of 2019-2022 needs it
 SCALE = 25  # researchers per agent of the objective's population
 STEP = 1e-4  # of a prior sd: the objective is smooth and has no noise, so rounding alone sets the least step
 SOBOL_POINTS = 64
@@ -144,7 +145,10 @@ class Problem:
         digest = hashlib.sha256(program_hash().encode())
         for module in ("calibration.py", "targets.py", "posterior.py"):
             digest.update(Path(__file__).with_name(module).read_bytes())
-        priors = {n: e.model_dump(mode="json", include={"value", "bounds", "prior"}) for n, e in self.parameters.entries.items()}
+        priors = {
+            n: e.model_dump(mode="json", include={"value", "bounds", "prior"})
+            for n, e in self.parameters.entries.items()
+        }
         digest.update(json.dumps(priors, sort_keys=True).encode() + repr((self.free, self.targets)).encode())
         digest.update(self.job.fingerprint.encode())
         return digest.hexdigest()[:12]
@@ -192,7 +196,7 @@ def make_problem(
         raise FitError("no parameter is free", where="--free")
     if not any(t.role == "fitted" for t in found):
         raise FitError("no target is fitted", where=targets or "calibration/targets.toml")
-    horizon = max(max(t.last if t.statistic != "stay_rate" else t.as_of - 1 for t in found), 2010)
+    horizon = max(LAST_QUESTION, *(t.last if t.statistic != "stay_rate" else t.as_of - 1 for t in found))
     settings = Settings(members=1, researchers_per_agent=researchers_per_agent, horizon=horizon)
     job = plan_run(load_scenario("baseline", study), settings, known)
     world = job.world(job.plans[0])
@@ -208,7 +212,9 @@ def score(study: Study, values: Mapping[str, float] | None = None, *, problem: P
     problem = problem or make_problem(study)
     parameters = problem.parameters.with_values(dict(values or {}))
     counts = problem.counts(parameters)
-    table = target_table(problem.targets, np.array([model_value(t, counts, parameters.values) for t in problem.targets]))
+    table = target_table(
+        problem.targets, np.array([model_value(t, counts, parameters.values) for t in problem.targets])
+    )
     x = np.array([parameters[name] for name in problem.free])
     fitted = table.loc[table["role"] == "fitted", "residual"].to_numpy()
     table.attrs["cost"] = float(0.5 * ((fitted**2).sum() + (((x - problem.mean) / problem.sd) ** 2).sum()))
@@ -231,12 +237,14 @@ def target_table(targets: Sequence[Target], model: Floats) -> pd.DataFrame:
     )
 
 
-def sobol_starts(problem: Problem, points: int, seed: int) -> list[Floats]:
+def sobol_starts(problem: Problem, points: int) -> list[Floats]:
     """Points that fill the prior evenly, inside the bounds."""
     low, high = problem.bounds
-    prior = stats.truncnorm((low - problem.mean) / problem.sd, (high - problem.mean) / problem.sd, problem.mean, problem.sd)
-    unit = qmc.Sobol(len(problem.free), rng=np.random.default_rng(seed)).random(points)  # noqa: TID251
-    return list(prior.ppf(np.clip(unit, 0.02, 0.98)))
+    prior = stats.truncnorm(
+        (low - problem.mean) / problem.sd, (high - problem.mean) / problem.sd, problem.mean, problem.sd
+    )
+    sequence = qmc.Sobol(len(problem.free), scramble=False).fast_forward(1)  # the first point is the corner
+    return list(prior.ppf(np.clip(sequence.random(points), 0.02, 0.98)))
 
 
 def optimise(problem: Problem, start: Floats) -> Optimum:

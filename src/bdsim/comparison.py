@@ -29,7 +29,7 @@ __all__ = ["LEVELS", "Comparison", "Difference", "compare", "first_difference", 
 
 LEVELS = (0.05, 0.5, 0.95)
 Period = tuple[int, int]  # first and last year, both included
-MUST_AGREE = ("seed", "researchers_per_agent", "horizon", "program", "inputs")
+MUST_AGREE = ("seed", "researchers_per_agent", "horizon", "program", "inputs", "fit")
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,9 @@ class Comparison:
         people, ours, theirs = _aligned(self.reference, scenario)
         chosen = np.isin(people["group"].to_numpy(), selection(origin))
         member, row = np.nonzero((ours[match] != theirs) & chosen[None, :])
-        weight = people["weight"].to_numpy(np.float64)[row]
+        settled = (people["route"] == "settled").to_numpy()[row]
+        stands = [scenario.members[f"agent_{route}"].to_numpy()[member] for route in ("doctorate", "settled")]
+        weight = np.where(settled, stands[1], stands[0])
         shape = (len(match), len(spans), *(len(AXES[a]) for a in axes))
         total = np.zeros(shape)
         sides = [
@@ -223,7 +225,6 @@ def _aligned(one: Results, other: Results) -> tuple[pd.DataFrame, NDArray[np.uin
         fates[:, np.searchsorted(both["identity"], results.people["identity"])] = results.fates
         tables.append(fates)
     labels = both["origin"].astype(str) + "/" + both["route"].astype(str)
-    both["weight"] = labels.map(one.manifest["agent_stands_for"]).to_numpy(np.float64)
     both["group"] = labels.map({"/".join(g): i for i, g in enumerate(GROUPS)}).to_numpy(np.int64)
     return both, tables[0], tables[1]
 

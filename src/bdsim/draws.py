@@ -33,6 +33,7 @@ class Purpose:
     CLOCK = 7  # alternatives: 0 china, 1 elsewhere
     MEMBER = 8
     CHANCE = 9  # the chance part of a band
+    POSTERIOR = 10  # proposals, resampling, and which draw a member takes
 
 
 def mix(z: Any) -> Any:

@@ -33,16 +33,18 @@ def run(
     *,
     horizon: int = DEFAULT_HORIZON,
     parameters: Parameters | Mapping[str, float] | None = None,
+    fit: str | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Results:
     """Run a scenario: `members` histories of chance, each branch of its events with the same luck.
 
-    `parameters` replaces values by name. Raises UsageError for a number outside its range, ParameterError and
+    Each member draws its parameters from `fit` (default: fitted/default; 'none': the values of parameters.toml);
+    `parameters` holds some at values. Raises UsageError for a number outside its range, ParameterError and
     EvidenceError for the study's files, InvariantError when the simulation breaks its own checks.
     """
     settings = Settings(members, seed, researchers_per_agent, engine, horizon)
-    return run_job(plan_run(scenario, settings, parameters), workers=workers, progress=progress)
+    return run_job(plan_run(scenario, settings, parameters, fit), workers=workers, progress=progress)
 
 
 def run_job(job: Job, *, workers: int | None = None, progress: Progress | None = None) -> Results:
@@ -55,7 +57,7 @@ def run_job(job: Job, *, workers: int | None = None, progress: Progress | None =
     for plans in distinct.values():
         world = job.world(plans[0])
         counts, fates = [], []
-        for count, fate in _members(world, job.settings, workers):
+        for count, fate in _members(job, world, workers):
             counts.append(count)
             fates.append(fate)
             done += 1
@@ -68,12 +70,14 @@ def run_job(job: Job, *, workers: int | None = None, progress: Progress | None =
     return _assemble(job, outcome)
 
 
-def _members(world: World, settings: Settings, workers: int | None) -> Iterator[tuple[Counts, NDArray[np.uint8]]]:
+def _members(job: Job, world: World, workers: int | None) -> Iterator[tuple[Counts, NDArray[np.uint8]]]:
     """Every member in order, as they finish. Threads share the population; Mesa holds the lock, so it takes one."""
+    settings = job.settings
     one = run_member if settings.engine == "compiled" else _mesa_member
     jobs = 1 if settings.engine == "mesa" else min(workers or os.cpu_count() or 1, settings.members)
     parallel = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator", pre_dispatch="2*n_jobs")
-    yield from parallel(joblib.delayed(one)(world, settings.seed, m) for m in range(settings.members))
+    own = ((job.member_world(world, m), settings.seed, m) for m in range(settings.members))
+    yield from parallel(joblib.delayed(one)(*call) for call in own)
 
 
 def run_member(world: World, seed: int, member: int, *, sampled: bool = True) -> tuple[Counts, NDArray[np.uint8]]:
@@ -121,10 +125,18 @@ def _assemble(job: Job, outcome: Mapping[str, tuple[Counts, Population, NDArray[
             "draw": np.tile(np.arange(m), len(job.plans)),
             "weight": np.repeat([plan.branch.chance / m for plan in job.plans], m),
             "seed": seeds * len(job.plans),
+            **{name: np.tile(column, len(job.plans)) for name, column in _agent_weights(job).items()},
         }
     )
     counts = Counts.stacked([outcome[plan.branch.name][0] for plan in job.plans])
     return Results(manifest_of(job), counts, members, pd.DataFrame(people)[columns], fates)
+
+
+def _agent_weights(job: Job) -> dict[str, NDArray[np.float64]]:
+    """Researchers that an agent of either route stands for, by draw."""
+    weights = np.array([job.weights(job.member_parameters(m)) for m in range(job.settings.members)])
+    routes = [route for _, route in GROUPS]
+    return {f"agent_{route}": weights[:, routes.index(route)] for route in ("doctorate", "settled")}
 
 
 def _people_columns(population: Population) -> dict[str, NDArray[Any]]:

@@ -84,9 +84,14 @@ class Timeline:
     def at(self, name: str, year: int) -> float:
         return float(self.tables[name][year - self.first_year(name)])
 
-    def environment(self, funding_of_2010: float) -> Environment:
-        """The tables as the engine reads them, logarithms taken; the ratio is measured against history's 2010."""
-        ratio = self.tables["funding_ratio"]
+    def environment(self, funding_of_2010: float, funding_lag: int) -> Environment:
+        """The tables as the engine reads them, logarithms taken.
+
+        The funding ratio is measured against history's 2010 and seen `funding_lag` years later; years before
+        the first see that of the first.
+        """
+        known = self.tables["funding_ratio"]
+        ratio = np.concatenate([np.repeat(known[:1], funding_lag), known])[: len(known)]
         us = self.tables["us_funding"] * self.tables["soft_power"]
         return Environment(
             scrutiny=np.column_stack([self.tables[f"scrutiny_{origin}"] for origin in ORIGINS]),

@@ -109,6 +109,10 @@ class Parameters:
         changed = tuple(sorted({*self.changed, *values}))
         return Parameters(self.path, self.status, self.note, entries, changed)
 
+    def described(self, status: str, note: str) -> Parameters:
+        """The same values under another status; nothing counts as changed by hand."""
+        return Parameters(self.path, status, note, self.entries)
+
     def behaviour(self) -> Behaviour:
         """The numbers that rule.py takes, in the engine's layout."""
         return Behaviour(
@@ -123,6 +127,10 @@ class Parameters:
         """Share of entrants by field, shape (fields,), adding up to 1."""
         first, second = (self[f"field_share.{f}"] for f in FIELDS[:-1])
         return np.array([first, second, 1.0 - first - second])
+
+    def funding_lag(self) -> int:
+        """Years between Chinese and US spending and its being seen."""
+        return round(self["funding_lag"])
 
     def settled_per_doctorate(self) -> float:
         """Settled scientists of Chinese descent entering for each doctorate from China."""
@@ -172,6 +180,7 @@ def required_names() -> list[str]:
         "settled",
         *Weights._fields,
         "settled_per_doctorate",
+        "funding_lag",
         "past_growth",
         *(f"field_share.{f}" for f in FIELDS[:-1]),
         "rewired",

@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -14,10 +14,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bdsim import compiling
+from bdsim import compiling, draws
 from bdsim.environment import FIRST_YEAR, LAST_POSSIBLE_YEAR, REFERENCE_YEAR, TABLES, Environment, Floats, Timeline
 from bdsim.errors import UsageError, did_you_mean
 from bdsim.evidence import History, load_evidence, rebuild_history
+from bdsim.fits import DEFAULT_FIT, NO_FIT, Fit, load_fit
 from bdsim.parameters import Behaviour, Parameters, load_parameters
 from bdsim.population import (
     GROUPS,
@@ -94,6 +95,22 @@ class Job:
     history: History
     plans: list[Plan]
     fingerprint: str
+    fit: Fit | None = None
+    held: Mapping[str, float] = field(default_factory=dict)  # set by hand, whatever the fit says
+
+    def member_parameters(self, member: int) -> Parameters:
+        """A member's parameters: its draw of the posterior, or the same values for all without a fit."""
+        if self.fit is None:
+            return self.parameters
+        drawn = self.fit.member(draws.member_seed(self.settings.seed, member))
+        return self.parameters.with_values({**drawn, **self.held})
+
+    def member_world(self, world: World, member: int) -> World:
+        """The world with the member's own behaviour and weights; people and tables are shared."""
+        if self.fit is None:
+            return world
+        own = self.member_parameters(member)
+        return replace(world, behaviour=own.behaviour(), weights=self.weights(own))
 
     def weights(self, parameters: Parameters | None = None) -> Floats:
         """Researchers an agent stands for, by group, shape (groups,)."""
@@ -108,20 +125,40 @@ class Job:
             tuple(self.parameters.field_shares()), self.parameters["rewired"],
             self.settings.researchers_per_agent, self.settings.seed,
         )  # fmt: skip
-        environment = plan.timeline.environment(self.history.timeline.at("funding_ratio", REFERENCE_YEAR))
+        environment = plan.timeline.environment(
+            self.history.timeline.at("funding_ratio", REFERENCE_YEAR), self.parameters.funding_lag()
+        )
         return World(population, environment, self.parameters.behaviour(), self.weights())
 
 
 def plan_run(
-    scenario: Scenario, settings: Settings, parameters: Parameters | Mapping[str, float] | None = None
+    scenario: Scenario,
+    settings: Settings,
+    parameters: Parameters | Mapping[str, float] | None = None,
+    fit: str | None = None,
 ) -> Job:
-    """Read what the scenario stands on and work out every branch. Raises InputError of the file at fault."""
-    if not isinstance(parameters, Parameters):
-        parameters = load_parameters(scenario.study.parameters).with_values(parameters or {})
-    evidence = load_evidence(scenario.study)
-    history = rebuild_history(evidence, settings.horizon, parameters["past_growth"])
+    """Read what the scenario stands on and work out every branch. Raises InputError of the file at fault.
+
+    Members draw their parameters from the fit (default: fitted/default where there is one; 'none': the values of
+    parameters.toml); `parameters` holds some at values for all members. A Parameters object is taken as it is.
+    """
+    study = scenario.study
+    used: Fit | None = None
+    held: dict[str, float] = {}
+    if isinstance(parameters, Parameters):
+        known = parameters
+    else:
+        known, held = load_parameters(study.parameters), dict(parameters or {})
+        default = DEFAULT_FIT if (study.fitted / DEFAULT_FIT).is_dir() else NO_FIT
+        if (fit or default) != NO_FIT:
+            used = load_fit(study, fit or default, known)
+            known = used.centre(known)
+        known = known.with_values(held, where="--set")
+    evidence = load_evidence(study)
+    history = rebuild_history(evidence, settings.horizon, known["past_growth"])
     plans = scenario.plans(history)
-    return Job(scenario, settings, parameters, history, plans, _fingerprint(settings, parameters, history, plans))
+    digest = _fingerprint(settings, known, history, plans, used)
+    return Job(scenario, settings, known, history, plans, digest, used, held)
 
 
 @lru_cache(maxsize=4)
@@ -150,10 +187,13 @@ def program_hash() -> str:
     return digest.hexdigest()[:16]
 
 
-def _fingerprint(settings: Settings, parameters: Parameters, history: History, plans: list[Plan]) -> str:
+def _fingerprint(
+    settings: Settings, parameters: Parameters, history: History, plans: list[Plan], fit: Fit | None
+) -> str:
     """12 hexadecimal digits of what determines the numbers: plans, parameters, settings, rule; no titles or paths."""
     digest = hashlib.sha256(program_hash().encode())
     digest.update(repr(settings).encode() + json.dumps(parameters.values, sort_keys=True).encode())
+    digest.update((fit.digest if fit is not None else "").encode())
     digest.update(content(history.timeline))
     for plan in plans:
         digest.update(f"{plan.branch.name} {plan.branch.chance!r}".encode() + content(plan.timeline))
@@ -174,7 +214,6 @@ def manifest_of(job: Job) -> dict[str, Any]:
         "seed": s.seed,
         "researchers_per_agent": s.researchers_per_agent,
         "engine": s.engine,
-        "agent_stands_for": {"/".join(group): float(w) for group, w in zip(GROUPS, job.weights(), strict=True)},
         "first_year": FIRST_YEAR,
         "horizon": s.horizon,
         "parameters": {
@@ -184,7 +223,12 @@ def manifest_of(job: Job) -> dict[str, Any]:
             "values": p.values,
             "units": {name: entry.unit for name, entry in p.entries.items()},
         },
-        "uncertainty": "chance and events only; parameters are held at their values",
+        "fit": {"name": job.fit.name, "fingerprint": job.fit.manifest["fingerprint"]} if job.fit else None,
+        "uncertainty": (
+            f"parameters (posterior of fitted/{job.fit.name}), chance and events"
+            if job.fit
+            else "chance and events only; parameters are held at their values"
+        ),
         "rebuilt": {name: {"years": list(y), "how": how} for name, (y, how) in job.history.rebuilt.items()},
         "inputs": {
             str(path.relative_to(study.root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in inputs

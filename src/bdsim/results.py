@@ -30,6 +30,8 @@ COLUMNS = {
     "draw": "members with the same draw share luck across scenarios and branches",
     "weight": "weight of the member; weights of a run add up to 1",
     "seed": "seed of the member's random numbers (64 bits, hexadecimal)",
+    "agent_doctorate": "researchers that an agent of the doctorate route stands for in this member",
+    "agent_settled": "researchers that an agent of the settled route stands for in this member",
     "year": "calendar year",
     "origin": "china (Chinese descent), india or other",
     "route": "doctorate (US doctorate on a temporary visa) or settled (of Chinese descent, other ways)",

@@ -36,6 +36,14 @@ class Study:
         return self.root / MARK
 
     @property
+    def fitted(self) -> Path:
+        return self.root / "calibration" / "fitted"
+
+    @property
+    def targets(self) -> Path:
+        return self.root / "calibration" / "targets.toml"
+
+    @property
     def results(self) -> Path:
         return self.root / "results"
 

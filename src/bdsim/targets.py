@@ -253,8 +253,11 @@ def _departures(
 
 
 def _stay_rate(target: Target, counts: Counts, member: int) -> float:
-    which = slice(None) if target.origin == "all" else slice(ORIGINS.index(target.origin), ORIGINS.index(target.origin) + 1)
+    which = (
+        slice(None)
+        if target.origin == "all"
+        else slice(ORIGINS.index(target.origin), ORIGINS.index(target.origin) + 1)
+    )
     span = slice(target.first - FIRST_ENTRY, target.last - FIRST_ENTRY + 1)
     gone = counts.left[member, : target.as_of - FIRST_YEAR + 1, which, span].sum()
     return float(1.0 - gone / counts.entered[member, which, span].sum())
-

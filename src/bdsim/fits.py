@@ -1,0 +1,74 @@
+"""A fit on disk: calibration/fitted/NAME/, what scenarios run on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bdsim import draws
+from bdsim.draws import Purpose
+from bdsim.errors import FitError, did_you_mean
+from bdsim.parameters import Parameters
+from bdsim.study import Study
+
+__all__ = ["DEFAULT_FIT", "Fit", "load_fit"]
+
+DEFAULT_FIT = "default"
+NO_FIT = "none"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Posterior draws of the free parameters, the most probable values, and how they came about."""
+
+    name: str
+    path: Path
+    draws: pd.DataFrame  # one row a draw, one column a free parameter
+    table: pd.DataFrame  # parameters.csv
+    manifest: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits of the draws and the values held fixed."""
+        content = pd.util.hash_pandas_object(self.draws, index=False).to_numpy().tobytes()
+        return hashlib.sha256(content + json.dumps(self.manifest["held"], sort_keys=True).encode()).hexdigest()[:16]
+
+    def centre(self, parameters: Parameters) -> Parameters:
+        """The study's parameters at the most probable values of this fit."""
+        modes = dict(zip(self.table["parameter"], self.table["mode"].astype(float), strict=True))
+        return parameters.with_values({**self.manifest["held"], **modes}, where=str(self.path)).described(
+            f"fitted/{self.name}", f"Calibrated: {self.manifest['statement']}"
+        )
+
+    def member(self, seed: int) -> dict[str, float]:
+        """The posterior draw of the member whose own seed is `seed`."""
+        row = int(draws.uniform(seed, 0, 0, Purpose.POSTERIOR) * len(self.draws))
+        return {str(name): float(value) for name, value in self.draws.iloc[row].items()}
+
+
+def load_fit(study: Study, name: str, parameters: Parameters) -> Fit:
+    """Read a fit back. Raises FitError when it is not there, or was made for other parameters."""
+    folder = study.root / "calibration" / "fitted"
+    path = folder / name
+    if not (path / "manifest.json").is_file():
+        there = [p.name for p in folder.iterdir() if p.is_dir()] if folder.is_dir() else []
+        raise FitError(f"no fit named '{name}'{did_you_mean(name, [*there, NO_FIT])}", where=folder)
+    try:
+        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        table = pd.read_csv(path / "parameters.csv")
+        rows = pd.read_csv(path / "draws.csv")
+        complete = {"held", "statement", "fingerprint"} <= set(manifest) and {"parameter", "mode"} <= set(table)
+    except (OSError, ValueError, TypeError) as error:
+        raise FitError(f"cannot be read: {error}", where=path) from None
+    if not complete or rows.empty or list(rows) != list(table["parameter"]):
+        raise FitError("is not a fit of this program", where=path)
+    unknown = [n for n in rows if n not in parameters.entries]
+    if unknown or not np.isfinite(rows.to_numpy()).all():
+        raise FitError(f"was made for other parameters ({', '.join(unknown) or 'not finite'})", where=path)
+    return Fit(name, path, rows, table, manifest)
