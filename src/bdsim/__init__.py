@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bdsim.agents import MigrationModel, Researcher
+    from bdsim.calibration import score
     from bdsim.comparison import compare
     from bdsim.ensemble import run
     from bdsim.errors import BdsimError
+    from bdsim.fitting import calibrate
     from bdsim.results import Results, load_results
     from bdsim.scenario import Scenario, load_scenario
 
@@ -25,10 +27,12 @@ __all__ = [
     "Researcher",
     "Results",
     "Scenario",
+    "calibrate",
     "compare",
     "load_results",
     "load_scenario",
     "run",
+    "score",
 ]
 HOMES = {
     "BdsimError": "errors",
@@ -36,10 +40,12 @@ HOMES = {
     "Researcher": "agents",
     "Results": "results",
     "Scenario": "scenario",
+    "calibrate": "fitting",
     "compare": "comparison",
     "load_results": "results",
     "load_scenario": "scenario",
     "run": "ensemble",
+    "score": "calibration",
 }
 
 

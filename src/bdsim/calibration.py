@@ -1,7 +1,8 @@
 """Calibration: parameters that reproduce the facts, given what was believed of them before.
 
-The objective is deterministic: expected runs on one fixed population. Residuals are standardised, (model - fact) / error,
-and each free parameter adds (value - prior mean) / prior sd. Several starts are polished by scipy's least_squares.
+The objective is deterministic: expected runs on one fixed population. Residuals are standardised,
+(model - fact) / error, and each free parameter adds (value - prior mean) / prior sd. Several starts are polished by
+scipy's least_squares.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,7 @@ from bdsim.parameters import FIELDS, Parameters, load_parameters
 from bdsim.plan import Job, Settings, plan_run, program_hash
 from bdsim.population import Population
 from bdsim.scenario import load_scenario
-from bdsim.study import Study
+from bdsim.study import Study, find_study
 from bdsim.targets import Target, load_targets, model_value, standardised
 
 __all__ = ["Optimum", "Problem", "Trace", "best_of", "make_problem", "optimise", "score"]
@@ -120,7 +120,7 @@ class Problem:
         return np.concatenate([facts, (x - self.mean) / self.sd])
 
     def jacobian(self, x: Floats, *, central: bool = False) -> Floats:
-        """Derivatives of `residuals`, shape (residuals, free): differences of STEP prior sds, kept inside the bounds."""
+        """Derivatives of `residuals`, shape (residuals, free), by differences of STEP prior sds inside the bounds."""
         low, high = self.bounds
         step = STEP * self.sd
         step = np.where(x + step > high, -step, step)
@@ -203,13 +203,15 @@ def make_problem(
     return Problem(known, tuple(chosen), tuple(found), job, world.population, world.environment)
 
 
-def score(study: Study, values: Mapping[str, float] | None = None, *, problem: Problem | None = None) -> pd.DataFrame:
+def score(
+    values: Mapping[str, float] | None = None, *, study: Study | None = None, problem: Problem | None = None
+) -> pd.DataFrame:
     """What parameter values do to every target, without refitting: fact, error, model, residual, role.
 
     The table's `attrs["cost"]` is half the sum of squares of fitted residuals and priors. Pass a `problem` made
     once when scoring many values, as a sensitivity analysis does.
     """
-    problem = problem or make_problem(study)
+    problem = problem or make_problem(study or find_study())
     parameters = problem.parameters.with_values(dict(values or {}))
     counts = problem.counts(parameters)
     table = target_table(
