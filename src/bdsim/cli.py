@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from bdsim import __version__
+from bdsim import __version__, cli_fit
 from bdsim.errors import BdsimError, InputError, ResultsError, shown
 
 if TYPE_CHECKING:
-    from bdsim.parameters import Parameters
     from bdsim.plan import Job
     from bdsim.results import Results
     from bdsim.study import Study
@@ -44,6 +43,11 @@ Settings_ = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Replace a parameter, e.g. --set push=0.5.")
 ]
 ResultsDir = Annotated[Path | None, typer.Option("--results", help="Folder for results (default: the study's).")]
+
+
+FitName = Annotated[str | None, typer.Option("--fit", help="Fit to run on (default: default; none: parameters.toml).")]
+
+cli_fit.register(app)
 
 
 def main() -> NoReturn:
@@ -257,9 +261,7 @@ def diff(
         terminal.print_table(f"Yearly values that {b} changes", rows)
 
 
-@app.command(
-    epilog="Example:  bdsim schema > scenario.schema.json   (then: #:schema ./scenario.schema.json in a file)"
-)
+@app.command(epilog="Example:  bdsim schema > scenario.schema.json   (then: #:schema ./scenario.schema.json in a file)")
 def schema() -> None:
     """Print the JSON Schema of scenario files."""
     from bdsim import terminal
@@ -280,6 +282,7 @@ def run(
     horizon: Horizon = 2035,
     engine: EngineName = "compiled",
     set_: Settings_ = None,
+    fit: FitName = None,
     results: ResultsDir = None,
     json: Json = False,
 ) -> None:
@@ -295,8 +298,8 @@ def run(
     settings = Settings(members, seed, researchers_per_agent, engine, horizon)  # type: ignore[arg-type]
     scenarios = [load_scenario(name) for name in files]
     references = [load_scenario(s.extends, s.study) if s.extends else None for s in scenarios]
-    jobs = [_plan(s, settings, set_) for s in scenarios]
-    beside = [_plan(r, settings, set_) if r is not None else None for r in references]
+    jobs = [_plan(s, settings, set_, fit) for s in scenarios]
+    beside = [_plan(r, settings, set_, fit) if r is not None else None for r in references]
     answers = []
     for job, other in zip(jobs, beside, strict=True):
         reference = _carry_out(other, results)[0] if other is not None else None
@@ -324,6 +327,7 @@ def compare(
     horizon: Horizon = 2035,
     engine: EngineName = "compiled",
     set_: Settings_ = None,
+    fit: FitName = None,
     results: ResultsDir = None,
     json: Json = False,
 ) -> None:
@@ -341,7 +345,7 @@ def compare(
     sources: list[Job | Path] = []
     for name in (a, *others):
         is_folder = (Path(name) / "manifest.json").is_file()
-        sources.append(Path(name) if is_folder else _plan(load_scenario(name), settings, set_))
+        sources.append(Path(name) if is_folder else _plan(load_scenario(name), settings, set_, fit))
     runs = [load_results(s) if isinstance(s, Path) else _carry_out(s, results)[0] for s in sources]
     comparison = pair(runs[0], *runs[1:])
     folder = _draw_comparison(comparison, _study_of(sources), results)
@@ -354,13 +358,12 @@ def compare(
     terminal.tell(f"Figures and the numbers behind them: {shown(folder)}")
 
 
-def _plan(scenario: Any, settings: Any, changes: list[str] | None) -> Job:
-    """Work out a scenario with the parameters changed by --set."""
-    from bdsim.parameters import load_parameters, parse_setting
+def _plan(scenario: Any, settings: Any, changes: list[str] | None, fit: str | None) -> Job:
+    """Work out a scenario with the parameters held by --set."""
+    from bdsim.parameters import parse_setting
     from bdsim.plan import plan_run
 
-    values: Parameters = load_parameters(scenario.study.parameters)
-    return plan_run(scenario, settings, values.with_values(dict(map(parse_setting, changes or [])), where="--set"))
+    return plan_run(scenario, settings, dict(map(parse_setting, changes or [])), fit)
 
 
 def _carry_out(job: Job, folder: Path | None, *, figures: bool = False) -> tuple[Results, Path]:

@@ -216,9 +216,7 @@ def _noise(scenario: Results, spans: list[Period], cells: tuple[int, ...]) -> Fl
 
 def _aligned(one: Results, other: Results) -> tuple[pd.DataFrame, NDArray[np.uint8], NDArray[np.uint8]]:
     """Everyone of both runs in one list, and both tables of fates in its order; the absent never leave."""
-    both = (
-        pd.concat([one.people, other.people]).drop_duplicates("identity").sort_values("identity", ignore_index=True)
-    )
+    both = pd.concat([one.people, other.people]).drop_duplicates("identity").sort_values("identity", ignore_index=True)
     tables = []
     for results in (one, other):
         fates = np.zeros((len(results.fates), len(both)), np.uint8)

@@ -17,7 +17,7 @@ from bdsim.errors import FitError, did_you_mean
 from bdsim.parameters import Parameters
 from bdsim.study import Study
 
-__all__ = ["DEFAULT_FIT", "Fit", "load_fit"]
+__all__ = ["DEFAULT_FIT", "NO_FIT", "Fit", "chosen_fit", "load_fit"]
 
 DEFAULT_FIT = "default"
 NO_FIT = "none"
@@ -50,6 +50,13 @@ class Fit:
         """The posterior draw of the member whose own seed is `seed`."""
         row = int(draws.uniform(seed, 0, 0, Purpose.POSTERIOR) * len(self.draws))
         return {str(name): float(value) for name, value in self.draws.iloc[row].items()}
+
+
+def chosen_fit(study: Study, name: str | None, parameters: Parameters) -> Fit | None:
+    """The fit that is meant: by name, fitted/default where there is one, or None for 'none'. Raises FitError."""
+    default = DEFAULT_FIT if (study.fitted / DEFAULT_FIT).is_dir() else NO_FIT
+    wanted = name or default
+    return None if wanted == NO_FIT else load_fit(study, wanted, parameters)
 
 
 def load_fit(study: Study, name: str, parameters: Parameters) -> Fit:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,13 +13,13 @@ import numpy as np
 import pandas as pd
 from scipy import optimize
 
-from bdsim import __version__
 from bdsim.calibration import SOBOL_POINTS, Optimum, Problem, best_of, make_problem, optimise, sobol_starts
 from bdsim.ensemble import run_member
 from bdsim.environment import FIRST_YEAR, Floats
 from bdsim.errors import FitError
 from bdsim.fits import DEFAULT_FIT, Fit, load_fit
 from bdsim.observe import Counts, selection
+from bdsim.plan import versions
 from bdsim.posterior import Posterior, explore, laplace_covariance, parameter_table, sensitivity, trade_offs
 from bdsim.study import Study, find_study
 
@@ -81,7 +80,7 @@ class Calibration:
                 zip(("p05", "median", "p95"), low_median_high, strict=True)
             ),
             "caveat": CAVEAT,
-            "versions": {"python": platform.python_version(), "bdsim": __version__, "numpy": np.__version__},
+            "versions": versions(),
         }
 
     def save(self, study: Study, name: str) -> Fit:

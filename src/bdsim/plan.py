@@ -18,7 +18,7 @@ from bdsim import compiling, draws
 from bdsim.environment import FIRST_YEAR, LAST_POSSIBLE_YEAR, REFERENCE_YEAR, TABLES, Environment, Floats, Timeline
 from bdsim.errors import UsageError, did_you_mean
 from bdsim.evidence import History, load_evidence, rebuild_history
-from bdsim.fits import DEFAULT_FIT, NO_FIT, Fit, load_fit
+from bdsim.fits import Fit, chosen_fit
 from bdsim.parameters import Behaviour, Parameters, load_parameters
 from bdsim.population import (
     GROUPS,
@@ -29,7 +29,7 @@ from bdsim.population import (
 )
 from bdsim.scenario import Plan, Scenario
 
-__all__ = ["DEFAULT_HORIZON", "Job", "Settings", "World", "content", "manifest_of", "plan_run"]
+__all__ = ["DEFAULT_HORIZON", "Job", "Settings", "World", "content", "manifest_of", "plan_run", "versions"]
 
 FORMAT = 1  # of a results folder
 DEFAULT_HORIZON = 2035
@@ -149,9 +149,8 @@ def plan_run(
         known = parameters
     else:
         known, held = load_parameters(study.parameters), dict(parameters or {})
-        default = DEFAULT_FIT if (study.fitted / DEFAULT_FIT).is_dir() else NO_FIT
-        if (fit or default) != NO_FIT:
-            used = load_fit(study, fit or default, known)
+        used = chosen_fit(study, fit, known)
+        if used is not None:
             known = used.centre(known)
         known = known.with_values(held, where="--set")
     evidence = load_evidence(study)
@@ -230,12 +229,15 @@ def manifest_of(job: Job) -> dict[str, Any]:
             else "chance and events only; parameters are held at their values"
         ),
         "rebuilt": {name: {"years": list(y), "how": how} for name, (y, how) in job.history.rebuilt.items()},
-        "inputs": {
-            str(path.relative_to(study.root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in inputs
-        },
+        "inputs": {str(path.relative_to(study.root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in inputs},
         "program": program_hash(),
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+        "versions": versions(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that numbers pass through."""
+    return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
 
 
 def _version(package: str) -> str:

@@ -27,7 +27,16 @@ from bdsim.results import Results
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Drawing", "comparison_drawings", "run_drawings", "save_drawing"]
+__all__ = [
+    "COLOURS",
+    "NAMES",
+    "REFERENCE",
+    "Drawing",
+    "comparison_drawings",
+    "run_drawings",
+    "save_drawing",
+    "styled",
+]
 
 P = ParamSpec("P")
 

@@ -240,9 +240,7 @@ def standardised(target: Target, value: float) -> float:
     return (min(gap, 0.0) if target.bound == "lower" else gap) / target.error
 
 
-def _departures(
-    counts: Counts, target: Target, years: tuple[int, int], destination: str | None, member: int
-) -> float:
+def _departures(counts: Counts, target: Target, years: tuple[int, int], destination: str | None, member: int) -> float:
     span = slice(years[0] - FIRST_YEAR, years[1] - FIRST_YEAR + 1)
     table = counts.expected[member, span][:, selection(target.origin)]
     if target.field is not None:
@@ -254,9 +252,7 @@ def _departures(
 
 def _stay_rate(target: Target, counts: Counts, member: int) -> float:
     which = (
-        slice(None)
-        if target.origin == "all"
-        else slice(ORIGINS.index(target.origin), ORIGINS.index(target.origin) + 1)
+        slice(None) if target.origin == "all" else slice(ORIGINS.index(target.origin), ORIGINS.index(target.origin) + 1)
     )
     span = slice(target.first - FIRST_ENTRY, target.last - FIRST_ENTRY + 1)
     gone = counts.left[member, : target.as_of - FIRST_YEAR + 1, which, span].sum()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -63,6 +63,39 @@ def progress_bar(title: str) -> Iterator[Report]:
     with Progress(*columns, console=err, transient=True) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def stage_bar(title: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Progress through named stages: a bar on a terminal, a line a stage elsewhere."""
+    seen: set[str] = set()
+    if not err.is_terminal:
+
+        def line(stage: str, _done: int, total: int) -> None:
+            if stage not in seen:
+                seen.add(stage)
+                note(f"{title}: {stage} ({total}) ...")
+
+        yield line
+        return
+    text = TextColumn("{task.description}")
+    with Progress(
+        text,
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+    ) as bar:
+        tasks: dict[str, Any] = {}
+
+        def update(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(f"{title}: {stage}", total=total)
+            bar.update(tasks[stage], completed=done, total=total)
+
+        yield update
 
 
 def period_rows(results: Results, comparison: Comparison | None) -> list[dict[str, Any]]:

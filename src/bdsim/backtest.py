@@ -1,0 +1,120 @@
+"""Forecasts of years that the fit has not seen, beside naive rules that see as much."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from bdsim import draws
+from bdsim.calibration import Problem, make_problem, optimise
+from bdsim.draws import Purpose
+from bdsim.environment import Floats
+from bdsim.errors import FitError
+from bdsim.parameters import FIELDS
+from bdsim.posterior import explore, laplace_covariance
+from bdsim.study import Study
+
+__all__ = ["backtest", "crps", "verdict"]
+
+SERIES = "departures_to_china"
+FIRST, LAST = 2010, 2021
+EARLIEST_CUT = 2013  # a trend needs some years
+PROPOSALS = 1200
+SCALE = 50  # researchers per agent: a backtest fits several times
+RULES = ("last", "linear", "loglinear")
+NAIVE_DRAWS = 2000
+Report = Callable[[str, int, int], None]
+
+
+def backtest(study: Study, cuts: Sequence[int], *, seed: int = 0, report: Report | None = None) -> pd.DataFrame:
+    """For each last year in `cuts`: refit without any later fact, forecast departures to mainland China.
+
+    One row a (until, year, field), field 'all' the three STEM fields: fact, median, p05, p95, crps of the forecast
+    and of each naive rule, whether the 90% interval holds the fact. Raises FitError for a year that leaves too little.
+    """
+    for cut in cuts:
+        if not EARLIEST_CUT <= cut < LAST:
+            raise FitError(f"{cut} is not a year from {EARLIEST_CUT} to {LAST - 1}", where="--until")
+    rows: list[dict[str, object]] = []
+    for number, cut in enumerate(cuts):
+        if report is not None:
+            report("backtest", number, len(cuts))
+        rows += _one(make_problem(study, until=cut, researchers_per_agent=SCALE), cut, seed)
+    if report is not None:
+        report("backtest", len(cuts), len(cuts))
+    return pd.DataFrame(rows)
+
+
+def verdict(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean CRPS of the forecast and of each rule, the winner, and interval coverage, by last year seen and series."""
+    rows = []
+    for (until, kind), part in table.groupby(["until", table["field"].eq("all")]):
+        scores = {"model": part["crps"].mean(), **{rule: part[f"crps_{rule}"].mean() for rule in RULES}}
+        rows.append(
+            {
+                "until": int(until), "series": "total" if kind else "by field", "forecasts": len(part),
+                **{k: float(v) for k, v in scores.items()}, "winner": min(scores, key=lambda k: float(scores[k])),
+                "coverage": float(part["inside"].mean()),
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def crps(sample: Floats, fact: float) -> float:
+    """The continuous ranked probability score of a sample, in the unit of the fact (Gneiting & Raftery 2007,
+    doi:10.1198/016214506000001437): mean |x - fact| less half the mean distance of two members."""
+    x = np.sort(sample)
+    n = len(x)
+    spread = float(((2 * np.arange(1, n + 1) - n - 1) * x).sum()) / n**2
+    return float(np.abs(x - fact).mean()) - spread
+
+
+def _one(problem: Problem, cut: int, seed: int) -> list[dict[str, object]]:
+    best = optimise(problem, problem.start)
+    covariance, _ = laplace_covariance(problem, best.x)
+    posterior = explore(problem, best.x, covariance, seed, proposals=PROPOSALS)
+    index = {(t.last, t.field): i for i, t in enumerate(problem.targets) if t.times is not None and t.first == t.last}
+    facts = {key: problem.targets[i].fact for key, i in index.items()}
+    rows: list[dict[str, object]] = []
+    for field in ("all", *FIELDS):
+        parts = FIELDS if field == "all" else (field,)
+        seen = np.array([sum(facts[y, f] for f in parts) for y in range(FIRST, cut + 1)])
+        for year in range(cut + 1, LAST + 1):
+            fact = sum(facts[year, f] for f in parts)
+            sample = sum(_observed(posterior.models[:, index[year, f]], problem, index[year, f], seed) for f in parts)
+            forecast = np.asarray(sample, np.float64)
+            low, median, high = np.quantile(forecast, (0.05, 0.5, 0.95))
+            naive = {rule: _naive(rule, seen, year - cut, seed) for rule in RULES}
+            rows.append(
+                {
+                    "until": cut, "year": year, "field": field, "fact": fact, "median": median, "p05": low, "p95": high,
+                    "inside": bool(low <= fact <= high), "crps": crps(forecast, fact),
+                    **{f"crps_{rule}": crps(values, fact) for rule, values in naive.items()},
+                    **{f"median_{rule}": float(np.median(values)) for rule, values in naive.items()},
+                }
+            )  # fmt: skip
+    return rows
+
+
+def _observed(model: Floats, problem: Problem, target: int, seed: int) -> Floats:
+    """The model's draws as they would be observed: with the fact's own error on the log scale."""
+    noise = ndtri(draws.uniform(seed, np.arange(len(model), dtype=np.uint64), target, Purpose.POSTERIOR, 200))
+    return np.asarray(model * np.exp(problem.targets[target].error * noise), np.float64)
+
+
+def _naive(rule: str, seen: Floats, ahead: int, seed: int) -> Floats:
+    """A naive rule's predictive sample `ahead` years after the last one seen; spread from its own past errors."""
+    years = np.arange(len(seen), dtype=np.float64)
+    noise = ndtri(draws.uniform(seed, np.arange(NAIVE_DRAWS, dtype=np.uint64), ahead, Purpose.POSTERIOR, 201))
+    if rule == "last":
+        return np.asarray(seen[-1] + np.std(np.diff(seen), ddof=1) * np.sqrt(ahead) * noise)
+    values = np.log(seen) if rule == "loglinear" else seen
+    slope, level = np.polyfit(years, values, 1)
+    error = np.sqrt(((values - (level + slope * years)) ** 2).sum() / (len(seen) - 2))
+    at = len(seen) - 1 + ahead
+    widen = np.sqrt(1.0 + 1.0 / len(seen) + (at - years.mean()) ** 2 / ((years - years.mean()) ** 2).sum())
+    sample = level + slope * at + error * widen * noise
+    return np.asarray(np.exp(sample) if rule == "loglinear" else sample)

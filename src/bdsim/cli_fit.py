@@ -1,0 +1,261 @@
+"""The commands that fit, and that say how far to trust a fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from bdsim.fits import Fit
+    from bdsim.parameters import Parameters
+    from bdsim.study import Study
+
+__all__ = ["register"]
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Name = Annotated[str, typer.Option("--name", help="Name of the fit, calibration/fitted/NAME.")]
+Free = Annotated[str | None, typer.Option("--free", metavar="A,B", help="Free only these; the rest is held.")]
+Fix = Annotated[list[str] | None, typer.Option("--fix", metavar="NAME=VALUE", help="Hold a parameter at a value.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to the command line."""
+    app.command(epilog="Examples:  bdsim calibrate  |  bdsim calibrate --fix rho=0.8 --free push,funding --name mine")(
+        calibrate
+    )
+    app.command("fit-report", epilog="Example:  bdsim fit-report --set push=0.6 --set roots=1.2")(fit_report)
+    app.command(epilog="Example:  bdsim profile push")(profile)
+    app.command(epilog="Examples:  bdsim backtest --until 2018  |  bdsim backtest --rolling 2015,2016,2017,2018,2019")(
+        backtest
+    )
+
+
+def calibrate(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Targets (default: calibration/targets.toml).")
+    ] = None,
+    name: Name = "default",
+    free: Free = None,
+    fix: Fix = None,
+    starts: Annotated[int, typer.Option("--starts", help="Starts polished; they should agree.")] = 4,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the posterior's draws.")] = 0,
+    json: Json = False,
+) -> None:
+    """Fit parameters to the targets; keep fit, posterior, figures.
+
+    Writes calibration/fitted/NAME: parameters with intervals, every target, posterior draws, sensitivities, manifest.
+    Scenarios run on fitted/default unless told otherwise. Interrupted, the same command goes on.
+    """
+    from bdsim import fitting, terminal
+    from bdsim.plots_fit import fit_drawings, save_all
+    from bdsim.study import find_study
+
+    study = find_study()
+    with terminal.stage_bar("calibrate") as report:
+        result = fitting.calibrate(
+            study,
+            name=name,
+            targets=file,
+            free=_names(free),
+            fix=_settings(fix),
+            starts=starts,
+            seed=seed,
+            report=report,
+        )
+    save_all(fit_drawings(result), study.fitted / name / "figures")
+    manifest = result.manifest(name)
+    if json:
+        terminal.print_json({**manifest, "parameters": result.parameters.to_dict("records")})
+        return
+    _print_parameters(result.parameters)
+    _print_targets(result.targets)
+    terminal.tell("What the data can and cannot tell:")
+    for sentence in result.said:
+        terminal.tell(f"  - {sentence}")
+    share = manifest["share_of_scrutiny_in_departures_2019_2022"]
+    terminal.tell(
+        f"Share of scrutiny in the departures of 2019-2022: {share['median']:.0%} "
+        f"[{share['p05']:.0%}, {share['p95']:.0%}]; "
+        f"{manifest['caveat']}."
+    )
+    gap = result.mean_field_gap
+    terminal.tell(
+        f"Sampled runs lie {gap['departures_2010_2021']:+.2%} (standard error {gap['standard_error']:.2%}) from the "
+        "expected run that is fitted: the mean-field gap of colleagues."
+    )
+    terminal.tell(f"Effective sample size {result.posterior.effective:.0f} of {result.posterior.proposals} proposals.")
+    for warning in result.warnings or [f"All {starts} starts agree."]:
+        terminal.tell(warning)
+    terminal.tell(f"Kept: calibration/fitted/{name}")
+
+
+def fit_report(
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Try a value.")] = None,
+    fit: Annotated[str | None, typer.Option("--fit", help="Start from this fit (none: parameters.toml).")] = None,
+    targets: Annotated[Path | None, typer.Option("--targets", help="Another targets.toml.")] = None,
+    json: Json = False,
+) -> None:
+    """Show what parameter values do to every target.
+
+    Nothing is refitted: values of the fit, and what --set says.
+    """
+    from bdsim import terminal
+    from bdsim.calibration import make_problem, score
+    from bdsim.study import find_study
+
+    study = find_study()
+    known, _ = _centre(study, fit)
+    problem = make_problem(study, targets=targets, parameters=known.with_values(_settings(set_), where="--set"))
+    before = score(problem=make_problem(study, targets=targets, parameters=known))
+    table = score(problem=problem)
+    if json:
+        terminal.print_json(
+            {"cost": table.attrs["cost"], "cost_before": before.attrs["cost"], "targets": table.to_dict("records")}
+        )
+        return
+    _print_targets(table)
+    terminal.tell(
+        f"Cost {table.attrs['cost']:.1f} (without --set: {before.attrs['cost']:.1f}); a difference of 2 is much."
+    )
+
+
+def profile(
+    name: Annotated[str, typer.Argument(metavar="PARAMETER", help="Which parameter, e.g. push.")],
+    points: Annotated[int, typer.Option("--points", min=3, max=41, help="Values to try.")] = 9,
+    fit: Annotated[str | None, typer.Option("--fit", help="The fit to start from.")] = None,
+    results: Annotated[
+        Path | None, typer.Option("--results", help="Folder for the figure (default: the study's).")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show how the best fit worsens as one parameter moves.
+
+    All other parameters are fitted anew at each value: a flat profile means that the data cannot tell.
+    """
+    import numpy as np
+
+    from bdsim import fitting, terminal
+    from bdsim.calibration import make_problem
+    from bdsim.plots_fit import draw_profile, save_all
+    from bdsim.study import find_study
+
+    study = find_study()
+    known, used = _centre(study, fit)
+    problem = make_problem(study, parameters=known, free=list(used.draws) if used is not None else None)
+    mode = np.array([known[n] for n in problem.free])
+    with terminal.stage_bar(f"profile of {name}") as report:
+        table = fitting.profile(problem, name, mode, points, report)
+    folder = (results or study.results) / f"profile-{name}"
+    save_all([draw_profile(table, known.entries[name])], folder)
+    if json:
+        terminal.print_json(table.to_dict("records"))
+        return
+    least = table[["cost", "facts"]].min()
+    rows = [
+        {
+            name: f"{r['value']:.3f}", "cost above the least": f"{r['cost'] - least['cost']:.2f}",
+            "of the facts alone": f"{r['facts'] - least['facts']:.2f}",
+        }
+        for r in table.to_dict("records")
+    ]  # fmt: skip
+    terminal.print_table(f"Profile of {name} (an interval of 90%: cost less than 1.35 above the least)", rows)
+    terminal.tell(f"Figure: {folder}")
+
+
+def backtest(
+    until: Annotated[int | None, typer.Option("--until", help="Last year that the fit may see.")] = None,
+    rolling: Annotated[str | None, typer.Option("--rolling", metavar="Y,Y", help="Several last years.")] = None,
+    results: Annotated[
+        Path | None, typer.Option("--results", help="Folder for the figure (default: the study's).")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Refit without the later years and forecast them.
+
+    Beside three naive rules (last value, linear and log-linear trend), also where one of them wins. The forecast is
+    conditional: it is given the later funding, inflow and scrutiny, and not the later departures.
+    """
+    from bdsim import terminal
+    from bdsim.backtest import backtest as look_back
+    from bdsim.backtest import verdict
+    from bdsim.plots_fit import draw_backtest, save_all
+    from bdsim.study import find_study
+
+    study = find_study()
+    cuts = [int(y) for y in _names(rolling) or []] if rolling else [until if until is not None else 2018]
+    with terminal.stage_bar("backtest") as report:
+        table = look_back(study, cuts, report=report)
+    folder = (results or study.results) / f"backtest-{'-'.join(map(str, cuts))}"
+    save_all([draw_backtest(table)], folder)
+    summary = verdict(table)
+    if json:
+        terminal.print_json({"forecasts": table.to_dict("records"), "summary": summary.to_dict("records")})
+        return
+    rows = [
+        {
+            "until": r["until"], "year": r["year"], "field": r["field"], "fact": f"{r['fact']:,.0f}",
+            "forecast [90%]": f"{r['median']:,.0f} [{r['p05']:,.0f}, {r['p95']:,.0f}]",
+            "crps": f"{r['crps']:.1f}", "last": f"{r['crps_last']:.1f}", "linear": f"{r['crps_linear']:.1f}",
+            "log-linear": f"{r['crps_loglinear']:.1f}",
+        }
+        for r in table.to_dict("records") if r["field"] == "all"
+    ]  # fmt: skip
+    terminal.print_table(
+        "Departures to mainland China, three STEM fields: forecast and naive rules (CRPS: less is better)", rows
+    )
+    shown = [{k: f"{v:.2f}" if isinstance(v, float) else v for k, v in r.items()} for r in summary.to_dict("records")]
+    terminal.print_table("Mean CRPS and coverage of the 90% interval", shown)
+    terminal.tell(f"Figure and numbers: {folder}")
+
+
+def _names(text: str | None) -> list[str] | None:
+    return [part.strip() for part in text.split(",") if part.strip()] if text is not None else None
+
+
+def _settings(texts: list[str] | None) -> dict[str, float]:
+    from bdsim.parameters import parse_setting
+
+    return dict(map(parse_setting, texts or []))
+
+
+def _centre(study: Study, fit: str | None) -> tuple[Parameters, Fit | None]:
+    """The parameters at a fit's most probable values, and the fit (None: the values of parameters.toml)."""
+    from bdsim.fits import chosen_fit
+    from bdsim.parameters import load_parameters
+
+    known = load_parameters(study.parameters)
+    used = chosen_fit(study, fit, known)
+    return (known if used is None else used.centre(known)), used
+
+
+def _print_parameters(table: Any) -> None:
+    from bdsim import terminal
+
+    rows = [
+        {
+            "parameter": r["parameter"], "median [90%]": f"{r['median']:.3f} [{r['p05']:.3f}, {r['p95']:.3f}]",
+            "prior": f"{r['prior_mean']:.2f} +- {r['prior_sd']:.2f}", "shrinkage": f"{r['shrinkage']:.2f}",
+            "verdict": r["verdict"],
+        }
+        for r in table.to_dict("records")
+    ]  # fmt: skip
+    terminal.print_table("Parameters: posterior, prior, and how far the data shrink the standard deviation", rows)
+
+
+def _print_targets(table: Any) -> None:
+    from bdsim import terminal
+
+    rows = [
+        {
+            "target": r["label"], "role": r["role"], "fact": _number(r["fact"]), "model": _number(r["model"]),
+            "residual": f"{r['residual']:+.1f}",
+        }
+        for r in table.to_dict("records")
+    ]  # fmt: skip
+    terminal.print_table("Targets (residual in standard errors of the fact)", rows)
+
+
+def _number(x: float) -> str:
+    return f"{x:.3f}" if abs(x) < 10 else f"{x:,.0f}"
