@@ -153,12 +153,15 @@ def evidence(
         title = "Facts and their sources (calibration/evidence, calibration/sources.toml)"
     if json:
         terminal.print_json(rows)
+    elif name is None and not rebuilt:
+        for row in rows:
+            terminal.tell(f"{row['file']} ({row['rows']} rows): {row['what']}")
+            terminal.tell(f"    source: {row['source']}\n    beware: {row['beware']}")
+        terminal.tell(
+            "Missing years are missing in the files; 'bdsim evidence --rebuilt' lists what the model rebuilds."
+        )
     else:
         terminal.print_table(title, rows)
-        if name is None and not rebuilt:
-            terminal.tell(
-                "Missing years are missing in the files; 'bdsim evidence --rebuilt' lists what the model rebuilds."
-            )
 
 
 @app.command(epilog="Example:  bdsim parameters --markdown")
@@ -180,10 +183,9 @@ def parameters(
     else:
         rows = [
             {
-                "name": name, "value": f"{entry.value:g}", "unit": entry.unit,
-                "bounds": f"{entry.bounds[0]:g} to {entry.bounds[1]:g}",
+                "name": name, "value": f"{entry.value:g}",
                 "prior": f"{entry.prior.mean:g}, {entry.prior.sd:g}" if entry.prior else "fixed",
-                "told by data": entry.identified, "source": entry.source,
+                "told by data": entry.identified, "meaning": entry.meaning,
             }
             for name, entry in known.entries.items()
         ]  # fmt: skip
@@ -448,6 +450,7 @@ def _answer(results: Results, folder: Path | None, comparison: Any) -> dict[str,
         "researchers_per_agent": m["researchers_per_agent"], "folder": str(folder) if folder else None,
         "reference": comparison.reference.name if comparison else None,
         "uncertainty": m["uncertainty"], "parameters": m["parameters"]["status"], "note": m["parameters"]["note"],
+        "held_by_hand": results.held_by_hand,
         "periods": terminal.period_rows(results, comparison),
         "branches": terminal.branch_rows(results, comparison) if len(m["branches"]) > 1 else [],
     }  # fmt: skip
@@ -460,8 +463,13 @@ def _print_answer(answer: dict[str, Any]) -> None:
     caption = (
         f"{answer['question']}\n"
         f"Intervals: 90% of {answer['members']} members; {answer['uncertainty']}. {answer['note']}"
+        + (f" Held by hand: {answer['held_by_hand']}." if answer["held_by_hand"] else "")
     )
-    terminal.print_table(title, terminal.period_text(answer["periods"], answer["reference"] or ""), caption)
+    terminal.print_table(
+        title,
+        terminal.period_text(answer["periods"], answer["reference"] or "", events=bool(answer["branches"])),
+        caption,
+    )
     if answer["branches"]:
         last = answer["periods"][-1]["until"]
         terminal.print_table("Ways through the events", terminal.branch_text(answer["branches"], last))

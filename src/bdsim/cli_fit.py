@@ -106,19 +106,17 @@ def fit_report(
     from bdsim.study import find_study
 
     study = find_study()
-    known, _ = _centre(study, fit)
+    known, used = _centre(study, fit)
     problem = make_problem(study, targets=targets, parameters=known.with_values(_settings(set_), where="--set"))
-    before = score(problem=make_problem(study, targets=targets, parameters=known))
     table = score(problem=problem)
+    best = used.manifest["cost"] if used is not None and targets is None else None
     if json:
-        terminal.print_json(
-            {"cost": table.attrs["cost"], "cost_before": before.attrs["cost"], "targets": table.to_dict("records")}
-        )
+        records = table.to_dict("records")
+        terminal.print_json({"cost": table.attrs["cost"], "cost_of_fit": best, "targets": records})
         return
     _print_targets(table)
-    terminal.tell(
-        f"Cost {table.attrs['cost']:.1f} (without --set: {before.attrs['cost']:.1f}); a difference of 2 is much."
-    )
+    beside = f" (the fit itself: {best:.1f}); a difference of 2 is much" if best is not None else ""
+    terminal.tell(f"Cost {table.attrs['cost']:.1f}{beside}.")
 
 
 def profile(

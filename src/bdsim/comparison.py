@@ -174,8 +174,11 @@ def compare(reference: Results, *others: Results) -> Comparison:
                     f"'{reference.name}' and '{other.name}' differ in {key}; paired runs must not",
                     where="compare",
                 )
-        if reference.manifest["parameters"]["values"] != other.manifest["parameters"]["values"]:
-            raise UsageError(f"'{reference.name}' and '{other.name}' differ in parameters", where="compare")
+        ours, theirs = (r.manifest["parameters"]["values"] for r in (reference, other))
+        for name in ours:
+            if ours[name] != theirs.get(name):
+                problem = f"'{reference.name}' and '{other.name}' differ in {name}"
+                raise UsageError(f"{problem}: {ours[name]:g} against {theirs.get(name)}", where="compare")
         if not set(other.members["draw"]) <= set(reference.members["draw"]):
             raise UsageError(f"'{other.name}' has members that '{reference.name}' lacks", where="compare")
     return Comparison(reference, others)

@@ -31,7 +31,7 @@ CHUNK = 100
 AGES = np.arange(1.0, 13.0)  # 1 + years since entry
 ROUNDS = 4
 TOLD, HALF_TOLD = 0.5, 0.2  # shrinkage of the sd from prior to posterior
-STRONG_CORRELATION = 0.6
+STRONG = 0.6  # correlation
 
 
 @dataclass(frozen=True)
@@ -203,23 +203,36 @@ def sensitivity(problem: Problem, covariance: Floats, jacobian: Floats) -> pd.Da
     return pd.DataFrame(moves.T, index=pd.Index(fitted, name="target"), columns=list(problem.free))
 
 
+def _tied_together(correlation: Floats) -> list[list[int]]:
+    """Groups of parameters linked by strong correlations, as lists of positions."""
+    groups: list[set[int]] = []
+    for i, j in zip(*np.nonzero(np.triu(np.abs(correlation) >= STRONG, k=1)), strict=True):
+        joined = {int(i), int(j)}.union(*(g for g in groups if i in g or j in g))
+        groups = [g for g in groups if not g & joined] + [joined]
+    return [sorted(g) for g in groups]
+
+
 def trade_offs(problem: Problem, table: pd.DataFrame, posterior: Posterior) -> list[str]:
     """What the data cannot tell apart, and what they cannot tell at all, in sentences."""
     said = []
     correlation = np.atleast_2d(np.corrcoef(posterior.draws.T))
     logs = [problem.parameters.entries[name].unit.startswith("log") for name in problem.free]
-    for i, one in enumerate(problem.free):
-        for j in range(i + 1, len(problem.free)):
-            r, other = correlation[i, j], problem.free[j]
-            if abs(r) >= STRONG_CORRELATION:
-                fixed = (
-                    ("product" if logs[i] and logs[j] else "sum")
-                    if r < 0
-                    else ("ratio" if logs[i] and logs[j] else "difference")
-                )
-                said.append(
-                    f"{one} and {other} trade off (r = {r:+.2f}); the data fix their {fixed} better than either"
-                )
+    for group in _tied_together(correlation):
+        names = [problem.free[i] for i in group]
+        strength = [abs(correlation[i, j]) for i in group for j in group if i < j and abs(correlation[i, j]) >= STRONG]
+        if len(group) > 2:
+            said.append(
+                f"{', '.join(names)} move together (|r| {min(strength):.2f} to {max(strength):.2f}); the data fix "
+                "combinations of them better than any one"
+            )
+        else:
+            i, j = group
+            negative, both = correlation[i, j] < 0, logs[i] and logs[j]
+            fixed = ("product" if both else "sum") if negative else ("ratio" if both else "difference")
+            said.append(
+                f"{names[0]} and {names[1]} trade off (r = {correlation[i, j]:+.2f}); the data fix their {fixed} "
+                "better than either"
+            )
     scaled = posterior.draws / table["prior_sd"].to_numpy()
     size, direction = np.linalg.eigh(np.atleast_2d(np.cov(scaled.T)))
     best = direction[:, 0]

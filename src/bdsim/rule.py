@@ -3,10 +3,14 @@
 Everyone reads the state of 1 January; nothing changes until all have decided. These are plain functions of
 plain numbers: the compiled engine and the Mesa agents both call them, and nothing else decides anything.
 
-    feel    fear of scrutiny: memory of last year's, own exposure, and what colleagues fear
-    hear    ties to China, strengthened by colleagues who moved there
-    weigh   two rates: of leaving for China, of leaving for elsewhere
+    feel    fear of scrutiny: memory of last year's, own exposure, and the mean fear of colleagues still here
+    hear    ties to China, strengthened by the share of colleagues who moved there last year
+    be offered  perhaps: talent programmes pick the prominent of Chinese descent at early and mid stage
+    weigh   two rates: of leaving for China, of leaving for elsewhere, with this year's fear and ties
     choose  two clocks; the first to ring within the year wins, and if none rings, one stays
+
+Colleagues are about eight others in the field (population.py); people enter on 1 January of their entry year and leave
+research after CAREER years (engine.py).
 """
 
 from __future__ import annotations
@@ -24,16 +28,16 @@ TYPICAL_TIES = 0.4  # the mean of ties at entry, Beta(2, 3)
 class Weights(NamedTuple):
     """How much each influence weighs; values, units, priors and sources stand in calibration/parameters.toml."""
 
-    funding: float
-    offer: float
-    ties_weight: float
-    push: float
-    spill: float
-    roots: float
-    stay_us: float
-    rho: float
-    kappa: float
-    gamma: float
+    funding: float  # China's research spending relative to that of the US
+    offer: float  # an offer from a talent programme
+    ties_weight: float  # ties to China
+    push: float  # fear
+    spill: float  # push towards elsewhere, as a share of that towards China
+    roots: float  # years since entry
+    stay_us: float  # US funding and soft power
+    rho: float  # memory of fear
+    kappa: float  # weight of colleagues in new fear
+    gamma: float  # what a colleague's move adds to ties
 
 
 def stage_of(career_age: int) -> int:
@@ -83,7 +87,8 @@ def weigh(
 ) -> tuple[float, float]:
     """The rates (per year) of leaving for China and for elsewhere.
 
-    The first four are constants of one's origin, route and field; `log_funding` is ln(R / R in 2010) of the
+    The first four are constants of one's origin, route and field (`settled` is 0 on the doctorate route);
+    `settlement` is the visa index, `offered` 1 or 0; `log_funding` is ln(R / R in 2010) of the
     ratio R of Chinese to US research spending, `log_us` is ln(US funding index x soft power index).
     """
     rooted = (w.roots * settlement) * log(1.0 + career_age) + w.stay_us * log_us
@@ -94,7 +99,7 @@ def weigh(
 
 
 def chances(rate_china: float, rate_elsewhere: float) -> tuple[float, float]:
-    """The chances of leaving within the year for China and for elsewhere: competing risks."""
+    """The chances of leaving within the year for China and for elsewhere: what `choose` comes to on average."""
     total = rate_china + rate_elsewhere
     leave = 1.0 - exp(-total)
     to_china = leave * (rate_china / total)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -107,11 +108,13 @@ def period_rows(results: Results, comparison: Comparison | None) -> list[dict[st
     for number, (first, last) in enumerate(periods):
         span = table[:, first - results.years[0] : last - results.years[0] + 1].sum(axis=1)
         low, median, high = (float(x) for x in results.band(span.sum(axis=1)))
-        row: dict[str, Any] = {"from": first, "until": last, "median": median, "p05": low, "p95": high}
+        mean = float(np.average(span.sum(axis=1), weights=results.weights))
+        row: dict[str, Any] = {"from": first, "until": last, "mean": mean, "median": median, "p05": low, "p95": high}
         row["share_china"] = float(span[:, 0].sum() / max(span.sum(), 1.0))
         if effect is not None:
             row["excess_mean"] = float(effect.mean()[number])
-            row["excess_p05"], _, row["excess_p95"] = (float(x) for x in effect.band()[:, number])
+            low, median, high = (float(x) for x in effect.band()[:, number])
+            row |= {"excess_p05": low, "excess_median": median, "excess_p95": high}
         rows.append(row)
     return rows
 
@@ -136,19 +139,20 @@ def branch_rows(results: Results, comparison: Comparison | None) -> list[dict[st
     return [*rows, expected]
 
 
-def period_text(rows: Sequence[Mapping[str, Any]], reference: str) -> list[dict[str, str]]:
-    """`period_rows` as text for a table."""
+def period_text(rows: Sequence[Mapping[str, Any]], reference: str, *, events: bool) -> list[dict[str, str]]:
+    """`period_rows` as text for a table: medians, or expected values where events make medians misleading."""
     shown = []
+    middle = "mean" if events else "median"
     for row in rows:
         text = {
             "years": f"{row['from']}-{row['until']}",
-            "departures [90%]": f"{row['median']:,.0f} [{row['p05']:,.0f}, {row['p95']:,.0f}]",
+            f"departures, {middle} [90%]": f"{row[middle]:,.0f} [{row['p05']:,.0f}, {row['p95']:,.0f}]",
             "to China": f"{row['share_china']:.0%}",
         }
         if "excess_mean" in row:
-            excess = f"{row['excess_mean']:+,.0f} [{row['excess_p05']:+,.0f}, {row['excess_p95']:+,.0f}]"
+            excess = f"{row[f'excess_{middle}']:+,.0f} [{row['excess_p05']:+,.0f}, {row['excess_p95']:+,.0f}]"
             same = row["excess_mean"] == row["excess_p05"] == row["excess_p95"] == 0.0
-            text[f"over {reference} [90%]"] = "0 (identical)" if same else excess
+            text[f"over {reference}, {middle} [90%]"] = "0 (identical)" if same else excess
         shown.append(text)
     return shown
 
