@@ -18,8 +18,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import optimize, stats
-from scipy.stats import qmc
 
 from bdsim import engine
 from bdsim.environment import Environment, Floats
@@ -241,16 +239,18 @@ def target_table(targets: Sequence[Target], model: Floats) -> pd.DataFrame:
 
 def sobol_starts(problem: Problem, points: int) -> list[Floats]:
     """Points that fill the prior evenly, inside the bounds."""
+    from scipy.stats import qmc, truncnorm  # half a second to import, and scoring needs neither
+
     low, high = problem.bounds
-    prior = stats.truncnorm(
-        (low - problem.mean) / problem.sd, (high - problem.mean) / problem.sd, problem.mean, problem.sd
-    )
+    prior = truncnorm((low - problem.mean) / problem.sd, (high - problem.mean) / problem.sd, problem.mean, problem.sd)
     sequence = qmc.Sobol(len(problem.free), scramble=False).fast_forward(1)  # the first point is the corner
     return list(prior.ppf(np.clip(sequence.random(points), 0.02, 0.98)))
 
 
 def optimise(problem: Problem, start: Floats) -> Optimum:
     """Polish one start by trust-region least squares inside the bounds."""
+    from scipy import optimize  # slow to import, and scoring does without
+
     low, high = problem.bounds
     margin = 1e-9 * (high - low)
     found = optimize.least_squares(

@@ -317,9 +317,7 @@ def run(
         _print_answer(answer)
 
 
-@app.command(
-    epilog="Examples:  bdsim compare baseline initiative-revival  |  bdsim compare results/baseline-* results/mine-*"
-)
+@app.command(epilog="Examples:  bdsim compare baseline initiative-revival  |  bdsim compare results/A results/B")
 def compare(
     a: Annotated[str, typer.Argument(metavar="A", help="The reference: scenario name, file, or results folder.")],
     others: Annotated[list[str], typer.Argument(metavar="B...", help="What to compare with it.")],

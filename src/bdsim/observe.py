@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from bdsim import draws
 from bdsim.draws import Purpose
@@ -161,7 +161,15 @@ def at_full_scale(counts: Counts, seeds: Sequence[int]) -> Floats:
     luck = np.stack(
         [np.stack([draws.uniform(seed, cells, year, Purpose.CHANCE) for year in counts.years]) for seed in seeds]
     ).reshape(mean.shape)
-    return np.maximum(stats.binom.ppf(luck, trials, share), 0.0)  # type: ignore[no-any-return]
+    return _binomial_quantile(luck, trials, share)
+
+
+def _binomial_quantile(q: Floats, trials: Floats, share: Floats) -> Floats:
+    """The least count whose cumulative probability reaches q; scipy.stats says the same after a slow import."""
+    count = np.ceil(special.bdtrik(q, trials, share))
+    below = np.maximum(count - 1.0, 0.0)
+    least = np.where(special.bdtr(below, trials, share) >= q, below, count)
+    return np.where((trials > 0) & (share > 0), np.nan_to_num(least), 0.0)
 
 
 def quantile(values: Floats, weights: Floats, q: float) -> Floats:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from scipy.linalg import solve_triangular
 from scipy.special import gammaincinv, ndtri
 
@@ -179,9 +178,11 @@ def _tempered_moments(points: Floats, log_weight: Floats) -> tuple[Floats, Float
 
 def parameter_table(problem: Problem, mode: Floats, posterior: Posterior) -> pd.DataFrame:
     """Parameter by parameter: mode, posterior and prior, how far the data shrink the sd, and a verdict."""
+    from scipy.stats import truncnorm  # half a second to import
+
     low, high = problem.bounds
     mean, sd = problem.mean, problem.sd
-    prior = stats.truncnorm((low - mean) / sd, (high - mean) / sd, mean, sd)
+    prior = truncnorm((low - mean) / sd, (high - mean) / sd, mean, sd)
     spread = posterior.draws.std(axis=0, ddof=1)
     shrinkage = 1.0 - spread / prior.std()
     p05, median, p95 = np.quantile(posterior.draws, (0.05, 0.5, 0.95), axis=0)

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -14,9 +14,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from bdsim.comparison import Comparison, year_bands
-from bdsim.ensemble import Progress as Report
-from bdsim.results import Results
+if TYPE_CHECKING:
+    from bdsim.comparison import Comparison
+    from bdsim.ensemble import Progress as Report
+    from bdsim.results import Results
 
 __all__ = ["branch_rows", "note", "period_rows", "print_json", "print_table", "progress_bar", "tell"]
 
@@ -101,6 +102,8 @@ def stage_bar(title: str) -> Iterator[Callable[[str, int, int], None]]:
 
 def period_rows(results: Results, comparison: Comparison | None) -> list[dict[str, Any]]:
     """Departures of scientists of Chinese descent by band of years, as numbers."""
+    from bdsim.comparison import year_bands  # brings SciPy and joblib, which a fit report does not need
+
     periods = year_bands(results.years[-1])
     table, _ = results.by("destination")
     effect = comparison.difference(results, periods) if comparison is not None else None
