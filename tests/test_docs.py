@@ -44,8 +44,8 @@ def test_the_readme_python_runs(monkeypatch, study):
 def test_every_command_that_the_readme_names_exists():
     from bdsim.cli import app
 
-    known = {command.callback.__name__ for command in app.registered_commands if command.callback}
-    named = set(re.findall(r"\bbdsim ([a-z]+)\b", "\n".join(blocks("README.md", "sh"))))
+    known = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
+    named = set(re.findall(r"\bbdsim ([a-z-]+)\b", "\n".join(blocks("README.md", "sh"))))
     assert named
     assert named <= known
 

@@ -130,9 +130,7 @@ def test_a_long_list_of_choices_is_cut() -> None:
     choices=st.lists(st.text(st.characters(categories=["Ll"]), min_size=1), min_size=1, max_size=8, unique=True),
     data=st.data(),
 )
-def test_a_name_that_is_nearly_a_choice_is_never_answered_with_nothing(
-    choices: list[str], data: st.DataObject
-) -> None:
+def test_a_name_that_is_nearly_a_choice_is_never_answered_with_nothing(choices: list[str], data: st.DataObject) -> None:
     assert did_you_mean(data.draw(st.sampled_from(choices)), choices)
 
 

@@ -92,9 +92,7 @@ def test_an_unknown_file_of_facts_is_answered_with_the_nearest(evidence: Evidenc
 # --- history rebuilt ---------------------------------------------------------------------------------------
 
 
-def test_china_2001_to_2007_adds_up_to_what_is_published_of_2001_to_2020(
-    evidence: Evidence, history: History
-) -> None:
+def test_china_2001_to_2007_adds_up_to_what_is_published_of_2001_to_2020(evidence: Evidence, history: History) -> None:
     """81,803 doctorates in 2001-2020 (Indicators Table HED-5) less 60,448 in 2008-2020."""
     assert sum(doctorates(evidence, "china")[year] for year in range(2008, 2021)) == 60_448
     rebuilt = sum(history.timeline.at("inflow_china", year) for year in range(2001, 2008))

@@ -212,9 +212,7 @@ def test_a_setting_is_a_name_and_a_number(text: str, setting: tuple[str, float])
     assert parse_setting(text) == setting
 
 
-@pytest.mark.parametrize(
-    "text", ["push", "push=", "push=much", "", "=", "push==1", "push=0,5", "push:1", "a\nb=c\nd"]
-)
+@pytest.mark.parametrize("text", ["push", "push=", "push=much", "", "=", "push==1", "push=0,5", "push:1", "a\nb=c\nd"])
 def test_a_setting_of_another_form_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(ParameterError) as caught:
         parse_setting(text)

@@ -203,9 +203,7 @@ def test_roots_lower_both_rates_with_age_and_with_easier_settlement(
 
 
 @given(p=people, w=weights, less=st.floats(0.01, 1.0))
-def test_losing_us_funding_or_soft_power_raises_both_rates_alike(
-    p: dict[str, float], w: Weights, less: float
-) -> None:
+def test_losing_us_funding_or_soft_power_raises_both_rates_alike(p: dict[str, float], w: Weights, less: float) -> None:
     now, poorer = rule.weigh(**p, w=w), rule.weigh(**(p | {"log_us": p["log_us"] - less}), w=w)
     for before, after in zip(now, poorer, strict=True):
         assert after == pytest.approx(before * math.exp(w.stay_us * less), rel=1e-11)
@@ -417,9 +415,7 @@ def test_a_vignette_comes_out_as_it_says(leaving: dict[str, tuple[float, float]]
 
 
 @pytest.mark.parametrize("comparison", VIGNETTES["comparison"], ids=lambda c: c["says"])
-def test_a_comparison_comes_out_as_it_says(
-    leaving: dict[str, tuple[float, float]], comparison: dict[str, Any]
-) -> None:
+def test_a_comparison_comes_out_as_it_says(leaving: dict[str, tuple[float, float]], comparison: dict[str, Any]) -> None:
     column = 1 if comparison.get("to_china", False) else 0
     more, less = (leaving[comparison[key]][column] for key in ("more", "less"))
     assert more >= comparison["times"] * less, f"{comparison['says']} The model says {more:.2%}, {less:.2%}."

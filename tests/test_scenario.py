@@ -207,9 +207,7 @@ def test_levers_act_after_policies(write: Write, history: History) -> None:
 
 
 @pytest.mark.parametrize(("table", "least"), [(name, table.least) for name, table in TABLES.items()])
-def test_no_lever_takes_a_table_below_its_least_value(
-    write: Write, history: History, table: str, least: float
-) -> None:
+def test_no_lever_takes_a_table_below_its_least_value(write: Write, history: History, table: str, least: float) -> None:
     assert only(write(lever(table, 2030, 2030, "add = -1e6")), history).at(table, 2030) == least
 
 

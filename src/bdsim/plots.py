@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from bdsim.comparison import Comparison
+from bdsim.comparison import Comparison, first_difference
 from bdsim.environment import FIRST_YEAR, Floats
 from bdsim.evidence import Observed
 from bdsim.observe import AXES
@@ -43,7 +43,7 @@ P = ParamSpec("P")
 # Okabe & Ito (2008), safe for colour-blind readers; the reference is grey, observed data black.
 REFERENCE = "#6e6e6e"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-SHADES = ("#0072B2", "#E69F00")
+DASHES = ("-", (0, (6, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)))
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -132,16 +132,19 @@ def comparison_drawings(comparison: Comparison, observed: Observed) -> list[Draw
 def draw_departures(runs: Sequence[Results], observed: Observed) -> Drawing:
     """Departures per year to all destinations and to China, bands over members, observed data on top."""
     figure, axes = _canvas(1, 2, width=10.5, height=4.6)
+    starts = _starts(runs)
     rows = []
     for panel, (ax, destination) in enumerate(zip(axes, (None, "china"), strict=True)):
         for number, results in enumerate(runs):
             table, _ = results.by("destination")
             values = table.sum(axis=2) if destination is None else table[:, :, 0]
-            _fan(ax, results, values, number)
+            _fan(ax, results, values, number, starts[number])
             rows.append(_band_rows(results, values, destination=destination or "all"))
         years, counts = observed.everywhere if destination is None else observed.to_china["all"]
-        label = "Published totals" if destination is None else "Published series, rescaled"
-        ax.plot(years, counts, "o", color="black", ms=4.5 if destination is None else 3.2, label=label, zorder=5)
+        if destination is None:
+            _points(ax, years, counts, "Published totals")
+        else:
+            _points(ax, years, counts, f"Published series / {_rescale(runs)}", hollow=True)
         ax.set_title("ab"[panel] + "  " + ("All destinations" if destination is None else NAMES["china"]))
         ax.set_ylim(bottom=0)
         _time_axis(ax, runs)
@@ -160,16 +163,22 @@ def draw_departures(runs: Sequence[Results], observed: Observed) -> Drawing:
 def draw_difference(comparison: Comparison) -> Drawing:
     """Departures per year less the reference's, with paired intervals and a zero line."""
     figure, (ax,) = _canvas(1, 1, width=7.2, height=4.4)
+    begin = max(FIRST_YEAR, min(_start(comparison, s) for s in comparison.others) - 3)
     numbers = []
     for number, scenario in enumerate(comparison.others, start=1):
         difference = comparison.difference(scenario)
-        _band(ax, list(comparison.reference.years), difference.band(), number, scenario.title)
+        band = difference.band()
+        if len(scenario.manifest["branches"]) > 1:
+            band[1] = difference.mean()  # the expected value: the median of unlikely branches is 0
+        shown = [i for i, year in enumerate(comparison.reference.years) if year >= begin]
+        label = scenario.title + (" (expected value)" if len(scenario.manifest["branches"]) > 1 else "")
+        _band(ax, [comparison.reference.years[i] for i in shown], band[:, shown], number, label)
         numbers.append(difference.table())
     ax.axhline(0, color=REFERENCE, lw=1)
-    ax.set_ylabel(f"Departures per year less {comparison.reference.title}")
-    _time_axis(ax, comparison.all)
-    ax.legend(loc="upper left")
-    _finish(figure, comparison.all, "Difference in departures, scientists of Chinese descent, paired by luck")
+    ax.set_ylabel(f"Additional departures per year, against {comparison.reference.title}")
+    _time_axis(ax, comparison.all, begin)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0) if len(comparison.others) > 2 else None)
+    _finish(figure, comparison.all, "Difference in departures of scientists of Chinese descent", observed=False)
     table = pd.concat(numbers, ignore_index=True)
     last = comparison.reference.years[-1]
     alt = "Difference from the reference: " + "; ".join(
@@ -183,16 +192,17 @@ def draw_difference(comparison: Comparison) -> Drawing:
 def draw_destination(runs: Sequence[Results], observed: Observed) -> Drawing:
     """Share of departures that go to China, with the two published shares."""
     figure, (ax,) = _canvas(1, 1, width=7.2, height=4.2)
+    starts = _starts(runs)
     rows = []
     for number, results in enumerate(runs):
         table, _ = results.by("destination")
         total = table.sum(axis=2)
         share = np.divide(table[:, :, 0], total, out=np.full_like(total, np.nan), where=total > 0)
         shown = np.nan_to_num(share) * 100.0
-        _fan(ax, results, shown, number)
+        _fan(ax, results, shown, number, starts[number])
         rows.append(_band_rows(results, shown, unit="percent to China"))
     years, shares = observed.share_china
-    ax.plot(years, np.array(shares) * 100.0, "o", color="black", ms=4.5, label="Published shares", zorder=5)
+    _points(ax, years, np.array(shares) * 100.0, "Published shares")
     ax.set_ylim(0, 100)
     ax.set_ylabel("Share going to China or Hong Kong, %")
     _time_axis(ax, runs)
@@ -209,27 +219,29 @@ def draw_destination(runs: Sequence[Results], observed: Observed) -> Drawing:
 def draw_panels(comparison: Comparison, axis: str, observed: Observed | None) -> Drawing:
     """Departures per year as small multiples by field (to China, with the published series) or career stage."""
     labels = AXES[axis]
-    figure, axes = _canvas(1, len(labels), width=11.0, height=4.2, share_y=True)
+    figure, axes = _canvas(1, len(labels), width=11.0, height=4.2, share_y=axis == "field")
+    starts = _starts(comparison.all)
     rows = []
     for number, results in enumerate(comparison.all):
         table = results.by(axis, "destination")[0]
         values = table[..., 0] if observed is not None else table.sum(axis=3)
         for position, (ax, label) in enumerate(zip(axes, labels, strict=True)):
-            _fan(ax, results, values[:, :, position], number)
+            _fan(ax, results, values[:, :, position], number, starts[number])
             destination = "china" if observed is not None else "all"
             rows.append(_band_rows(results, values[:, :, position], None, destination=destination, **{axis: label}))
     for position, (ax, label) in enumerate(zip(axes, labels, strict=True)):
         if observed is not None:
             years, counts = observed.to_china[label]
-            ax.plot(years, counts, "o", color="black", ms=2.8, label="Published series, rescaled", zorder=5)
+            _points(ax, years, counts, f"Published series / {_rescale(comparison.all)}", hollow=True)
         ax.set_title("abc"[position] + "  " + NAMES[label])
         ax.set_ylim(bottom=0)
-        _time_axis(ax, comparison.all, names=False)
+        _time_axis(ax, comparison.all)
     where = "to China per year" if observed is not None else "leaving the US per year"
     axes[0].set_ylabel(f"Researchers {where}")
     axes[0].legend(loc="upper left")
     by = "field" if axis == "field" else "career stage"
-    _finish(figure, comparison.all, f"Departures of scientists of Chinese descent by {by}")
+    title = f"Departures of scientists of Chinese descent by {by}"
+    _finish(figure, comparison.all, title, observed=observed is not None)
     return Drawing(axis, figure, pd.concat(rows, ignore_index=True), f"Departures by {by}, one panel each")
 
 
@@ -254,16 +266,19 @@ def draw_cumulative(comparison: Comparison) -> Drawing:
             )
         )
     axes[1].axhline(0, color=REFERENCE, lw=1)
-    axes[0].set_title(f"a  Departures since 1 January {start}")
-    axes[1].set_title(f"b  Less {comparison.reference.title}")
+    axes[0].set_title(f"a  Departures from {start} to the end of the year")
+    axes[1].set_title(f"b  Additional, against {comparison.reference.title}")
     axes[0].set_ylabel("Researchers, added up")
+    axes[1].set_ylabel("Additional researchers, added up")
     axes[0].set_ylim(bottom=0)
     for ax in axes:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
         ax.set_xlabel("Year")
     axes[0].legend(loc="upper left")
-    _finish(figure, comparison.all, "Departures of scientists of Chinese descent, added up")
+    _finish(
+        figure, comparison.all, "Departures of scientists of Chinese descent, added up", observed=False, spans=False
+    )
     return Drawing("cumulative", figure, pd.concat(rows, ignore_index=True), f"Departures added up since {start}")
 
 
@@ -280,29 +295,37 @@ def _canvas(
     return figure, list(axes.ravel())
 
 
+def _starts(runs: Sequence[Results]) -> list[int | None]:
+    """The first year in which each run differs from the first one."""
+    return [None, *(first_difference(runs[0], other) for other in runs[1:])]
+
+
 def _colour(number: int) -> str:
     return REFERENCE if number == 0 else COLOURS[(number - 1) % len(COLOURS)]
 
 
-def _fan(ax: Axes, results: Results, values: Floats, number: int) -> None:
-    _band(ax, list(results.years), results.band(values), number, results.title)
+def _fan(ax: Axes, results: Results, values: Floats, number: int, start: int | None = None) -> None:
+    """A scenario's band from the year before it first differs; what is shared is drawn once, as the reference."""
+    skip = max(0, start - 1 - results.years[0]) if start is not None else 0
+    _band(ax, list(results.years)[skip:], results.band(values)[:, skip:], number, results.title)
 
 
 def _band(ax: Axes, years: Sequence[int], band: Floats, number: int, label: str) -> None:
-    """A median line in its 90% band; the reference is drawn first and dashed."""
+    """A median line in its 90% band; scenarios differ in colour and dash, the reference is grey."""
     low, median, high = band
-    ax.fill_between(years, low, high, color=_colour(number), alpha=0.22, lw=0)
-    ax.plot(years, median, color=_colour(number), label=label, ls="--" if number == 0 else "-", lw=1.8)
+    middle = np.array(years) + 0.5  # counts of a year stand at its middle
+    ax.fill_between(middle, low, high, color=_colour(number), alpha=0.22, lw=0)
+    dash: Any = "-" if number == 0 else DASHES[(number - 1) % len(DASHES)]
+    ax.plot(middle, median, color=_colour(number), label=label, ls=dash, lw=1.8)
 
 
-def _time_axis(ax: Axes, runs: Sequence[Results], *, names: bool = True) -> None:
+def _time_axis(ax: Axes, runs: Sequence[Results], first: int | None = None) -> None:
     """Years, thousands with commas, the end of the observed series, policies as spans."""
-    first, last = runs[0].years[0], runs[0].years[-1]
-    ax.set_xlim(first, last)
+    last = runs[0].years[-1] + 1
+    ax.set_xlim(first if first is not None else runs[0].years[0], last)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
     ax.set_xlabel("Year")
-    top = ax.get_ylim()[1]
     spans: dict[tuple[float, float], str] = {}
     for results in runs:
         for policy in results.manifest["scenario"]["policy"]:
@@ -310,13 +333,22 @@ def _time_axis(ax: Axes, runs: Sequence[Results], *, names: bool = True) -> None
             spans[begin, min(end, last)] = policy["name"]
     for begin, end in spans:
         ax.axvspan(begin, end, color="#f0e9d2", alpha=0.55, lw=0, zorder=0)
-    if last > LAST_OBSERVED + 1:
+    if last > LAST_OBSERVED + 2 and ax.get_xlim()[0] < LAST_OBSERVED:
         ax.axvline(LAST_OBSERVED + 1, color="#999999", lw=0.9, ls=":")
-        if names:
-            ax.annotate(
-                "projection", (LAST_OBSERVED + 1, top), xytext=(3, -2), textcoords="offset points",
-                fontsize=7.5, color="#666666", va="top",
-            )  # fmt: skip
+        ax.annotate(
+            "no departure\ndata after 2021", (LAST_OBSERVED + 1, 0.015), xycoords=("data", "axes fraction"),
+            xytext=(3, 0), textcoords="offset points", fontsize=6.5, color="#666666", va="bottom",
+        )  # fmt: skip
+
+
+def _points(ax: Axes, years: Sequence[int], values: Any, label: str, *, hollow: bool = False) -> None:
+    """Observed values, at the middle of their years; hollow where they were rescaled."""
+    fill = "white" if hollow else "black"
+    ax.plot(np.array(years) + 0.5, values, "o", mfc=fill, mec="black", mew=0.8, ms=4, label=label, zorder=5)
+
+
+def _rescale(runs: Sequence[Results]) -> str:
+    return f"{runs[0].manifest['parameters']['values']['mainland_stem']:.3g}"
 
 
 def _decimal(date: str) -> float:
@@ -324,18 +356,24 @@ def _decimal(date: str) -> float:
     return float(stamp.year + (stamp.day_of_year - 1) / 365.25)
 
 
-def _finish(figure: Figure, runs: Sequence[Results], title: str) -> None:
-    """Title, and a source line that says what the bands hold and what the parameters are worth."""
+def _finish(figure: Figure, runs: Sequence[Results], title: str, *, observed: bool = True, spans: bool = True) -> None:
+    """Title, and a source line that says what is drawn, what the bands hold and what the parameters are worth."""
     m = runs[0].manifest
-    policies = " Tan: scrutiny policies in force." if any(r.manifest["scenario"]["policy"] for r in runs) else ""
-    line = (
+    parts = [
         f"Line: median; {BAND}; {m['uncertainty']}. {m['members']} members, one agent stands for "
-        f"{m['researchers_per_agent']} researchers.{policies} Parameters: {m['parameters']['status']}. "
-        f"Observed: Xie et al., PNAS 2023 (doi:10.1073/pnas.2216248120), mainland series divided by "
-        f"{m['parameters']['values']['mainland_stem']:g}. Model: bdsim {m['versions']['bdsim-migration']}; "
-        f"{', '.join(f'{r.name}-{r.fingerprint}' for r in runs)}."
-    )
-    wrapped = textwrap.fill(line, width=int(figure.get_figwidth() * 19))
+        f"{m['researchers_per_agent']} researchers."
+    ]
+    if spans and any(r.manifest["scenario"]["policy"] for r in runs):
+        parts.append("Tan: scrutiny policies in force.")
+    if m["parameters"]["status"] == "provisional":
+        parts.append("Provisional parameters: illustration only.")
+    if runs[0].held_by_hand:
+        parts.append(f"Held by hand: {runs[0].held_by_hand}.")
+    if observed:
+        parts.append("Observed: Xie et al., PNAS 2023 (doi:10.1073/pnas.2216248120).")
+    names = ", ".join(f"{r.name}-{r.fingerprint}" for r in runs)
+    parts.append(f"Model: bdsim {m['versions']['bdsim-migration']}; {names}.")
+    wrapped = textwrap.fill(" ".join(parts), width=int(figure.get_figwidth() * 19), break_on_hyphens=False)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
     figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=6.5, color="#555555")
 

@@ -155,6 +155,30 @@ class Results:
         """Weighted quantiles over members, shape (levels, ...)."""
         return np.stack([quantile(values, self.weights, q) for q in levels])
 
+    def variance_split(self, first: int, last: int, origin: str = "china") -> dict[str, float]:
+        """Shares of the variance of departures summed over first..last that parameters, chance and events carry.
+
+        Chance is the Poisson-binomial variance of single researchers; events the spread of the branches' means;
+        parameters the spread of members' expected departures within a branch, which at a coarse scale holds a
+        little of the chance of earlier years. The shares add up to 1 (all 0 where nothing varies).
+        """
+        span = slice(first - FIRST_YEAR, last - FIRST_YEAR + 1)
+        expected, variance = (
+            collapse(t, (), origin)[:, span].sum(axis=1) for t in (self.counts.expected, self.counts.variance)
+        )
+        weights, branch = self.weights, self.members["branch"].to_numpy()
+        means = {b: np.average(expected[branch == b], weights=weights[branch == b]) for b in set(branch)}
+        centre = np.array([means[b] for b in branch])
+        parts = {
+            "parameters": float(np.average((expected - centre) ** 2, weights=weights)),
+            "chance": float(np.average(variance, weights=weights)),
+            "events": float(np.average((centre - np.average(centre, weights=weights)) ** 2, weights=weights)),
+        }
+        if self.manifest["fit"] is None:  # every member has the same parameters: their spread is chance
+            parts["chance"], parts["parameters"] = parts["chance"] + parts["parameters"], 0.0
+        total = sum(parts.values())
+        return {name: value / total if total > 0 else 0.0 for name, value in parts.items()}
+
     def save(self, folder: Path | str) -> Path:
         """Write the tables, summary.csv and manifest.json into a new folder, whole or not at all.
 
@@ -172,7 +196,9 @@ class Results:
                 frame.to_parquet(aside / f"{name}.parquet", index=False, compression="zstd")
             self.summary().to_csv(aside / "summary.csv", index=False)
             hashes = {p.name: _hash(p) for p in sorted(aside.iterdir())}
-            manifest = {**self.manifest, "tables": hashes, "columns": COLUMNS}
+            first = min(2022, self.years[-1])
+            split = {"years": [first, self.years[-1]], **self.variance_split(first, self.years[-1])}
+            manifest = {**self.manifest, "tables": hashes, "columns": COLUMNS, "variance_of_departures": split}
             (aside / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
             aside.rename(target)
         except OSError as error:

@@ -20,10 +20,11 @@ def test_start_plus_entrants_less_departures_less_retired_is_end(name):
 
 def test_fates_and_departures_tell_the_same_story():
     results = bdsim.run(bdsim.load_scenario("baseline"), members=2, researchers_per_agent=50, horizon=2025)
-    labels = results.people["origin"].astype(str) + "/" + results.people["route"].astype(str)
-    weight = labels.map(results.manifest["agent_stands_for"]).to_numpy(float)
+    settled = (results.people["route"] == "settled").to_numpy()
     counted = results.departures.groupby(["member", "year", "destination"], observed=True)["researchers"].sum()
     for member, fates in enumerate(results.fates):
+        stands = results.members.loc[member, ["agent_doctorate", "agent_settled"]]
+        weight = np.where(settled, stands["agent_settled"], stands["agent_doctorate"])
         for year in (2000, 2013, 2025):
             for code, destination in enumerate(("china", "elsewhere")):
                 left = weight[fates == 1 + 2 * (year - 2000) + code].sum()

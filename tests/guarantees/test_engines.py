@@ -15,6 +15,7 @@ def both(scenario: str, seed: int, scale: int, horizon: int, **kwargs):
     settings = Settings(1, seed, scale, "mesa", horizon)
     job = plan_run(bdsim.load_scenario(scenario), settings)
     world = job.world(job.plans[0])
+    world = job.member_world(world, 0)
     counts, fates = run_member(world, seed, 0)
     model = MigrationModel(world, seed=seed, member=0, **kwargs)
     model.run_model()

@@ -9,6 +9,11 @@ from bdsim.observe import Counts
 from bdsim.plan import Settings, plan_run
 
 
+def run(**settings):
+    """Without a fit, so that bands hold chance alone."""
+    return bdsim.run(bdsim.load_scenario("baseline"), fit="none", **settings)
+
+
 def yearly(results):
     return results.by()[0][:, 10:]  # (members, years from 2010)
 
@@ -16,10 +21,7 @@ def yearly(results):
 def test_bands_agree_at_1_10_and_50_researchers_per_agent():
     """Pooled over 11 years and 24 members a variance is known within a factor 1.4 with 99 % confidence (F test on
     about 240 degrees of freedom): false-alarm rate of all three comparisons together below 2 %, seeds fixed."""
-    runs = {
-        k: yearly(bdsim.run(bdsim.load_scenario("baseline"), members=24, researchers_per_agent=k, horizon=2020))
-        for k in (1, 10, 50)
-    }
+    runs = {k: yearly(run(members=24, researchers_per_agent=k, horizon=2020)) for k in (1, 10, 50)}
     variance = {k: values.var(axis=0, ddof=1).mean() for k, values in runs.items()}
     for k in (10, 50):
         assert 1 / 1.45 < variance[k] / variance[1] < 1.45
@@ -28,7 +30,7 @@ def test_bands_agree_at_1_10_and_50_researchers_per_agent():
 
 def test_sampled_counts_of_coarse_agents_would_exaggerate_chance():
     """Why bands are drawn at full scale: the sampled counts themselves spread about sqrt(50) times as much."""
-    results = bdsim.run(bdsim.load_scenario("baseline"), members=24, researchers_per_agent=50, horizon=2020)
+    results = run(members=24, researchers_per_agent=50, horizon=2020)
     sampled = results.counts.departures[:, 10:, :2].sum(axis=(2, 3, 4, 5)).var(axis=0, ddof=1).mean()
     assert sampled / yearly(results).var(axis=0, ddof=1).mean() > 15
 
@@ -39,7 +41,7 @@ def test_sampled_means_agree_with_expected_values(colleagues):
     false-alarm rate below 1e-5). With it, the mean-field gap stays below half a percent."""
     quiet = {} if colleagues else {"kappa": 0.0, "gamma": 0.0}
     settings = Settings(48, 4, 25, "compiled", 2022)
-    job = plan_run(bdsim.load_scenario("baseline"), settings, {"push": 1.0, **quiet})
+    job = plan_run(bdsim.load_scenario("baseline"), settings, {"push": 1.0, **quiet}, "none")
     world = job.world(job.plans[0])
     expected, _ = run_member(world, 4, 0, sampled=False)
     sampled = Counts.stacked([run_member(world, 4, m)[0] for m in range(settings.members)])
@@ -52,7 +54,7 @@ def test_sampled_means_agree_with_expected_values(colleagues):
 
 def test_full_scale_draws_have_the_mean_and_variance_of_the_poisson_binomial():
     """240 member-years pooled: mean within 5 standard errors, variance within a factor 1.4 (false alarms < 1e-3)."""
-    results = bdsim.run(bdsim.load_scenario("baseline"), members=24, researchers_per_agent=50, horizon=2020)
+    results = run(members=24, researchers_per_agent=50, horizon=2020)
     noise = (results.full_scale - results.counts.expected)[:, 10:].sum(axis=(2, 3, 4, 5))
     variance = results.counts.variance[:, 10:].sum(axis=(2, 3, 4, 5))
     assert abs((noise / np.sqrt(variance)).mean()) < 5 / np.sqrt(noise.size)
