@@ -168,7 +168,7 @@ def _binomial_quantile(q: Floats, trials: Floats, share: Floats) -> Floats:
     """The least count whose cumulative probability reaches q; scipy.stats says the same after a slow import."""
     count = np.ceil(special.bdtrik(q, trials, share))
     below = np.maximum(count - 1.0, 0.0)
-    least = np.where(special.bdtr(below, trials, share) >= q, below, count)
+    least = np.where(special.bdtr(below, trials.astype(np.int64), share) >= q, below, count)
     return np.where((trials > 0) & (share > 0), np.nan_to_num(least), 0.0)
 
 
