@@ -163,9 +163,9 @@ def test_the_funding_ratio_is_chinas_spending_over_that_of_the_us(history: Histo
     assert history.timeline.at("funding_ratio", 2000) == pytest.approx(32.9 / 268.6)
     assert history.timeline.at("funding_ratio", 2010) == pytest.approx(212.2 / 408.5)
     assert history.timeline.at("funding_ratio", 2024) == pytest.approx(1028.3 / 1009.3)
-    seen = history.timeline.environment(212.2 / 408.5).log_funding
-    assert seen[10] == 0.0
-    assert seen[24] == pytest.approx(np.log((1028.3 / 1009.3) / (212.2 / 408.5)))
+    seen = history.timeline.environment(212.2 / 408.5, 1).log_funding  # a year later
+    assert seen[11] == 0.0
+    assert seen[25] == pytest.approx(np.log((1028.3 / 1009.3) / (212.2 / 408.5)))
 
 
 def test_history_itself_has_no_scrutiny_and_every_index_at_1(history: History) -> None:

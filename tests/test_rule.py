@@ -380,7 +380,7 @@ def leaving(study: Study) -> dict[str, tuple[float, float]]:
     behaviour = parameters.behaviour()
     history = rebuild_history(load_evidence(study), 2035, parameters["past_growth"])
     funding_of_2010 = history.timeline.at("funding_ratio", 2010)
-    log_funding = history.timeline.environment(funding_of_2010).log_funding
+    log_funding = history.timeline.environment(funding_of_2010, parameters.funding_lag()).log_funding
     found = {}
     for v in VIGNETTES["vignette"]:
         origin = ORIGINS.index(v["origin"])

@@ -13,7 +13,7 @@ FIRST_YEARS = {
     "initiative-revival": 2025,
     "revival-report-language": 2025,
     "talent-surge": 2026,
-    "china-funding-plateau": 2025,
+    "china-funding-plateau": 2026,  # the spending of 2025 is seen a year later
     "us-funding-cut": 2026,
     "us-retention-package": 2026,
     "soft-power-erosion": 2026,
