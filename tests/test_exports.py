@@ -72,7 +72,7 @@ def test_all_homes_and_type_hints_list_the_same_names() -> None:
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'simulate'"):
-        bdsim.simulate  # noqa: B018
+        bdsim.simulate  # noqa: B018 - looking it up is the test
     assert not hasattr(bdsim, "simulate")
 
 

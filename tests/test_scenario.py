@@ -484,6 +484,6 @@ def test_a_scenario_is_found_by_name_from_inside_a_fresh_study(
 def test_a_scenario_cannot_be_changed_after_loading(study: Study) -> None:
     scenario = load_scenario("baseline", study)
     with pytest.raises(AttributeError):
-        scenario.title = "other"  # type: ignore[misc]
+        scenario.title = "other"  # type: ignore[misc]  # frozen: that it fails is the test
     with pytest.raises(ValueError, match="frozen"):
-        scenario.policies[0].scrutiny = 0.0  # type: ignore[misc]
+        scenario.policies[0].scrutiny = 0.0  # type: ignore[misc]  # as above

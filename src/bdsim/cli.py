@@ -297,7 +297,7 @@ def run(
     from bdsim.plan import Settings
     from bdsim.scenario import load_scenario
 
-    settings = Settings(members, seed, researchers_per_agent, engine, horizon)  # type: ignore[arg-type]
+    settings = Settings(members, seed, researchers_per_agent, engine, horizon)  # type: ignore[arg-type]  # Settings checks the name
     scenarios = [load_scenario(name) for name in files]
     references = [load_scenario(s.extends, s.study) if s.extends else None for s in scenarios]
     jobs = [_plan(s, settings, set_, fit) for s in scenarios]
@@ -341,7 +341,7 @@ def compare(
     from bdsim.results import load_results
     from bdsim.scenario import load_scenario
 
-    settings = Settings(members, seed, researchers_per_agent, engine, horizon)  # type: ignore[arg-type]
+    settings = Settings(members, seed, researchers_per_agent, engine, horizon)  # type: ignore[arg-type]  # Settings checks the name
     sources: list[Job | Path] = []
     for name in (a, *others):
         is_folder = (Path(name) / "manifest.json").is_file()
