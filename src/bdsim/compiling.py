@@ -19,12 +19,12 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload, register_jitable
 
-from bdsim import draws, elementary, rule
+from bdsim import draws, elementary, lanes, rule
 
 __all__ = ["cache_folder", "compiled", "compiled_sources", "is_cached", "source_hash"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-SOURCES = ("elementary.py", "draws.py", "rule.py", "compiling.py", "engine.py")
+SOURCES = ("elementary.py", "draws.py", "rule.py", "lanes.py", "compiling.py", "engine.py")
 
 
 def compiled_sources() -> list[Path]:
@@ -82,25 +82,13 @@ def _float_of(_context: Any, x: Any) -> Any:  # noqa: ARG001 - as above
     return types.float64(types.int64), generate
 
 
-ROUND_BITS = 0x4338000000000000  # the bits of elementary.ROUND_TO_INTEGER; its last 51 bits count integers
-
-
-@overload(elementary.scaled_by_power_of_two)  # type: ignore[untyped-decorator]
-def _scaled(x: Any, rounded: Any) -> Any:  # noqa: ARG001 - as above
-    def implementation(x: Any, rounded: Any) -> Any:
-        k = _bits_of(rounded) - np.int64(ROUND_BITS)
-        return x * _float_of((k + np.int64(1023)) << np.int64(52))
-
-    return implementation
-
-
 @overload(elementary.split_power_of_two)  # type: ignore[untyped-decorator]
 def _split(x: Any) -> Any:  # noqa: ARG001 - as above
     def implementation(x: Any) -> Any:
         bits = _bits_of(x)
         k = ((bits >> np.int64(52)) & np.int64(0x7FF)) - np.int64(1022)
         m = (bits & np.int64(0xFFFFFFFFFFFFF)) | np.int64(0x3FE0000000000000)
-        return _float_of(m), _float_of(k + np.int64(ROUND_BITS)) - elementary.ROUND_TO_INTEGER
+        return _float_of(m), _float_of(k + np.int64(lanes.ROUND_BITS)) - elementary.ROUND_TO_INTEGER
 
     return implementation
 
@@ -108,6 +96,7 @@ def _split(x: Any) -> Any:  # noqa: ARG001 - as above
 for _function in (
     elementary.exp, elementary.log,
     draws.mix, draws.output, draws.unit,
-    rule.stage_of, rule.feel, rule.hear, rule.offer_chance, rule.weigh, rule.chances, rule.choose,
+    rule.stage_of, rule.feel, rule.hear, rule.offer_chance, rule.weigh, rule.chances,
+    rule.may_ring, rule.choose,
 ):  # fmt: skip
     register_jitable(forceinline=True)(_function)

@@ -8,12 +8,22 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["exp", "log", "scaled_by_power_of_two", "split_power_of_two"]
+__all__ = ["at_least", "at_most", "exp", "log", "scaled_by_power_of_two", "split_power_of_two"]
 
 LOG2_E = 1.4426950408889634
 LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # Cody & Waite, as in fdlibm
 ROUND_TO_INTEGER = 6755399441055744.0  # 1.5 * 2**52: adding and subtracting it rounds to the nearest integer
 SQRT_HALF = 0.7071067811865476
+
+
+def at_least(x: float, low: float) -> float:
+    """x, or `low` where x is less."""
+    return low if x < low else x
+
+
+def at_most(x: float, high: float) -> float:
+    """x, or `high` where x is more."""
+    return high if x > high else x
 
 
 def scaled_by_power_of_two(x: float, rounded: float) -> float:
@@ -29,8 +39,7 @@ def split_power_of_two(x: float) -> tuple[float, float]:
 
 def exp(x: float) -> float:
     """e**x, within 3 units in the last place on [-700, 700]; clamped outside."""
-    x = -700.0 if x < -700.0 else x
-    x = 700.0 if x > 700.0 else x
+    x = at_most(at_least(x, -700.0), 700.0)
     rounded = x * LOG2_E + ROUND_TO_INTEGER
     k = rounded - ROUND_TO_INTEGER
     r = (x - k * LN2_HIGH) - k * LN2_LOW

@@ -1,364 +1,262 @@
 """The compiled year: the rule of rule.py applied to every researcher, sampled or in expectation.
 
 In a *sampled* run each researcher is here or not and clocks are drawn; in an *expected* run each carries the
-probability of still being here and no choice is drawn. Both walk through the same functions below. The Mesa
-agents of agents.py decide one by one with the same rule; `close_year` books what they decided.
+probability of still being here and no choice is drawn. Either is of one member or of several side by side: `get`,
+`put` and `add` read and write a number or the numbers of all of them (lanes.py). All walk through the functions
+below. The Mesa agents of agents.py decide one by one with the same rule; `close_year` books what they decided.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bdsim import draws
 from bdsim.compiling import compiled
-from bdsim.draws import Purpose
+from bdsim.elementary import at_least
 from bdsim.environment import FIRST_ENTRY, FIRST_YEAR, Environment, Floats
+from bdsim.lanes import add, any_of, bits_of, get, lanes_of, number, one, put, set_one, where
 from bdsim.parameters import Behaviour
-from bdsim.population import COLLEAGUES, GROUPS, ORIGIN_OF_GROUP, People
+from bdsim.population import COLLEAGUES, ORIGIN_OF_GROUP, People
 from bdsim.rule import (
     CAREER,
     CHINA,
     ELSEWHERE,
+    LEAST,
+    MID_UNTIL,
     STAY,
     Weights,
     chances,
     choose,
     feel,
     hear,
+    may_ring,
     offer_chance,
     stage_of,
     weigh,
 )
+from bdsim.state import FEAR, HERE, MOVED, TIES, Block, Decisions, Keys, State, Tally
 
-__all__ = [
-    "DESTINATIONS",
-    "STAGES",
-    "Decisions",
-    "Keys",
-    "State",
-    "Tally",
-    "new_state",
-    "new_tally",
-    "simulate",
-]
+__all__ = ["appeal_here", "close_year", "open_year", "peers_of", "settle_before", "simulate"]
 
-STAGES = ("early", "mid", "senior")
-DESTINATIONS = ("china", "elsewhere")
-HERE, FEAR, TIES, MOVED = 0, 1, 2, 3  # columns of State.now and State.next
 SETTLED = 1  # GROUPS[1]
-SENIOR = 2
-BLOCK = 512  # researchers decided together; their columns stay in the nearest cache
-LEAST = 1e-300  # keeps 0 / 0 at 0
-
-
-class Keys(NamedTuple):
-    """Starts of this member's random sequences, by purpose (and year)."""
-
-    survived: np.uint64
-    offered: NDArray[np.uint64]  # (years,)
-    clock_china: NDArray[np.uint64]  # (years,)
-    clock_elsewhere: NDArray[np.uint64]  # (years,)
-
-
-class State(NamedTuple):
-    """What changes in a run. The last row is nobody: the colleague that one lacks.
-
-    Columns of `now` and `next`: probability of being here (0 or 1 when sampled), fear, ties, probability of
-    having moved to China last year. `fate` is 0 for those who never left, else 1 + 2 * (year - FIRST_YEAR) +
-    destination (sampled runs only).
-    """
-
-    now: Floats  # (rows + 1, 4)
-    next: Floats  # (rows + 1, 4)
-    fate: NDArray[np.uint8]  # (rows,)
-
-
-class Decisions(NamedTuple):
-    """What researchers' years came to, by row; `choice` is STAY, CHINA or ELSEWHERE, always STAY in expectation."""
-
-    fear: Floats  # (rows,)
-    ties: Floats  # (rows,)
-    to_china: Floats  # (rows,) probability
-    to_elsewhere: Floats  # (rows,) probability
-    choice: NDArray[np.int8]  # (rows,)
-
-
-class Block(NamedTuple):
-    """Work space for BLOCK researchers who are here, so that each stage is a short loop over plain columns."""
-
-    row: NDArray[np.int64]
-    scrutiny: Floats
-    age: Floats
-    chance: Floats  # of an offer
-    leave_china: Floats
-    leave_elsewhere: Floats
-    settled: Floats
-    field_china: Floats
-    colleagues_fear: Floats
-    share_moved: Floats
-    fear: Floats
-    ties: Floats
-    china: Floats  # rate per year
-    elsewhere: Floats  # rate per year
-    to_china: Floats  # probability
-    to_elsewhere: Floats  # probability
-    pulled: Floats  # rate of leaving for China with an offer, and the probabilities then
-    with_china: Floats
-    with_elsewhere: Floats
-    unused: Floats
-
-
-class Tally(NamedTuple):
-    """What is counted, in agents; the first axis of all but the last is the year from FIRST_YEAR."""
-
-    departures: Floats  # (years, groups, fields, stages, destinations)
-    expected: Floats  # same: sum of probabilities given 1 January
-    variance: Floats  # same: sum of p (1 - p)
-    stocks: Floats  # (years, groups, fields, stages): here on 1 January
-    entrants: Floats  # (years, groups, fields)
-    retired: Floats  # (years, groups, fields)
-    left: Floats  # (years, origins, cohorts): departures of the doctorate route by entry year
-    left_before: Floats  # (origins, cohorts): the same before FIRST_YEAR
-
-
-def member_keys(seed: int, years: int) -> Keys:
-    """The keys of the member whose own seed is `seed` (see draws.member_seed)."""
-    calendar = range(FIRST_YEAR, FIRST_YEAR + years)
-
-    def by_year(purpose: int, alternative: int = 0) -> NDArray[np.uint64]:
-        return np.array([draws.key_of(seed, year, purpose, alternative) for year in calendar], np.uint64)
-
-    return Keys(
-        survived=np.uint64(draws.key_of(seed, FIRST_YEAR, Purpose.SURVIVED)),
-        offered=by_year(Purpose.OFFERED),
-        clock_china=by_year(Purpose.CLOCK, CHINA),
-        clock_elsewhere=by_year(Purpose.CLOCK, ELSEWHERE),
-    )
-
-
-def new_state(rows: int) -> State:
-    """An empty state for `rows` researchers."""
-    return State(np.zeros((rows + 1, 4)), np.zeros((rows + 1, 4)), np.zeros(rows, np.uint8))
-
-
-def new_decisions(rows: int) -> Decisions:
-    """Everyone stays."""
-    zeros = np.zeros((4, rows))
-    return Decisions(zeros[0], zeros[1], zeros[2], zeros[3], np.full(rows, STAY, np.int8))
-
-
-def new_block() -> Block:
-    """Work space for one thread."""
-    return Block(np.zeros(BLOCK, np.int64), *np.zeros((len(Block._fields) - 1, BLOCK)))
-
-
-def new_tally(years: int, fields: int) -> Tally:
-    """Zeros for `years` years and `fields` fields."""
-    cells = (years, len(GROUPS), fields, len(STAGES))
-    origins, cohorts = int(ORIGIN_OF_GROUP[-1]) + 1, FIRST_YEAR - FIRST_ENTRY + years
-    return Tally(
-        departures=np.zeros((*cells, 2)),
-        expected=np.zeros((*cells, 2)),
-        variance=np.zeros((*cells, 2)),
-        stocks=np.zeros(cells),
-        entrants=np.zeros(cells[:3]),
-        retired=np.zeros(cells[:3]),
-        left=np.zeros((years, origins, cohorts)),
-        left_before=np.zeros((origins, cohorts)),
-    )
+NO_OFFER, OFFERED = 0.0, 1.0
 
 
 @compiled
-def peers_of(row: int, colleagues: NDArray[np.uint32], now: Floats) -> tuple[float, float]:
+def weights_of(w: Weights) -> Weights:
+    """The weights of one member, or of all members side by side, ready for the rule."""
+    return Weights(
+        number(w.funding), number(w.offer), number(w.ties_weight), number(w.push), number(w.spill),
+        number(w.roots), number(w.stay_us), number(w.rho), number(w.kappa), number(w.gamma),
+    )  # fmt: skip
+
+
+@compiled
+def peers_of(row: int, colleagues: NDArray[np.uint32], now: Floats) -> tuple[Any, Any]:
     """Mean fear of the colleagues still here, and the share of colleagues who moved to China last year.
 
     The share is of those here and those just moved. Someone without colleagues hears nothing: (0, 0).
     """
-    here = fear = moved = 0.0
-    for link in range(COLLEAGUES):
+    first = colleagues[row, 0]
+    here, moved = get(now, (first, HERE)), get(now, (first, MOVED))
+    fear = here * get(now, (first, FEAR))
+    for link in range(1, COLLEAGUES):
         other = colleagues[row, link]
-        here += now[other, HERE]
-        fear += now[other, HERE] * now[other, FEAR]
-        moved += now[other, MOVED]
-    known = here + moved
-    return fear / max(here, LEAST), moved / max(known, LEAST)
+        is_here = get(now, (other, HERE))
+        here = here + is_here
+        fear = fear + is_here * get(now, (other, FEAR))
+        moved = moved + get(now, (other, MOVED))
+    return fear / at_least(here, LEAST), moved / at_least(here + moved, LEAST)
 
 
 @compiled
-def luck_of(key: np.uint64, identity: np.uint64) -> float:
+def luck_of(key: Any, identity: np.uint64) -> Any:
     """The draw of one researcher in the random sequence that starts at `key`."""
-    return draws.unit(draws.output(key, identity))  # type: ignore[no-any-return]
+    return draws.unit(draws.output(key, identity))
 
 
 @compiled
-def look_up(
-    first: int, end: int, year: int, total_appeal: float, people: People, world: Environment, b: Behaviour,
-    now: Floats, block: Block,
-) -> int:  # fmt: skip
-    """Put those of rows [first, end) who are here into the block, with what is known of them; returns how many."""
-    row_of, age_of, chance = block.row, block.age, block.chance
-    leave_china, leave_elsewhere = block.leave_china, block.leave_elsewhere
-    settled, field_china, scrutiny = block.settled, block.field_china, block.scrutiny
-    entry, group_of, field_of, appeal = people.entry, people.group, people.field, people.appeal
-    of_china, of_elsewhere, of_field, offers = (
-        b.leave_china,
-        b.leave_elsewhere,
-        b.field_china,
-        world.offers[year],
-    )
-    scrutinised = world.scrutiny
-    n = 0
+def call_up(first: int, end: int, year: int, people: People, state: State, block: Block) -> tuple[int, int]:
+    """List who of rows [first, end) is here, first those whom a talent programme may pick.
+
+    Returns the number of these, and of all. Who is not here stays away, and last year's move is news no longer.
+    """
+    now, following, row_of, waiting = state.now, state.next, block.row, block.waiting
+    entry, appeal = people.entry, people.appeal
+    picked = others = 0
     for row in range(first, end):
-        row_of[n] = row
-        n += now[row, HERE] > 0.0
+        here = any_of(get(now, (row, HERE)) > 0.0)
+        may_be_picked = (FIRST_YEAR + year - entry[row] < MID_UNTIL) & (appeal[row] > 0.0)
+        row_of[picked] = row
+        waiting[others] = row
+        picked += here & may_be_picked
+        others += here & (not may_be_picked)
+        put(following, (row, HERE), 0.0)
+        put(following, (row, MOVED), 0.0)
+    for j in range(others):
+        row_of[picked + j] = waiting[j]
+    return picked, picked + others
+
+
+@compiled
+def look_up(n: int, year: int, people: People, scrutiny: Floats, b: Behaviour, block: Block) -> None:
+    """What is known of everyone in the block; `scrutiny` is by origin."""
+    row_of, identity, age, appeal = block.row, block.identity, block.age, block.appeal
+    entry, group_of, field_of = people.entry, people.group, people.field
     for j in range(n):
         row = row_of[j]
+        identity[j], appeal[j] = people.identity[row], people.appeal[row]
+        age[j] = FIRST_YEAR + year - entry[row]
         group = group_of[row]
         origin = ORIGIN_OF_GROUP[group]
-        age = FIRST_YEAR + year - entry[row]
-        age_of[j] = age
-        scrutiny[j] = scrutinised[year, origin]
-        leave_china[j] = of_china[origin]
-        leave_elsewhere[j] = of_elsewhere[origin]
-        settled[j] = b.settled if group == SETTLED else 0.0
-        field_china[j] = of_field[field_of[row]]
-        chance[j] = offer_chance(offers, appeal[row], total_appeal) if stage_of(age) != SENIOR else 0.0
-    return n
+        block.scrutiny[j] = scrutiny[origin]
+        put(block.leave_china, j, get(b.leave_china, origin))
+        put(block.leave_elsewhere, j, get(b.leave_elsewhere, origin))
+        put(block.settled, j, number(b.settled) * (1.0 if group == SETTLED else 0.0))
+        put(block.field_china, j, get(b.field_china, field_of[row]))
 
 
 @compiled
-def feel_and_hear(n: int, people: People, w: Weights, now: Floats, block: Block) -> None:
+def feel_and_hear(n: int, people: People, b: Behaviour, now: Floats, block: Block) -> None:
     """This year's fear and ties of everyone in the block."""
-    row_of, scrutiny, colleagues = block.row, block.scrutiny, people.colleagues
+    w, row_of, scrutiny, colleagues = weights_of(b.weights), block.row, block.scrutiny, people.colleagues
     fear, ties, colleagues_fear, share_moved = block.fear, block.ties, block.colleagues_fear, block.share_moved
     for j in range(n):
         row = row_of[j]
-        colleagues_fear[j], share_moved[j] = peers_of(row, colleagues, now)
-        fear[j], ties[j] = now[row, FEAR], now[row, TIES]
+        feared, moved = peers_of(row, colleagues, now)
+        put(colleagues_fear, j, feared)
+        put(share_moved, j, moved)
+        put(fear, j, get(now, (row, FEAR)))
+        put(ties, j, get(now, (row, TIES)))
     for j in range(n):
-        fear[j] = feel(fear[j], ties[j], scrutiny[j], colleagues_fear[j], w)
+        put(fear, j, feel(get(fear, j), get(ties, j), scrutiny[j], get(colleagues_fear, j), w))
     for j in range(n):
-        ties[j] = hear(ties[j], share_moved[j], w)
+        put(ties, j, hear(get(ties, j), get(share_moved, j), w))
 
 
 @compiled
-def weigh_all(
-    n: int, year: int, offered: float, world: Environment, w: Weights, block: Block, china: Floats, elsewhere: Floats
+def rates(
+    n: int, year: int, offered: float, world: Environment, b: Behaviour, block: Block, china: Floats, elsewhere: Floats
 ) -> None:
-    """Rates of leaving of everyone in the block, had everyone or no one (`offered` 1 or 0) an offer."""
-    age, fear, ties = block.age, block.fear, block.ties
+    """Rates of leaving of the first n of the block, had all or none (`offered` 1 or 0) an offer."""
+    w, age, fear, ties = weights_of(b.weights), block.age, block.fear, block.ties
     leave_china, leave_elsewhere = block.leave_china, block.leave_elsewhere
     settled, field_china = block.settled, block.field_china
     funding, us, settlement = world.log_funding[year], world.log_us[year], world.settlement[year]
     for j in range(n):
-        china[j], elsewhere[j] = weigh(
-            leave_china[j], leave_elsewhere[j], settled[j], field_china[j],
-            funding, us, settlement, fear[j], ties[j], age[j], offered, w,
+        to_china, to_elsewhere = weigh(
+            get(leave_china, j), get(leave_elsewhere, j), get(settled, j), get(field_china, j),
+            funding, us, settlement, get(fear, j), get(ties, j), age[j], offered, w,
         )  # fmt: skip
+        put(china, j, to_china)
+        put(elsewhere, j, to_elsewhere)
 
 
 @compiled
-def chances_all(n: int, china: Floats, elsewhere: Floats, to_china: Floats, to_elsewhere: Floats) -> None:
-    """Probabilities of leaving of everyone in the block."""
+def all_chances(n: int, china: Floats, elsewhere: Floats, to_china: Floats, to_elsewhere: Floats) -> None:
+    """Probabilities of leaving, from rates."""
     for j in range(n):
-        to_china[j], to_elsewhere[j] = chances(china[j], elsewhere[j])
+        p, q = chances(get(china, j), get(elsewhere, j))
+        put(to_china, j, p)
+        put(to_elsewhere, j, q)
 
 
 @compiled
-def weigh_up(
-    n: int, year: int, people: People, world: Environment, w: Weights, key: np.uint64, sampled: bool, block: Block
-) -> None:
-    """Rates and probabilities of leaving of everyone in the block, over both answers to 'was there an offer?'."""
-    row_of, chance, identity = block.row, block.chance, people.identity
-    china, to_china, to_elsewhere = block.china, block.to_china, block.to_elsewhere
-    weigh_all(n, year, 0.0, world, w, block, china, block.elsewhere)
-    chances_all(n, china, block.elsewhere, to_china, to_elsewhere)
-    if world.offers[year] <= 0.0:
-        return
-    pulled, with_china, with_elsewhere = block.pulled, block.with_china, block.with_elsewhere
-    weigh_all(n, year, 1.0, world, w, block, pulled, block.unused)
-    chances_all(n, pulled, block.elsewhere, with_china, with_elsewhere)
-    for j in range(n):
-        to_china[j] = (1.0 - chance[j]) * to_china[j] + chance[j] * with_china[j]
-        to_elsewhere[j] = (1.0 - chance[j]) * to_elsewhere[j] + chance[j] * with_elsewhere[j]
+def be_offered(
+    picked: int, year: int, total_appeal: Any, world: Environment, b: Behaviour, keys: Keys, sampled: bool,
+    block: Block,
+) -> None:  # fmt: skip
+    """Rates and probabilities of the first of the block, over both answers to 'was there an offer?'."""
+    china, pulled, chance, identity = block.china, block.pulled, block.chance, block.identity
+    rates(picked, year, OFFERED, world, b, block, pulled, block.with_elsewhere)
+    all_chances(picked, pulled, block.elsewhere, block.with_china, block.with_elsewhere)
+    for j in range(picked):
+        put(chance, j, offer_chance(world.offers[year], block.appeal[j], total_appeal))
+    for usual, offered in ((block.to_china, block.with_china), (block.to_elsewhere, block.with_elsewhere)):
+        for j in range(picked):
+            p = get(chance, j)
+            put(usual, j, (1.0 - p) * get(usual, j) + p * get(offered, j))
     if sampled:
-        for j in range(n):
-            if chance[j] > 0.0 and luck_of(key, identity[row_of[j]]) < chance[j]:
-                china[j] = pulled[j]
+        key = get(keys.offered, year)
+        for j in range(picked):
+            lucky = luck_of(key, identity[j]) < get(chance, j)
+            put(china, j, where(lucky, get(pulled, j), get(china, j)))
 
 
 @compiled
-def choose_all(n: int, year: int, people: People, keys: Keys, block: Block, choice: NDArray[np.int8]) -> None:
-    """What this member's clocks say, for everyone in the block."""
-    row_of, china, elsewhere, identity = block.row, block.china, block.elsewhere, people.identity
-    clock_china, clock_elsewhere = keys.clock_china[year], keys.clock_elsewhere[year]
+def choose_all(n: int, year: int, keys: Keys, state: State, block: Block) -> None:
+    """What the clocks say, for everyone in the block."""
+    row_of, identity, ringing, fate = block.row, block.identity, block.ringing, state.fate
+    china, elsewhere, went_china, went_elsewhere = block.china, block.elsewhere, block.went_china, block.went_elsewhere
+    clock_china, clock_elsewhere = get(keys.clock_china, year), get(keys.clock_elsewhere, year)
     for j in range(n):
-        row = row_of[j]
-        luck_china, luck_elsewhere = (
-            luck_of(clock_china, identity[row]),
-            luck_of(clock_elsewhere, identity[row]),
-        )
-        choice[row] = choose(china[j], elsewhere[j], luck_china, luck_elsewhere)
-
-
-@compiled
-def put_down(n: int, block: Block, d: Decisions) -> None:
-    """The block's decisions at everyone's own row."""
-    row_of, fear, ties, to_china, to_elsewhere = block.row, d.fear, d.ties, d.to_china, d.to_elsewhere
+        luck_china, luck_elsewhere = luck_of(clock_china, identity[j]), luck_of(clock_elsewhere, identity[j])
+        ringing[j] = bits_of(may_ring(get(china, j), get(elsewhere, j), luck_china, luck_elsewhere))
+        put(went_china, j, 0.0)
+        put(went_elsewhere, j, 0.0)
     for j in range(n):
+        if ringing[j] == 0:
+            continue
         row = row_of[j]
-        fear[row], ties[row] = block.fear[j], block.ties[j]
-        to_china[row], to_elsewhere[row] = block.to_china[j], block.to_elsewhere[j]
+        for lane in range(lanes_of(get(china, j))):
+            if (ringing[j] >> lane) & 1 == 0 or one(state.now[row], HERE, lane) <= 0.0:
+                continue
+            choice = choose(
+                one(china, j, lane), one(elsewhere, j, lane),
+                luck_of(one(keys.clock_china, year, lane), identity[j]),
+                luck_of(one(keys.clock_elsewhere, year, lane), identity[j]),
+            )  # fmt: skip
+            if choice != STAY:
+                set_one(went_china if choice == CHINA else went_elsewhere, j, lane, 1.0)
+                set_one(fate, row, lane, 1 + 2 * year + choice)
 
 
 @compiled
-def book(
-    first: int, end: int, year: int, people: People, d: Decisions, sampled: bool, state: State, tally: Tally
-) -> None:
-    """Count what rows [first, end) decided and write their state of next 1 January."""
-    now, following, fate = state.now, state.next, state.fate
-    group_of, field_of, entry = people.group, people.field, people.entry
-    fear, ties, to_china, to_elsewhere, choice = d.fear, d.ties, d.to_china, d.to_elsewhere, d.choice
+def spread(n: int, now: Floats, block: Block) -> None:
+    """Instead of choosing: everyone in the block leaves in part, by the chances."""
+    row_of, went_china, went_elsewhere = block.row, block.went_china, block.went_elsewhere
+    for j in range(n):
+        here = get(now, (row_of[j], HERE))
+        put(went_china, j, here * get(block.to_china, j))
+        put(went_elsewhere, j, here * get(block.to_elsewhere, j))
+
+
+@compiled
+def book(n: int, year: int, people: People, state: State, block: Block, tally: Tally) -> None:
+    """Count what everyone in the block decided and write their state of next 1 January."""
+    now, following = state.now, state.next
     departures, expected, variance = tally.departures[year], tally.expected[year], tally.variance[year]
     stocks, retired, left = tally.stocks[year], tally.retired[year], tally.left[year]
-    for row in range(first, end):
-        here = now[row, HERE]
-        if here <= 0.0:  # someone who is not here stays away, and last year's move is no longer news
-            following[row, HERE] = 0.0
-            following[row, MOVED] = 0.0
-            continue
-        group, field = group_of[row], field_of[row]
-        age = FIRST_YEAR + year - entry[row]
+    for j in range(n):
+        row = block.row[j]
+        here, p, q = get(now, (row, HERE)), get(block.to_china, j), get(block.to_elsewhere, j)
+        china, elsewhere = get(block.went_china, j), get(block.went_elsewhere, j)
+        group, field, entry = people.group[row], people.field[row], people.entry[row]
+        age = FIRST_YEAR + year - entry
         stage = stage_of(age)
-        p, q = to_china[row], to_elsewhere[row]
-        stocks[group, field, stage] += here
-        expected[group, field, stage, CHINA] += here * p
-        expected[group, field, stage, ELSEWHERE] += here * q
-        variance[group, field, stage, CHINA] += here * p * (1.0 - p)
-        variance[group, field, stage, ELSEWHERE] += here * q * (1.0 - q)
-        china, elsewhere = here * p, here * q
-        if sampled:
-            china = 1.0 if choice[row] == CHINA else 0.0
-            elsewhere = 1.0 if choice[row] == ELSEWHERE else 0.0
+        to_china, to_elsewhere = here * p, here * q
+        add(stocks, (group, field, stage), here)
+        add(expected, (group, field, stage, CHINA), to_china)
+        add(expected, (group, field, stage, ELSEWHERE), to_elsewhere)
+        add(variance, (group, field, stage, CHINA), to_china * (1.0 - p))
+        add(variance, (group, field, stage, ELSEWHERE), to_elsewhere * (1.0 - q))
         gone = china + elsewhere
-        if gone > 0.0:
-            departures[group, field, stage, CHINA] += china
-            departures[group, field, stage, ELSEWHERE] += elsewhere
+        if any_of(gone > 0.0):
+            add(departures, (group, field, stage, CHINA), china)
+            add(departures, (group, field, stage, ELSEWHERE), elsewhere)
             if group != SETTLED:
-                left[ORIGIN_OF_GROUP[group], entry[row] - FIRST_ENTRY] += gone
-            if sampled:
-                fate[row] = 1 + 2 * year + choice[row]
-        remains = max(here - gone, 0.0)
-        if age + 1 >= CAREER:
-            retired[group, field] += remains
-            remains = 0.0
-        following[row, HERE] = remains
-        following[row, FEAR] = fear[row]
-        following[row, TIES] = ties[row]
-        following[row, MOVED] = china
+                add(left, (ORIGIN_OF_GROUP[group], entry - FIRST_ENTRY), gone)
+        remains = at_least(here - gone, 0.0)
+        if age + 1 < CAREER:
+            put(following, (row, HERE), remains)
+        else:
+            add(retired, (group, field), remains)
+        put(following, (row, FEAR), get(block.fear, j))
+        put(following, (row, TIES), get(block.ties, j))
+        put(following, (row, MOVED), china)
 
 
 @compiled
@@ -373,97 +271,135 @@ def window(year: int, field: int, people: People) -> tuple[int, int]:
 def open_year(year: int, people: People, state: State, tally: Tally) -> None:
     """Entrants of year number `year` arrive: here, without fear, with the ties they came with."""
     cohort = FIRST_YEAR - FIRST_ENTRY + year
+    entrants = tally.entrants[year]
     for field in range(people.starts.shape[0]):
         for row in range(people.starts[field, cohort], people.starts[field, cohort + 1]):
             if people.enters[row]:
-                state.now[row, HERE] = 1.0
-                state.now[row, TIES] = people.ties[row]
-                tally.entrants[year, people.group[row], people.field[row]] += 1.0
+                put(state.now, (row, HERE), 1.0)
+                put(state.now, (row, TIES), people.ties[row])
+                add(entrants, (people.group[row], people.field[row]), 1.0)
 
 
 @compiled
-def appeal_here(year: int, people: People, now: Floats, weights: Floats) -> float:
+def appeal_here(year: int, people: People, now: Floats, weights: Floats) -> Any:
     """Appeal to talent programmes of everyone here who is not senior, summed over researchers."""
-    total = 0.0
+    cohort = FIRST_YEAR - FIRST_ENTRY + year
+    oldest = max(cohort - (MID_UNTIL - 1), 0)
+    total = get(weights, 0) * 0.0  # zero, for one member or for each
     for field in range(people.starts.shape[0]):
-        first, end = window(year, field, people)
-        for row in range(first, end):
-            if stage_of(FIRST_YEAR + year - people.entry[row]) != SENIOR:
-                total += now[row, HERE] * people.appeal[row] * weights[people.group[row]]
+        for row in range(people.starts[field, oldest], people.starts[field, cohort + 1]):
+            if people.appeal[row] > 0.0:
+                total = total + get(now, (row, HERE)) * people.appeal[row] * get(weights, people.group[row])
     return total
 
 
 @compiled
+def settle_cohort(
+    first: int, end: int, people: People, world: Environment, b: Behaviour, keys: Keys, sampled: bool,
+    state: State, block: Block, tally: Tally,
+) -> None:  # fmt: skip
+    """Who of rows [first, end), of one cohort, is still here in FIRST_YEAR."""
+    row_of, stays, identity, age = block.row, block.chance, block.identity, block.age
+    entry = people.entry[first]
+    n = 0
+    for row in range(first, end):
+        row_of[n] = row
+        n += people.enters[row]
+    look_up(n, 0, people, world.scrutiny[0], b, block)
+    for j in range(n):
+        put(stays, j, 1.0)
+        put(block.fear, j, 0.0)
+        put(block.ties, j, people.ties[row_of[j]])
+    for lived in range(FIRST_YEAR - entry):
+        age[:n] = lived
+        rates(n, 0, NO_OFFER, world, b, block, block.china, block.elsewhere)
+        for j in range(n):
+            to_china, to_elsewhere = chances(get(block.china, j), get(block.elsewhere, j))
+            put(stays, j, get(stays, j) * (1.0 - (to_china + to_elsewhere)))
+    for j in range(n):
+        row = row_of[j]
+        here = get(stays, j)
+        if sampled:
+            here = where(luck_of(get(keys.survived, 0), identity[j]) < here, here * 0.0 + 1.0, here * 0.0)
+        put(state.now, (row, HERE), here)
+        put(state.now, (row, TIES), people.ties[row])
+        group = people.group[row]
+        if group != SETTLED:
+            add(tally.left_before, (ORIGIN_OF_GROUP[group], entry - FIRST_ENTRY), 1.0 - here)
+
+
+@compiled
 def settle_before(
-    people: People, world: Environment, b: Behaviour, keys: Keys, sampled: bool, state: State, tally: Tally
-) -> None:
+    people: People, world: Environment, b: Behaviour, keys: Keys, sampled: bool, state: State, block: Block,
+    tally: Tally,
+) -> None:  # fmt: skip
     """Who of the earlier cohorts is still here in FIRST_YEAR.
 
     They have lived years that are not simulated; each is here with the probability that the same rule gives
     for those years in the world of FIRST_YEAR: no fear, no offers, ties as at entry.
     """
+    size = len(block.row)
     for field in range(people.starts.shape[0]):
-        for row in range(people.starts[field, 0], people.starts[field, FIRST_YEAR - FIRST_ENTRY]):
-            lived = FIRST_YEAR - people.entry[row]
-            if not people.enters[row] or lived >= CAREER:
-                continue
-            group = people.group[row]
-            origin = ORIGIN_OF_GROUP[group]
-            stays = 1.0
-            for age in range(lived):
-                china, elsewhere = weigh(
-                    b.leave_china[origin], b.leave_elsewhere[origin], b.settled if group == SETTLED else 0.0,
-                    b.field_china[field], world.log_funding[0], world.log_us[0], world.settlement[0],
-                    0.0, people.ties[row], float(age), 0.0, b.weights,
-                )  # fmt: skip
-                to_china, to_elsewhere = chances(china, elsewhere)
-                stays *= 1.0 - (to_china + to_elsewhere)
-            if sampled:
-                stays = 1.0 if luck_of(keys.survived, people.identity[row]) < stays else 0.0
-            state.now[row, HERE] = stays
-            state.now[row, TIES] = people.ties[row]
-            if group != SETTLED:
-                tally.left_before[origin, people.entry[row] - FIRST_ENTRY] += 1.0 - stays
+        for cohort in range(max(FIRST_YEAR - FIRST_ENTRY - (CAREER - 1), 0), FIRST_YEAR - FIRST_ENTRY):
+            begin, stop = people.starts[field, cohort], people.starts[field, cohort + 1]
+            for first in range(begin, stop, size):
+                end = min(first + size, stop)
+                settle_cohort(first, end, people, world, b, keys, sampled, state, block, tally)
 
 
 @compiled
-def close_year(year: int, people: People, d: Decisions, sampled: bool, state: State, tally: Tally) -> None:
-    """Book what agents decided one by one, in the order of rows."""
+def close_year(year: int, people: People, d: Decisions, state: State, block: Block, tally: Tally) -> None:
+    """Book what agents decided one by one, in the order in which the compiled year would have."""
+    size = len(block.row)
     for field in range(people.starts.shape[0]):
-        first, end = window(year, field, people)
-        book(first, end, year, people, d, sampled, state, tally)
+        begin, stop = window(year, field, people)
+        for first in range(begin, stop, size):
+            _, n = call_up(first, min(first + size, stop), year, people, state, block)
+            for j in range(n):
+                row = block.row[j]
+                block.fear[j], block.ties[j] = d.fear[row], d.ties[row]
+                block.to_china[j], block.to_elsewhere[j] = d.to_china[row], d.to_elsewhere[row]
+                block.went_china[j] = 1.0 if d.choice[row] == CHINA else 0.0
+                block.went_elsewhere[j] = 1.0 if d.choice[row] == ELSEWHERE else 0.0
+                if d.choice[row] != STAY:
+                    state.fate[row] = 1 + 2 * year + d.choice[row]
+            book(n, year, people, state, block, tally)
 
 
 @compiled
 def live_year(
     year: int, people: People, world: Environment, b: Behaviour, weights: Floats, keys: Keys, sampled: bool,
-    state: State, block: Block, d: Decisions, tally: Tally,
+    state: State, block: Block, tally: Tally,
 ) -> None:  # fmt: skip
     """One year of everyone: all decide on the state of 1 January, block by block."""
+    size = len(block.row)
     open_year(year, people, state, tally)
     total_appeal = appeal_here(year, people, state.now, weights)
     for field in range(people.starts.shape[0]):
         begin, stop = window(year, field, people)
-        for first in range(begin, stop, BLOCK):
-            end = min(first + BLOCK, stop)
-            n = look_up(first, end, year, total_appeal, people, world, b, state.now, block)
-            feel_and_hear(n, people, b.weights, state.now, block)
-            weigh_up(n, year, people, world, b.weights, keys.offered[year], sampled, block)
+        for first in range(begin, stop, size):
+            picked, n = call_up(first, min(first + size, stop), year, people, state, block)
+            look_up(n, year, people, world.scrutiny[year], b, block)
+            feel_and_hear(n, people, b, state.now, block)
+            rates(n, year, NO_OFFER, world, b, block, block.china, block.elsewhere)
+            all_chances(n, block.china, block.elsewhere, block.to_china, block.to_elsewhere)
+            if world.offers[year] > 0.0:
+                be_offered(picked, year, total_appeal, world, b, keys, sampled, block)
             if sampled:
-                choose_all(n, year, people, keys, block, d.choice)
-            put_down(n, block, d)
-            book(first, end, year, people, d, sampled, state, tally)
+                choose_all(n, year, keys, state, block)
+            else:
+                spread(n, state.now, block)
+            book(n, year, people, state, block, tally)
 
 
 @compiled
 def simulate(
     people: People, world: Environment, b: Behaviour, weights: Floats, keys: Keys, sampled: bool,
-    state: State, block: Block, d: Decisions, tally: Tally,
+    state: State, block: Block, tally: Tally,
 ) -> None:  # fmt: skip
-    """All years of one member. `weights` are researchers an agent stands for, by group, shape (groups,)."""
-    settle_before(people, world, b, keys, sampled, state, tally)
+    """All years of one member or of WIDTH. `weights` are researchers an agent stands for, by group (and member)."""
+    settle_before(people, world, b, keys, sampled, state, block, tally)
     now, following = state.now, state.next
     for year in range(world.offers.size):
-        this = State(now, following, state.fate)
-        live_year(year, people, world, b, weights, keys, sampled, this, block, d, tally)
+        live_year(year, people, world, b, weights, keys, sampled, State(now, following, state.fate), block, tally)
         now, following = following, now

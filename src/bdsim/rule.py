@@ -1,7 +1,8 @@
 """What one researcher does in a year, on one page.
 
 Everyone reads the state of 1 January; nothing changes until all have decided. These are plain functions of
-plain numbers: the compiled engine and the Mesa agents both call them, and nothing else decides anything.
+plain numbers: the compiled engine and the Mesa agents both call them, and nothing else decides anything. The
+engine also calls them with the numbers of eight ensemble members at once, so all but `choose` do without `if`.
 
     feel    fear of scrutiny: memory of last year's, own exposure, and the mean fear of colleagues still here
     hear    ties to China, strengthened by the share of colleagues who moved there last year
@@ -17,12 +18,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bdsim.elementary import exp, log
+from bdsim.elementary import at_least, at_most, exp, log
 
 STAY, CHINA, ELSEWHERE = -1, 0, 1
 CAREER = 38  # years from entry to leaving research
 EARLY_UNTIL, MID_UNTIL = 6, 15  # stages: early 0-5, mid 6-14, senior 15 and more years since entry
 TYPICAL_TIES = 0.4  # the mean of ties at entry, Beta(2, 3)
+LEAST = 1e-300  # keeps 0 / 0 at 0
 
 
 class Weights(NamedTuple):
@@ -53,22 +55,17 @@ def feel(fear: float, ties: float, scrutiny: float, colleagues_fear: float, w: W
     exposure = 0.5 + ties
     new = (1.0 - w.kappa) * (exposure * scrutiny) + w.kappa * colleagues_fear
     felt = w.rho * fear + (1.0 - w.rho) * new
-    felt = 0.0 if felt < 0.0 else felt
-    return 1.0 if felt > 1.0 else felt
+    return at_most(at_least(felt, 0.0), 1.0)
 
 
 def hear(ties: float, share_moved: float, w: Weights) -> float:
     """Ties to China in [0, 1]: movers make movers (Massey 1990, doi:10.2307/3644186)."""
-    stronger = ties + w.gamma * share_moved
-    return 1.0 if stronger > 1.0 else stronger
+    return at_most(ties + w.gamma * share_moved, 1.0)
 
 
 def offer_chance(offers: float, appeal: float, total_appeal: float) -> float:
     """The chance of an offer this year: offers fall on people in proportion to their appeal (prominence^4)."""
-    if appeal <= 0.0 or total_appeal <= 0.0:
-        return 0.0
-    chance = offers * appeal / total_appeal
-    return 1.0 if chance > 1.0 else chance
+    return at_most(offers * appeal / at_least(total_appeal, LEAST), 1.0)
 
 
 def weigh(
@@ -106,11 +103,15 @@ def chances(rate_china: float, rate_elsewhere: float) -> tuple[float, float]:
     return to_china, leave - to_china
 
 
+def may_ring(rate_china: float, rate_elsewhere: float, luck_china: float, luck_elsewhere: float) -> bool:
+    """Whether a clock may ring within the year: -log(u) > 1 - u, so most years need no logarithm to see none will."""
+    near = 1.0 + 1e-9
+    return (1.0 - luck_china < rate_china * near) | (1.0 - luck_elsewhere < rate_elsewhere * near)
+
+
 def choose(rate_china: float, rate_elsewhere: float, luck_china: float, luck_elsewhere: float) -> int:
     """CHINA, ELSEWHERE or STAY. A clock rings after -log(luck) / rate years, luck uniform in (0, 1)."""
-    # -log(u) > 1 - u, so most years need no logarithm to see that no clock rings.
-    near = 1.0 + 1e-9
-    if 1.0 - luck_china >= rate_china * near and 1.0 - luck_elsewhere >= rate_elsewhere * near:
+    if not may_ring(rate_china, rate_elsewhere, luck_china, luck_elsewhere):
         return STAY
     rings_china = -log(luck_china) / rate_china
     rings_elsewhere = -log(luck_elsewhere) / rate_elsewhere

@@ -1,0 +1,207 @@
+"""What the engine works on: random keys, state, work space, tallies, for one member or for WIDTH side by side.
+
+Run together, members have one axis more, the last, in every array that holds numbers of their own (lanes.py).
+Bytes per researcher and member: 64 of state (four floats, this 1 January and next) and 1 of fate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bdsim import draws
+from bdsim.draws import Purpose
+from bdsim.environment import FIRST_ENTRY, FIRST_YEAR, Floats
+from bdsim.lanes import WIDTH
+from bdsim.parameters import Behaviour
+from bdsim.population import GROUPS, ORIGIN_OF_GROUP
+from bdsim.rule import CHINA, ELSEWHERE, STAY, Weights
+
+__all__ = [
+    "DESTINATIONS",
+    "STAGES",
+    "Block",
+    "Decisions",
+    "Keys",
+    "State",
+    "Tally",
+    "behaviour_of",
+    "keys_of",
+    "new_block",
+    "new_decisions",
+    "new_state",
+    "new_tally",
+    "weights_of_agents",
+]
+
+STAGES = ("early", "mid", "senior")
+DESTINATIONS = ("china", "elsewhere")
+HERE, FEAR, TIES, MOVED = 0, 1, 2, 3  # columns of State.now and State.next
+BLOCK = 512  # values in a column of work space: columns of a block stay in the nearest caches
+Shape = tuple[int, ...]
+
+
+class Keys(NamedTuple):
+    """Starts of the members' random sequences, by purpose (and year)."""
+
+    survived: NDArray[np.uint64]  # (1,) or (1, WIDTH)
+    offered: NDArray[np.uint64]  # (years,) or (years, WIDTH)
+    clock_china: NDArray[np.uint64]  # same
+    clock_elsewhere: NDArray[np.uint64]  # same
+
+
+class State(NamedTuple):
+    """What changes in a run. The last row is nobody: the colleague that one lacks.
+
+    Columns of `now` and `next`: probability of being here (0 or 1 when sampled), fear, ties, probability of
+    having moved to China last year. `fate` is 0 for those who never left, else 1 + 2 * (year - FIRST_YEAR) +
+    destination (sampled runs only).
+    """
+
+    now: Floats  # (rows + 1, 4) or (rows + 1, 4, WIDTH)
+    next: Floats  # same
+    fate: NDArray[np.uint8]  # (rows,) or (rows, WIDTH)
+
+
+class Decisions(NamedTuple):
+    """What agents decided one by one, by row; `choice` is STAY, CHINA or ELSEWHERE."""
+
+    fear: Floats  # (rows,)
+    ties: Floats  # (rows,)
+    to_china: Floats  # (rows,) probability
+    to_elsewhere: Floats  # (rows,) probability
+    choice: NDArray[np.int8]  # (rows,)
+
+
+class Block(NamedTuple):
+    """Work space for some researchers who are here, so that each stage is a short loop over plain columns."""
+
+    row: NDArray[np.uint64]  # one number a researcher, whatever the number of members: to `appeal`
+    waiting: NDArray[np.uint64]
+    identity: NDArray[np.uint64]
+    ringing: NDArray[np.uint8]  # bits: in which lanes a clock may ring
+    age: Floats
+    scrutiny: Floats
+    appeal: Floats
+    chance: Floats  # of an offer; from here one value a researcher
+    leave_china: Floats
+    leave_elsewhere: Floats
+    settled: Floats
+    field_china: Floats
+    colleagues_fear: Floats
+    share_moved: Floats
+    fear: Floats
+    ties: Floats
+    china: Floats  # rate per year
+    elsewhere: Floats  # rate per year
+    to_china: Floats  # probability
+    to_elsewhere: Floats  # probability
+    pulled: Floats  # rate of leaving for China with an offer, and the probabilities then
+    with_china: Floats
+    with_elsewhere: Floats
+    went_china: Floats  # departures: 0 or 1 when sampled, else probability of being here and leaving
+    went_elsewhere: Floats
+
+
+class Tally(NamedTuple):
+    """What is counted, in agents; the first axis of all but the last is the year from FIRST_YEAR.
+
+    Members side by side add a last axis of length WIDTH.
+    """
+
+    departures: Floats  # (years, groups, fields, stages, destinations)
+    expected: Floats  # same: sum of probabilities given 1 January
+    variance: Floats  # same: sum of p (1 - p)
+    stocks: Floats  # (years, groups, fields, stages): here on 1 January
+    entrants: Floats  # (years, groups, fields)
+    retired: Floats  # (years, groups, fields)
+    left: Floats  # (years, origins, cohorts): departures of the doctorate route by entry year
+    left_before: Floats  # (origins, cohorts): the same before FIRST_YEAR
+
+    def of_member(self, lane: int) -> Tally:
+        """One of the members that ran side by side."""
+        return Tally(*(np.ascontiguousarray(table[..., lane]) for table in self))
+
+
+def _last_axis(members: int) -> Shape:
+    if members not in (1, WIDTH):
+        raise ValueError(f"{members} members cannot run side by side; 1 or {WIDTH} can")
+    return () if members == 1 else (members,)
+
+
+def _side_by_side(tables: Sequence[Any]) -> Any:
+    """One member's table as it is, or those of WIDTH members with a last axis."""
+    return tables[0] if len(tables) == 1 else np.ascontiguousarray(np.stack(tables, axis=-1))
+
+
+def keys_of(seeds: Sequence[int], years: int) -> Keys:
+    """The keys of the members with these seeds of their own (see draws.member_seed)."""
+    calendar = range(FIRST_YEAR, FIRST_YEAR + years)
+
+    def by_year(purpose: int, alternative: int = 0) -> NDArray[np.uint64]:
+        return np.array(
+            _side_by_side(
+                [np.array([draws.key_of(s, y, purpose, alternative) for y in calendar], np.uint64) for s in seeds]
+            )
+        )
+
+    return Keys(
+        survived=_side_by_side([np.array([draws.key_of(s, FIRST_YEAR, Purpose.SURVIVED)], np.uint64) for s in seeds]),
+        offered=by_year(Purpose.OFFERED),
+        clock_china=by_year(Purpose.CLOCK, CHINA),
+        clock_elsewhere=by_year(Purpose.CLOCK, ELSEWHERE),
+    )
+
+
+def behaviour_of(members: Sequence[Behaviour]) -> Behaviour:
+    """One member's behaviour as it is, or those of WIDTH members side by side."""
+    if len(members) == 1:
+        return members[0]
+    weights = Weights(*(np.array(values) for values in zip(*(b.weights for b in members), strict=True)))
+    tables = {f: _side_by_side([np.asarray(getattr(b, f)) for b in members]) for f in Behaviour._fields[:-1]}
+    return Behaviour(**tables, weights=weights)
+
+
+def weights_of_agents(members: Sequence[Floats]) -> Floats:
+    """Researchers an agent stands for, (groups,) or (groups, WIDTH)."""
+    return np.asarray(_side_by_side(members))
+
+
+def new_state(rows: int, members: int = 1) -> State:
+    """An empty state for `rows` researchers."""
+    last = _last_axis(members)
+    return State(np.zeros((rows + 1, 4, *last)), np.zeros((rows + 1, 4, *last)), np.zeros((rows, *last), np.uint8))
+
+
+def new_decisions(rows: int) -> Decisions:
+    """Everyone stays."""
+    zeros = np.zeros((4, rows))
+    return Decisions(zeros[0], zeros[1], zeros[2], zeros[3], np.full(rows, STAY, np.int8))
+
+
+def new_block(members: int = 1) -> Block:
+    """Work space for one thread."""
+    last, n = _last_axis(members), BLOCK // members
+    scalars: list[Any] = [np.zeros(n, np.uint64) for _ in range(3)]
+    scalars += [np.zeros(n, np.uint8), *np.zeros((3, n))]
+    return Block(*scalars, *np.zeros((len(Block._fields) - len(scalars), n, *last)))
+
+
+def new_tally(years: int, fields: int, members: int = 1) -> Tally:
+    """Zeros for `years` years and `fields` fields."""
+    last = _last_axis(members)
+    cells = (years, len(GROUPS), fields, len(STAGES))
+    origins, cohorts = int(ORIGIN_OF_GROUP[-1]) + 1, FIRST_YEAR - FIRST_ENTRY + years
+    return Tally(
+        departures=np.zeros((*cells, 2, *last)),
+        expected=np.zeros((*cells, 2, *last)),
+        variance=np.zeros((*cells, 2, *last)),
+        stocks=np.zeros((*cells, *last)),
+        entrants=np.zeros((*cells[:3], *last)),
+        retired=np.zeros((*cells[:3], *last)),
+        left=np.zeros((years, origins, cohorts, *last)),
+        left_before=np.zeros((origins, cohorts, *last)),
+    )
