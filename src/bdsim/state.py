@@ -41,6 +41,7 @@ STAGES = ("early", "mid", "senior")
 DESTINATIONS = ("china", "elsewhere")
 HERE, FEAR, TIES, MOVED = 0, 1, 2, 3  # columns of State.now and State.next
 BLOCK = 512  # values in a column of work space: columns of a block stay in the nearest caches
+LINE = 64  # bytes of a cache line
 Shape = tuple[int, ...]
 
 
@@ -126,6 +127,14 @@ class Tally(NamedTuple):
         return Tally(*(np.ascontiguousarray(table[..., lane]) for table in self))
 
 
+def _zeros(shape: Shape, kind: Any = np.float64) -> NDArray[Any]:
+    """Zeros that start on a cache line, so that no register of lanes straddles two."""
+    size = int(np.prod(shape)) * np.dtype(kind).itemsize
+    room = np.zeros(size + LINE, np.uint8)
+    start = -room.ctypes.data % LINE
+    return room[start : start + size].view(kind).reshape(shape)
+
+
 def _last_axis(members: int) -> Shape:
     if members not in (1, WIDTH):
         raise ValueError(f"{members} members cannot run side by side; 1 or {WIDTH} can")
@@ -173,7 +182,7 @@ def weights_of_agents(members: Sequence[Floats]) -> Floats:
 def new_state(rows: int, members: int = 1) -> State:
     """An empty state for `rows` researchers."""
     last = _last_axis(members)
-    return State(np.zeros((rows + 1, 4, *last)), np.zeros((rows + 1, 4, *last)), np.zeros((rows, *last), np.uint8))
+    return State(_zeros((rows + 1, 4, *last)), _zeros((rows + 1, 4, *last)), _zeros((rows, *last), np.uint8))
 
 
 def new_decisions(rows: int) -> Decisions:
@@ -185,9 +194,11 @@ def new_decisions(rows: int) -> Decisions:
 def new_block(members: int = 1) -> Block:
     """Work space for one thread."""
     last, n = _last_axis(members), BLOCK // members
-    scalars: list[Any] = [np.zeros(n, np.uint64) for _ in range(3)]
-    scalars += [np.zeros(n, np.uint8), *np.zeros((3, n))]
-    return Block(*scalars, *np.zeros((len(Block._fields) - len(scalars), n, *last)))
+    single: list[Any] = [np.zeros(n, np.uint64), np.zeros(n, np.uint64), np.zeros(n, np.uint64), np.zeros(n, np.uint8)]
+    single += list(np.zeros((3, n)))
+    # One line more a column: columns a power of two apart would share the same few places of the nearest cache.
+    columns = _zeros((len(Block._fields) - len(single), n + LINE // 8 // members, *last))
+    return Block(*single, *columns[:, :n])
 
 
 def new_tally(years: int, fields: int, members: int = 1) -> Tally:
@@ -196,12 +207,12 @@ def new_tally(years: int, fields: int, members: int = 1) -> Tally:
     cells = (years, len(GROUPS), fields, len(STAGES))
     origins, cohorts = int(ORIGIN_OF_GROUP[-1]) + 1, FIRST_YEAR - FIRST_ENTRY + years
     return Tally(
-        departures=np.zeros((*cells, 2, *last)),
-        expected=np.zeros((*cells, 2, *last)),
-        variance=np.zeros((*cells, 2, *last)),
-        stocks=np.zeros((*cells, *last)),
-        entrants=np.zeros((*cells[:3], *last)),
-        retired=np.zeros((*cells[:3], *last)),
-        left=np.zeros((years, origins, cohorts, *last)),
-        left_before=np.zeros((origins, cohorts, *last)),
+        departures=_zeros((*cells, 2, *last)),
+        expected=_zeros((*cells, 2, *last)),
+        variance=_zeros((*cells, 2, *last)),
+        stocks=_zeros((*cells, *last)),
+        entrants=_zeros((*cells[:3], *last)),
+        retired=_zeros((*cells[:3], *last)),
+        left=_zeros((years, origins, cohorts, *last)),
+        left_before=_zeros((origins, cohorts, *last)),
     )
