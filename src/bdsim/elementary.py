@@ -43,19 +43,14 @@ def exp(x: float) -> float:
     rounded = x * LOG2_E + ROUND_TO_INTEGER
     k = rounded - ROUND_TO_INTEGER
     r = (x - k * LN2_HIGH) - k * LN2_LOW
-    p = 1.0 / 479001600.0  # Taylor coefficients 1/n!, |r| <= ln(2)/2
-    p = p * r + 1.0 / 39916800.0
-    p = p * r + 1.0 / 3628800.0
-    p = p * r + 1.0 / 362880.0
-    p = p * r + 1.0 / 40320.0
-    p = p * r + 1.0 / 5040.0
-    p = p * r + 1.0 / 720.0
-    p = p * r + 1.0 / 120.0
-    p = p * r + 1.0 / 24.0
-    p = p * r + 1.0 / 6.0
-    p = p * r + 0.5
-    p = p * r + 1.0
-    p = p * r + 1.0
+    # Taylor's 1 + r + r^2/2! + ... + r^12/12!, |r| <= ln(2)/2, in groups that a processor works out side by side (Estrin)
+    square = r * r
+    fourth = square * square
+    low = r + square * (0.5 + r * (1.0 / 6.0))
+    middle = (1.0 / 24.0 + r * (1.0 / 120.0)) + square * (1.0 / 720.0 + r * (1.0 / 5040.0))
+    high = (1.0 / 40320.0 + r * (1.0 / 362880.0)) + square * (1.0 / 3628800.0 + r * (1.0 / 39916800.0))
+    high = high + fourth * (1.0 / 479001600.0)
+    p = 1.0 + (low + fourth * (middle + fourth * high))
     return scaled_by_power_of_two(p, rounded)
 
 

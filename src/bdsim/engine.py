@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from bdsim import draws
 from bdsim.compiling import compiled
-from bdsim.elementary import at_least
+from bdsim.elementary import at_least, log
 from bdsim.environment import FIRST_ENTRY, FIRST_YEAR, Environment, Floats
-from bdsim.lanes import add, any_of, bits_of, get, lanes_of, number, one, put, set_one, where
+from bdsim.lanes import add, any_of, bits_of, fetch, get, lanes_of, number, one, put, set_one, where
 from bdsim.parameters import Behaviour
 from bdsim.population import COLLEAGUES, ORIGIN_OF_GROUP, People
 from bdsim.rule import (
@@ -42,6 +42,8 @@ from bdsim.state import FEAR, HERE, MOVED, TIES, Block, Decisions, Keys, State, 
 __all__ = ["appeal_here", "close_year", "open_year", "peers_of", "settle_before", "simulate"]
 
 SETTLED = 1  # GROUPS[1]
+SEEN = 3  # HERE, FEAR, MOVED: what colleagues see
+AHEAD = 6  # researchers: long enough for memory to answer, short enough to stay in the nearest cache
 NO_OFFER, OFFERED = 0.0, 1.0
 
 
@@ -104,12 +106,12 @@ def call_up(first: int, end: int, year: int, people: People, state: State, block
 @compiled
 def look_up(n: int, year: int, people: People, scrutiny: Floats, b: Behaviour, block: Block) -> None:
     """What is known of everyone in the block; `scrutiny` is by origin."""
-    row_of, identity, age, appeal = block.row, block.identity, block.age, block.appeal
+    row_of, identity, log_age, appeal = block.row, block.identity, block.log_age, block.appeal
     entry, group_of, field_of = people.entry, people.group, people.field
     for j in range(n):
         row = row_of[j]
         identity[j], appeal[j] = people.identity[row], people.appeal[row]
-        age[j] = FIRST_YEAR + year - entry[row]
+        log_age[j] = FIRST_YEAR + year - entry[row]
         group = group_of[row]
         origin = ORIGIN_OF_GROUP[group]
         block.scrutiny[j] = scrutiny[origin]
@@ -117,6 +119,8 @@ def look_up(n: int, year: int, people: People, scrutiny: Floats, b: Behaviour, b
         put(block.leave_elsewhere, j, get(b.leave_elsewhere, origin))
         put(block.settled, j, number(b.settled) * (1.0 if group == SETTLED else 0.0))
         put(block.field_china, j, get(b.field_china, field_of[row]))
+    for j in range(n):
+        log_age[j] = log(1.0 + log_age[j])
 
 
 @compiled
@@ -125,7 +129,9 @@ def feel_and_hear(n: int, people: People, b: Behaviour, now: Floats, block: Bloc
     w, row_of, scrutiny, colleagues = weights_of(b.weights), block.row, block.scrutiny, people.colleagues
     fear, ties, colleagues_fear, share_moved = block.fear, block.ties, block.colleagues_fear, block.share_moved
     for j in range(n):
-        row = row_of[j]
+        row, soon = row_of[j], row_of[min(j + AHEAD, n - 1)]
+        for link in range(COLLEAGUES):
+            fetch(now, colleagues[soon, link], SEEN)
         feared, moved = peers_of(row, colleagues, now)
         put(colleagues_fear, j, feared)
         put(share_moved, j, moved)
@@ -142,14 +148,14 @@ def rates(
     n: int, year: int, offered: float, world: Environment, b: Behaviour, block: Block, china: Floats, elsewhere: Floats
 ) -> None:
     """Rates of leaving of the first n of the block, had all or none (`offered` 1 or 0) an offer."""
-    w, age, fear, ties = weights_of(b.weights), block.age, block.fear, block.ties
+    w, log_age, fear, ties = weights_of(b.weights), block.log_age, block.fear, block.ties
     leave_china, leave_elsewhere = block.leave_china, block.leave_elsewhere
     settled, field_china = block.settled, block.field_china
     funding, us, settlement = world.log_funding[year], world.log_us[year], world.settlement[year]
     for j in range(n):
         to_china, to_elsewhere = weigh(
             get(leave_china, j), get(leave_elsewhere, j), get(settled, j), get(field_china, j),
-            funding, us, settlement, get(fear, j), get(ties, j), age[j], offered, w,
+            funding, us, settlement, get(fear, j), get(ties, j), log_age[j], offered, w,
         )  # fmt: skip
         put(china, j, to_china)
         put(elsewhere, j, to_elsewhere)
@@ -299,7 +305,7 @@ def settle_cohort(
     state: State, block: Block, tally: Tally,
 ) -> None:  # fmt: skip
     """Who of rows [first, end), of one cohort, is still here in FIRST_YEAR."""
-    row_of, stays, identity, age = block.row, block.chance, block.identity, block.age
+    row_of, stays, identity = block.row, block.chance, block.identity
     entry = people.entry[first]
     n = 0
     for row in range(first, end):
@@ -311,7 +317,7 @@ def settle_cohort(
         put(block.fear, j, 0.0)
         put(block.ties, j, people.ties[row_of[j]])
     for lived in range(FIRST_YEAR - entry):
-        age[:n] = lived
+        block.log_age[:n] = log(1.0 + lived)
         rates(n, 0, NO_OFFER, world, b, block, block.china, block.elsewhere)
         for j in range(n):
             to_china, to_elsewhere = chances(get(block.china, j), get(block.elsewhere, j))

@@ -19,7 +19,7 @@ from numba.extending import intrinsic, lower_builtin, models, overload, register
 
 from bdsim import elementary
 
-__all__ = ["WIDTH", "add", "any_of", "bits_of", "get", "lanes_of", "number", "one", "put", "set_one", "where"]
+__all__ = ["WIDTH", "add", "any_of", "bits_of", "fetch", "get", "lanes_of", "number", "one", "put", "set_one", "where"]
 
 WIDTH = 8
 ROUND_BITS = 0x4338000000000000  # the bits of elementary.ROUND_TO_INTEGER; its last 51 bits count integers
@@ -178,6 +178,25 @@ def _store(_context: Any, array: Any, index: Any, value: Any) -> Any:
     return types.void(array, index, value), generate
 
 
+@intrinsic
+def _prefetch(_context: Any, array: Any, row: Any, column: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        of = signature.args[0]
+        wide = [context.cast(builder, v, t, types.intp) for v, t in zip(args[1:], signature.args[1:], strict=True)]
+        zeros = [context.get_constant(types.intp, 0)] * (of.ndim - len(wide))
+        held = context.make_array(of)(context, builder, args[0])
+        pointer = cgutils.get_item_pointer(context, builder, of, held, [*wide, *zeros])
+        byte = ir.IntType(8).as_pointer()
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        to_read, keep, data = (ir.Constant(number, n) for n in (0, 3, 1))
+        builder.call(call, [builder.bitcast(pointer, byte), to_read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(array, row, column), generate
+
+
 def _dimensions(index: Any) -> int:
     return len(index) if isinstance(index, types.BaseTuple) else 1
 
@@ -194,6 +213,11 @@ def put(array: Any, index: Any, value: Any) -> None:
 
 def add(array: Any, index: Any, value: Any) -> None:
     """Add a value to the one at `index`."""
+    raise NotImplementedError("compiled code only")
+
+
+def fetch(array: Any, row: Any, columns: int) -> None:
+    """Ask memory for the first `columns` values of a row that will be read soon."""
     raise NotImplementedError("compiled code only")
 
 
@@ -257,6 +281,18 @@ def _put(array: Any, index: Any, value: Any) -> Any:
 @_inlined(add)
 def _add(array: Any, index: Any, value: Any) -> Any:
     return lambda array, index, value: put(array, index, get(array, index) + value)
+
+
+@_inlined(fetch)
+def _fetch(array: Any, row: Any, columns: Any) -> Any:
+    def alone(array: Any, row: Any, columns: Any) -> None:  # a row is shorter than a cache line
+        _prefetch(array, row, 0)
+
+    def together(array: Any, row: Any, columns: Any) -> None:  # a value is a cache line
+        for column in range(columns):
+            _prefetch(array, row, column)
+
+    return alone if array.ndim == 2 else together
 
 
 @_inlined(one)

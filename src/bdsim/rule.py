@@ -78,7 +78,7 @@ def weigh(
     settlement: float,
     fear: float,
     ties: float,
-    career_age: float,
+    log_age: float,
     offered: float,
     w: Weights,
 ) -> tuple[float, float]:
@@ -86,9 +86,10 @@ def weigh(
 
     The first four are constants of one's origin, route and field (`settled` is 0 on the doctorate route);
     `settlement` is the visa index, `offered` 1 or 0; `log_funding` is ln(R / R in 2010) of the
-    ratio R of Chinese to US research spending, `log_us` is ln(US funding index x soft power index).
+    ratio R of Chinese to US research spending, `log_us` is ln(US funding index x soft power index), `log_age`
+    is ln(1 + years since entry).
     """
-    rooted = (w.roots * settlement) * log(1.0 + career_age) + w.stay_us * log_us
+    rooted = (w.roots * settlement) * log_age + w.stay_us * log_us
     pulled = w.funding * log_funding + w.offer * offered + w.ties_weight * (ties - TYPICAL_TIES)
     china = leave_china + settled + field_china + pulled + w.push * fear - rooted
     elsewhere = leave_elsewhere + settled + w.push * w.spill * fear - rooted

@@ -39,8 +39,8 @@ __all__ = [
 
 STAGES = ("early", "mid", "senior")
 DESTINATIONS = ("china", "elsewhere")
-HERE, FEAR, TIES, MOVED = 0, 1, 2, 3  # columns of State.now and State.next
-BLOCK = 512  # values in a column of work space: columns of a block stay in the nearest caches
+HERE, FEAR, MOVED, TIES = 0, 1, 2, 3  # columns of State.now and State.next; colleagues see the first three
+BLOCK = 384  # values in a column of work space: columns of a block stay in the nearest caches
 LINE = 64  # bytes of a cache line
 Shape = tuple[int, ...]
 
@@ -57,8 +57,8 @@ class Keys(NamedTuple):
 class State(NamedTuple):
     """What changes in a run. The last row is nobody: the colleague that one lacks.
 
-    Columns of `now` and `next`: probability of being here (0 or 1 when sampled), fear, ties, probability of
-    having moved to China last year. `fate` is 0 for those who never left, else 1 + 2 * (year - FIRST_YEAR) +
+    Columns of `now` and `next`: probability of being here (0 or 1 when sampled), fear, probability of having
+    moved to China last year, ties. `fate` is 0 for those who never left, else 1 + 2 * (year - FIRST_YEAR) +
     destination (sampled runs only).
     """
 
@@ -84,7 +84,7 @@ class Block(NamedTuple):
     waiting: NDArray[np.uint64]
     identity: NDArray[np.uint64]
     ringing: NDArray[np.uint8]  # bits: in which lanes a clock may ring
-    age: Floats
+    log_age: Floats  # ln(1 + years since entry)
     scrutiny: Floats
     appeal: Floats
     chance: Floats  # of an offer; from here one value a researcher
