@@ -17,7 +17,7 @@ from bdsim import draws
 from bdsim.compiling import compiled
 from bdsim.elementary import at_least, log
 from bdsim.environment import FIRST_ENTRY, FIRST_YEAR, Environment, Floats
-from bdsim.lanes import add, any_of, bits_of, fetch, get, lanes_of, number, one, put, set_one, where
+from bdsim.lanes import add, any_of, bits_of, fetch, get, lanes_of, number, one, put, real, set_one, where
 from bdsim.parameters import Behaviour
 from bdsim.population import COLLEAGUES, ORIGIN_OF_GROUP, People
 from bdsim.rule import (
@@ -37,12 +37,11 @@ from bdsim.rule import (
     stage_of,
     weigh,
 )
-from bdsim.state import FEAR, HERE, MOVED, TIES, Block, Decisions, Keys, State, Tally
+from bdsim.state import Block, Decisions, Keys, State, Tally
 
-__all__ = ["appeal_here", "close_year", "open_year", "peers_of", "settle_before", "simulate"]
+__all__ = ["appeal_here", "close_year", "colleagues_of", "mean_fear", "open_year", "settle_before", "share_moved", "simulate"]
 
 SETTLED = 1  # GROUPS[1]
-SEEN = 3  # HERE, FEAR, MOVED: what colleagues see
 AHEAD = 6  # researchers: long enough for memory to answer, short enough to stay in the nearest cache
 NO_OFFER, OFFERED = 0.0, 1.0
 
@@ -57,21 +56,28 @@ def weights_of(w: Weights) -> Weights:
 
 
 @compiled
-def peers_of(row: int, colleagues: NDArray[np.uint32], now: Floats) -> tuple[Any, Any]:
-    """Mean fear of the colleagues still here, and the share of colleagues who moved to China last year.
-
-    The share is of those here and those just moved. Someone without colleagues hears nothing: (0, 0).
-    """
+def colleagues_of(row: int, colleagues: NDArray[np.uint32], state: State) -> tuple[Any, Any, Any]:
+    """Of eight colleagues, how many are here, their fear added up, and how many moved to China last year."""
     first = colleagues[row, 0]
-    here, moved = get(now, (first, HERE)), get(now, (first, MOVED))
-    fear = here * get(now, (first, FEAR))
+    here, dread, moved = get(state.here, first), get(state.dread, first), get(state.moved, first)
     for link in range(1, COLLEAGUES):
         other = colleagues[row, link]
-        is_here = get(now, (other, HERE))
-        here = here + is_here
-        fear = fear + is_here * get(now, (other, FEAR))
-        moved = moved + get(now, (other, MOVED))
-    return fear / at_least(here, LEAST), moved / at_least(here + moved, LEAST)
+        here = here + get(state.here, other)
+        dread = dread + get(state.dread, other)
+        moved = moved + get(state.moved, other)
+    return real(here), dread, real(moved)
+
+
+@compiled
+def mean_fear(here: Any, dread: Any) -> Any:
+    """Of colleagues; 0 where none is here."""
+    return dread / at_least(here, LEAST)
+
+
+@compiled
+def share_moved(here: Any, moved: Any) -> Any:
+    """Movers among the colleagues who are here or have just moved; 0 where there are none."""
+    return moved / at_least(here + moved, LEAST)
 
 
 @compiled
@@ -86,18 +92,19 @@ def call_up(first: int, end: int, year: int, people: People, state: State, block
 
     Returns the number of these, and of all. Who is not here stays away, and last year's move is news no longer.
     """
-    now, following, row_of, waiting = state.now, state.next, block.row, block.waiting
+    row_of, waiting = block.row, block.waiting
     entry, appeal = people.entry, people.appeal
     picked = others = 0
     for row in range(first, end):
-        here = any_of(get(now, (row, HERE)) > 0.0)
+        here = any_of(real(get(state.here, row)) > 0.0)
         may_be_picked = (FIRST_YEAR + year - entry[row] < MID_UNTIL) & (appeal[row] > 0.0)
         row_of[picked] = row
         waiting[others] = row
         picked += here & may_be_picked
         others += here & (not may_be_picked)
-        put(following, (row, HERE), 0.0)
-        put(following, (row, MOVED), 0.0)
+        put(state.next_here, row, 0.0)
+        put(state.next_moved, row, 0.0)
+        put(state.next_dread, row, 0.0)
     for j in range(others):
         row_of[picked + j] = waiting[j]
     return picked, picked + others
@@ -124,23 +131,27 @@ def look_up(n: int, year: int, people: People, scrutiny: Floats, b: Behaviour, b
 
 
 @compiled
-def feel_and_hear(n: int, people: People, b: Behaviour, now: Floats, block: Block) -> None:
+def feel_and_hear(n: int, people: People, b: Behaviour, state: State, block: Block) -> None:
     """This year's fear and ties of everyone in the block."""
     w, row_of, scrutiny, colleagues = weights_of(b.weights), block.row, block.scrutiny, people.colleagues
-    fear, ties, colleagues_fear, share_moved = block.fear, block.ties, block.colleagues_fear, block.share_moved
+    known, dread, moved, fear, ties = (
+        block.colleagues, block.colleagues_dread, block.colleagues_moved, block.fear, block.ties,
+    )  # fmt: skip
     for j in range(n):
         row, soon = row_of[j], row_of[min(j + AHEAD, n - 1)]
         for link in range(COLLEAGUES):
-            fetch(now, colleagues[soon, link], SEEN)
-        feared, moved = peers_of(row, colleagues, now)
-        put(colleagues_fear, j, feared)
-        put(share_moved, j, moved)
-        put(fear, j, get(now, (row, FEAR)))
-        put(ties, j, get(now, (row, TIES)))
+            fetch(state.dread, colleagues[soon, link])
+        of_eight = colleagues_of(row, colleagues, state)
+        put(known, j, of_eight[0])
+        put(dread, j, of_eight[1])
+        put(moved, j, of_eight[2])
+        put(fear, j, mean_fear(real(get(state.here, row)), get(state.dread, row)))
+        put(ties, j, get(state.ties, row))
     for j in range(n):
-        put(fear, j, feel(get(fear, j), get(ties, j), scrutiny[j], get(colleagues_fear, j), w))
+        colleagues_fear = mean_fear(get(known, j), get(dread, j))
+        put(fear, j, feel(get(fear, j), get(ties, j), scrutiny[j], colleagues_fear, w))
     for j in range(n):
-        put(ties, j, hear(get(ties, j), get(share_moved, j), w))
+        put(ties, j, hear(get(ties, j), share_moved(get(known, j), get(moved, j)), w))
 
 
 @compiled
@@ -208,7 +219,7 @@ def choose_all(n: int, year: int, keys: Keys, state: State, block: Block) -> Non
             continue
         row = row_of[j]
         for lane in range(lanes_of(get(china, j))):
-            if (ringing[j] >> lane) & 1 == 0 or one(state.now[row], HERE, lane) <= 0.0:
+            if (ringing[j] >> lane) & 1 == 0 or one(state.here, row, lane) == 0:
                 continue
             choice = choose(
                 one(china, j, lane), one(elsewhere, j, lane),
@@ -221,11 +232,11 @@ def choose_all(n: int, year: int, keys: Keys, state: State, block: Block) -> Non
 
 
 @compiled
-def spread(n: int, now: Floats, block: Block) -> None:
+def spread(n: int, state: State, block: Block) -> None:
     """Instead of choosing: everyone in the block leaves in part, by the chances."""
     row_of, went_china, went_elsewhere = block.row, block.went_china, block.went_elsewhere
     for j in range(n):
-        here = get(now, (row_of[j], HERE))
+        here = real(get(state.here, row_of[j]))
         put(went_china, j, here * get(block.to_china, j))
         put(went_elsewhere, j, here * get(block.to_elsewhere, j))
 
@@ -233,12 +244,11 @@ def spread(n: int, now: Floats, block: Block) -> None:
 @compiled
 def book(n: int, year: int, people: People, state: State, block: Block, tally: Tally) -> None:
     """Count what everyone in the block decided and write their state of next 1 January."""
-    now, following = state.now, state.next
     departures, expected, variance = tally.departures[year], tally.expected[year], tally.variance[year]
     stocks, retired, left = tally.stocks[year], tally.retired[year], tally.left[year]
     for j in range(n):
         row = block.row[j]
-        here, p, q = get(now, (row, HERE)), get(block.to_china, j), get(block.to_elsewhere, j)
+        here, p, q = real(get(state.here, row)), get(block.to_china, j), get(block.to_elsewhere, j)
         china, elsewhere = get(block.went_china, j), get(block.went_elsewhere, j)
         group, field, entry = people.group[row], people.field[row], people.entry[row]
         age = FIRST_YEAR + year - entry
@@ -257,12 +267,12 @@ def book(n: int, year: int, people: People, state: State, block: Block, tally: T
                 add(left, (ORIGIN_OF_GROUP[group], entry - FIRST_ENTRY), gone)
         remains = at_least(here - gone, 0.0)
         if age + 1 < CAREER:
-            put(following, (row, HERE), remains)
+            put(state.next_here, row, remains)
+            put(state.next_dread, row, remains * get(block.fear, j))
         else:
             add(retired, (group, field), remains)
-        put(following, (row, FEAR), get(block.fear, j))
-        put(following, (row, TIES), get(block.ties, j))
-        put(following, (row, MOVED), china)
+        put(state.next_moved, row, china)
+        put(state.ties, row, get(block.ties, j))
 
 
 @compiled
@@ -281,13 +291,13 @@ def open_year(year: int, people: People, state: State, tally: Tally) -> None:
     for field in range(people.starts.shape[0]):
         for row in range(people.starts[field, cohort], people.starts[field, cohort + 1]):
             if people.enters[row]:
-                put(state.now, (row, HERE), 1.0)
-                put(state.now, (row, TIES), people.ties[row])
+                put(state.here, row, 1.0)
+                put(state.ties, row, people.ties[row])
                 add(entrants, (people.group[row], people.field[row]), 1.0)
 
 
 @compiled
-def appeal_here(year: int, people: People, now: Floats, weights: Floats) -> Any:
+def appeal_here(year: int, people: People, here: NDArray[Any], weights: Floats) -> Any:
     """Appeal to talent programmes of everyone here who is not senior, summed over researchers."""
     cohort = FIRST_YEAR - FIRST_ENTRY + year
     oldest = max(cohort - (MID_UNTIL - 1), 0)
@@ -295,7 +305,7 @@ def appeal_here(year: int, people: People, now: Floats, weights: Floats) -> Any:
     for field in range(people.starts.shape[0]):
         for row in range(people.starts[field, oldest], people.starts[field, cohort + 1]):
             if people.appeal[row] > 0.0:
-                total = total + get(now, (row, HERE)) * people.appeal[row] * get(weights, people.group[row])
+                total = total + real(get(here, row)) * people.appeal[row] * get(weights, people.group[row])
     return total
 
 
@@ -327,8 +337,8 @@ def settle_cohort(
         here = get(stays, j)
         if sampled:
             here = where(luck_of(get(keys.survived, 0), identity[j]) < here, here * 0.0 + 1.0, here * 0.0)
-        put(state.now, (row, HERE), here)
-        put(state.now, (row, TIES), people.ties[row])
+        put(state.here, row, here)
+        put(state.ties, row, people.ties[row])
         group = people.group[row]
         if group != SETTLED:
             add(tally.left_before, (ORIGIN_OF_GROUP[group], entry - FIRST_ENTRY), 1.0 - here)
@@ -380,13 +390,13 @@ def live_year(
     """One year of everyone: all decide on the state of 1 January, block by block."""
     size = len(block.row)
     open_year(year, people, state, tally)
-    total_appeal = appeal_here(year, people, state.now, weights)
+    total_appeal = appeal_here(year, people, state.here, weights)
     for field in range(people.starts.shape[0]):
         begin, stop = window(year, field, people)
         for first in range(begin, stop, size):
             picked, n = call_up(first, min(first + size, stop), year, people, state, block)
             look_up(n, year, people, world.scrutiny[year], b, block)
-            feel_and_hear(n, people, b, state.now, block)
+            feel_and_hear(n, people, b, state, block)
             rates(n, year, NO_OFFER, world, b, block, block.china, block.elsewhere)
             all_chances(n, block.china, block.elsewhere, block.to_china, block.to_elsewhere)
             if world.offers[year] > 0.0:
@@ -394,7 +404,7 @@ def live_year(
             if sampled:
                 choose_all(n, year, keys, state, block)
             else:
-                spread(n, state.now, block)
+                spread(n, state, block)
             book(n, year, people, state, block, tally)
 
 
@@ -405,7 +415,9 @@ def simulate(
 ) -> None:  # fmt: skip
     """All years of one member or of WIDTH. `weights` are researchers an agent stands for, by group (and member)."""
     settle_before(people, world, b, keys, sampled, state, block, tally)
-    now, following = state.now, state.next
     for year in range(world.offers.size):
-        live_year(year, people, world, b, weights, keys, sampled, State(now, following, state.fate), block, tally)
-        now, following = following, now
+        live_year(year, people, world, b, weights, keys, sampled, state, block, tally)
+        state = State(
+            state.next_here, state.here, state.next_moved, state.moved, state.next_dread, state.dread,
+            state.ties, state.fate,
+        )  # fmt: skip

@@ -19,7 +19,7 @@ from numba.extending import intrinsic, lower_builtin, models, overload, register
 
 from bdsim import elementary
 
-__all__ = ["WIDTH", "add", "any_of", "bits_of", "fetch", "get", "lanes_of", "number", "one", "put", "set_one", "where"]
+__all__ = ["WIDTH", "add", "any_of", "bits_of", "fetch", "get", "lanes_of", "number", "one", "put", "real", "set_one", "where"]
 
 WIDTH = 8
 ROUND_BITS = 0x4338000000000000  # the bits of elementary.ROUND_TO_INTEGER; its last 51 bits count integers
@@ -27,18 +27,20 @@ TWO_52, TWO_52_BITS = 2.0**52, 0x4330000000000000
 
 FLOATS = ir.VectorType(ir.DoubleType(), WIDTH)
 WORDS = ir.VectorType(ir.IntType(64), WIDTH)
+BYTES = ir.VectorType(ir.IntType(8), WIDTH)
 BITS = ir.VectorType(ir.IntType(1), WIDTH)
 
 
 class Lanes(types.Type):
-    """WIDTH numbers, 64-bit words or truth values, one a member."""
+    """WIDTH numbers, 64-bit words, small counts or truth values, one a member."""
 
     def __init__(self, kind: str, layout: Any) -> None:
         self.layout = layout
         super().__init__(name=f"Lanes({kind})")
 
 
-floats, words, truths = Lanes("float64", FLOATS), Lanes("uint64", WORDS), Lanes("bool", BITS)
+floats, words = Lanes("float64", FLOATS), Lanes("uint64", WORDS)
+counts, truths = Lanes("uint8", BYTES), Lanes("bool", BITS)
 
 
 @register_model(Lanes)
@@ -103,6 +105,7 @@ def _float_add(builder: Any, x: Any, y: Any) -> Any:
 
 
 REAL, WORD, TRUTH = (floats, types.Float), (words, types.Integer), (truths, types.Boolean)
+COUNT = (counts, types.Integer)
 _operation(operator.add, REAL, floats, _float_add)
 _operation(operator.add, (words, types.Float), floats, _float_add)  # draws.unit: words below 2**52
 _operation(operator.sub, REAL, floats, lambda b, x, y: b.fsub(x, y))
@@ -112,6 +115,7 @@ _operation(operator.lt, REAL, truths, lambda b, x, y: b.fcmp_ordered("<", x, y))
 _operation(operator.gt, REAL, truths, lambda b, x, y: b.fcmp_ordered(">", x, y))
 _operation(operator.ge, REAL, truths, lambda b, x, y: b.fcmp_ordered(">=", x, y))
 _operation(operator.add, WORD, words, lambda b, x, y: b.add(x, y))
+_operation(operator.add, COUNT, counts, lambda b, x, y: b.add(x, y))
 _operation(operator.mul, WORD, words, lambda b, x, y: b.mul(x, y))
 _operation(operator.xor, WORD, words, lambda b, x, y: b.xor(x, y))
 _operation(operator.and_, WORD, words, lambda b, x, y: b.and_(x, y))
@@ -156,7 +160,12 @@ def _place(context: Any, builder: Any, of: Any, array: Any, index_type: Any, ind
 
 
 def _kind_of(array: Any) -> Lanes:
-    return floats if isinstance(array.dtype, types.Float) else words
+    return {types.float64: floats, types.uint64: words, types.uint8: counts}[array.dtype]
+
+
+@intrinsic
+def _real(_context: Any, x: Any) -> Any:
+    return floats(x), lambda _target, builder, _signature, args: builder.uitofp(args[0], FLOATS)
 
 
 @intrinsic
@@ -172,29 +181,31 @@ def _load(_context: Any, array: Any, index: Any) -> Any:
 def _store(_context: Any, array: Any, index: Any, value: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = _place(context, builder, signature.args[0], args[0], signature.args[1], args[1])
-        builder.store(_widened(builder, args[2], signature.args[2], floats), pointer, align=8)
+        value = _widened(builder, args[2], signature.args[2], floats)
+        if _kind_of(signature.args[0]) == counts:
+            value = builder.fptoui(value, BYTES)
+        builder.store(value, pointer, align=8)
         return context.get_dummy_value()
 
     return types.void(array, index, value), generate
 
 
 @intrinsic
-def _prefetch(_context: Any, array: Any, row: Any, column: Any) -> Any:
+def _prefetch(_context: Any, array: Any, row: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         of = signature.args[0]
-        wide = [context.cast(builder, v, t, types.intp) for v, t in zip(args[1:], signature.args[1:], strict=True)]
-        zeros = [context.get_constant(types.intp, 0)] * (of.ndim - len(wide))
+        wide = context.cast(builder, args[1], signature.args[1], types.intp)
+        zeros = [context.get_constant(types.intp, 0)] * (of.ndim - 1)
         held = context.make_array(of)(context, builder, args[0])
-        pointer = cgutils.get_item_pointer(context, builder, of, held, [*wide, *zeros])
-        byte = ir.IntType(8).as_pointer()
-        number = ir.IntType(32)
+        pointer = cgutils.get_item_pointer(context, builder, of, held, [wide, *zeros])
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
         call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
         to_read, keep, data = (ir.Constant(number, n) for n in (0, 3, 1))
         builder.call(call, [builder.bitcast(pointer, byte), to_read, keep, data])
         return context.get_dummy_value()
 
-    return types.void(array, row, column), generate
+    return types.void(array, row), generate
 
 
 def _dimensions(index: Any) -> int:
@@ -216,8 +227,8 @@ def add(array: Any, index: Any, value: Any) -> None:
     raise NotImplementedError("compiled code only")
 
 
-def fetch(array: Any, row: Any, columns: int) -> None:
-    """Ask memory for the first `columns` values of a row that will be read soon."""
+def fetch(array: Any, row: Any) -> None:
+    """Ask memory for a value that will be read soon."""
     raise NotImplementedError("compiled code only")
 
 
@@ -238,6 +249,11 @@ def lanes_of(value: Any) -> int:
 
 def number(value: Any) -> Any:
     """A float itself, or the lanes that an array of length WIDTH holds."""
+    raise NotImplementedError("compiled code only")
+
+
+def real(count: Any) -> Any:
+    """A small count as a float; a float as it is."""
     raise NotImplementedError("compiled code only")
 
 
@@ -284,15 +300,8 @@ def _add(array: Any, index: Any, value: Any) -> Any:
 
 
 @_inlined(fetch)
-def _fetch(array: Any, row: Any, columns: Any) -> Any:
-    def alone(array: Any, row: Any, columns: Any) -> None:  # a row is shorter than a cache line
-        _prefetch(array, row, 0)
-
-    def together(array: Any, row: Any, columns: Any) -> None:  # a value is a cache line
-        for column in range(columns):
-            _prefetch(array, row, column)
-
-    return alone if array.ndim == 2 else together
+def _fetch(array: Any, row: Any) -> Any:
+    return lambda array, row: _prefetch(array, row)
 
 
 @_inlined(one)
@@ -324,6 +333,15 @@ def _number(value: Any) -> Any:
     if isinstance(value, types.Array):
         return lambda value: _load(value, ())
     return lambda value: value
+
+
+@_inlined(real)
+def _as_real(count: Any) -> Any:
+    if count == counts:
+        return lambda count: _real(count)
+    if count == floats:
+        return lambda count: count
+    return lambda count: types.float64(count)
 
 
 @_inlined(where)

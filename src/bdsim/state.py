@@ -1,7 +1,8 @@
 """What the engine works on: random keys, state, work space, tallies, for one member or for WIDTH side by side.
 
 Run together, members have one axis more, the last, in every array that holds numbers of their own (lanes.py).
-Bytes per researcher and member: 64 of state (four floats, this 1 January and next) and 1 of fate.
+Bytes per researcher and member: 29 in a sampled run (fear of this 1 January and the next, ties, and five small
+numbers), 57 in an expected one, where probabilities take the place of 0 and 1.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ __all__ = [
     "new_decisions",
     "new_state",
     "new_tally",
+    "turned",
     "weights_of_agents",
 ]
 
 STAGES = ("early", "mid", "senior")
 DESTINATIONS = ("china", "elsewhere")
-HERE, FEAR, MOVED, TIES = 0, 1, 2, 3  # columns of State.now and State.next; colleagues see the first three
-BLOCK = 384  # values in a column of work space: columns of a block stay in the nearest caches
+BLOCK = 512  # values in a column of work space: columns of a block stay in the nearest caches
 LINE = 64  # bytes of a cache line
 Shape = tuple[int, ...]
 
@@ -55,16 +56,20 @@ class Keys(NamedTuple):
 
 
 class State(NamedTuple):
-    """What changes in a run. The last row is nobody: the colleague that one lacks.
+    """What changes in a run; `next_` columns are of next 1 January. The last row is nobody: the colleague one lacks.
 
-    Columns of `now` and `next`: probability of being here (0 or 1 when sampled), fear, probability of having
-    moved to China last year, ties. `fate` is 0 for those who never left, else 1 + 2 * (year - FIRST_YEAR) +
-    destination (sampled runs only).
+    Shapes are (rows + 1,) or (rows + 1, WIDTH), of `ties` and `fate` (rows,) or (rows, WIDTH). `here` and `moved`
+    are small integers, 0 or 1, in sampled runs and floats in expected ones.
     """
 
-    now: Floats  # (rows + 1, 4) or (rows + 1, 4, WIDTH)
-    next: Floats  # same
-    fate: NDArray[np.uint8]  # (rows,) or (rows, WIDTH)
+    here: NDArray[Any]  # probability of being here
+    next_here: NDArray[Any]
+    moved: NDArray[Any]  # probability of having moved to China last year
+    next_moved: NDArray[Any]
+    dread: Floats  # fear, times the probability of being here: what colleagues feel of one's fear
+    next_dread: Floats
+    ties: Floats  # ties to China
+    fate: NDArray[np.uint8]  # 0 for those who never left, else 1 + 2 (year - FIRST_YEAR) + destination; sampled runs
 
 
 class Decisions(NamedTuple):
@@ -92,8 +97,9 @@ class Block(NamedTuple):
     leave_elsewhere: Floats
     settled: Floats
     field_china: Floats
-    colleagues_fear: Floats
-    share_moved: Floats
+    colleagues: Floats  # of eight, those here, their fear added up, and those who moved last year
+    colleagues_dread: Floats
+    colleagues_moved: Floats
     fear: Floats
     ties: Floats
     china: Floats  # rate per year
@@ -179,10 +185,19 @@ def weights_of_agents(members: Sequence[Floats]) -> Floats:
     return np.asarray(_side_by_side(members))
 
 
-def new_state(rows: int, members: int = 1) -> State:
+def new_state(rows: int, members: int = 1, *, sampled: bool = True) -> State:
     """An empty state for `rows` researchers."""
     last = _last_axis(members)
-    return State(_zeros((rows + 1, 4, *last)), _zeros((rows + 1, 4, *last)), _zeros((rows, *last), np.uint8))
+    kind = np.uint8 if sampled else np.float64
+    presence = [_zeros((rows + 1, *last), kind) for _ in range(4)]
+    dread = [_zeros((rows + 1, *last)) for _ in range(2)]
+    return State(*presence, *dread, _zeros((rows, *last)), _zeros((rows, *last), np.uint8))
+
+
+def turned(state: State) -> State:
+    """The state when next 1 January has come."""
+    here, next_here, moved, next_moved, dread, next_dread, ties, fate = state
+    return State(next_here, here, next_moved, moved, next_dread, dread, ties, fate)
 
 
 def new_decisions(rows: int) -> Decisions:
