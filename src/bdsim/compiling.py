@@ -21,7 +21,7 @@ from numba.extending import intrinsic, overload, register_jitable
 
 from bdsim import draws, elementary, lanes, rule
 
-__all__ = ["cache_folder", "compiled", "compiled_sources", "is_cached", "source_hash"]
+__all__ = ["cache_folder", "compiled", "compiled_sources", "inlined", "is_cached", "source_hash"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 SOURCES = ("elementary.py", "draws.py", "rule.py", "lanes.py", "compiling.py", "engine.py")
@@ -93,10 +93,12 @@ def _split(x: Any) -> Any:  # noqa: ARG001 - as above
     return implementation
 
 
+inlined = register_jitable(forceinline=True)  # decorates what compiled functions take into their loops
+
 for _function in (
     elementary.exp, elementary.log,
     draws.mix, draws.output, draws.unit,
     rule.stage_of, rule.feel, rule.hear, rule.offer_chance, rule.weigh, rule.chances,
     rule.may_ring, rule.choose,
 ):  # fmt: skip
-    register_jitable(forceinline=True)(_function)
+    inlined(_function)

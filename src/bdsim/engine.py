@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdsim import draws
-from bdsim.compiling import compiled
+from bdsim.compiling import compiled, inlined
 from bdsim.elementary import at_least, log
 from bdsim.environment import FIRST_ENTRY, FIRST_YEAR, Environment, Floats
 from bdsim.lanes import add, any_of, bits_of, fetch, get, lanes_of, number, one, put, real, set_one, where
@@ -46,7 +46,7 @@ AHEAD = 6  # researchers: long enough for memory to answer, short enough to stay
 NO_OFFER, OFFERED = 0.0, 1.0
 
 
-@compiled
+@inlined
 def weights_of(w: Weights) -> Weights:
     """The weights of one member, or of all members side by side, ready for the rule."""
     return Weights(
@@ -68,19 +68,19 @@ def colleagues_of(row: int, colleagues: NDArray[np.uint32], state: State) -> tup
     return real(here), dread, real(moved)
 
 
-@compiled
+@inlined
 def mean_fear(here: Any, dread: Any) -> Any:
     """Of colleagues; 0 where none is here."""
     return dread / at_least(here, LEAST)
 
 
-@compiled
+@inlined
 def share_moved(here: Any, moved: Any) -> Any:
     """Movers among the colleagues who are here or have just moved; 0 where there are none."""
     return moved / at_least(here + moved, LEAST)
 
 
-@compiled
+@inlined
 def luck_of(key: Any, identity: np.uint64) -> Any:
     """The draw of one researcher in the random sequence that starts at `key`."""
     return draws.unit(draws.output(key, identity))
@@ -131,11 +131,11 @@ def look_up(n: int, year: int, people: People, scrutiny: Floats, b: Behaviour, b
 
 
 @compiled
-def feel_and_hear(n: int, people: People, b: Behaviour, state: State, block: Block) -> None:
+def feel_and_hear(n: int, people: People, b: Behaviour, sampled: bool, state: State, block: Block) -> None:
     """This year's fear and ties of everyone in the block."""
     w, row_of, scrutiny, colleagues = weights_of(b.weights), block.row, block.scrutiny, people.colleagues
-    known, dread, moved, fear, ties = (
-        block.colleagues, block.colleagues_dread, block.colleagues_moved, block.fear, block.ties,
+    known, dread, share, fear, ties = (
+        block.colleagues, block.colleagues_dread, block.share_moved, block.fear, block.ties,
     )  # fmt: skip
     for j in range(n):
         row, soon = row_of[j], row_of[min(j + AHEAD, n - 1)]
@@ -144,32 +144,37 @@ def feel_and_hear(n: int, people: People, b: Behaviour, state: State, block: Blo
         of_eight = colleagues_of(row, colleagues, state)
         put(known, j, of_eight[0])
         put(dread, j, of_eight[1])
-        put(moved, j, of_eight[2])
-        put(fear, j, mean_fear(real(get(state.here, row)), get(state.dread, row)))
+        put(share, j, 0.0)
+        if any_of(of_eight[2] > 0.0):  # in most years none has, and divisions are slow
+            put(share, j, share_moved(of_eight[0], of_eight[2]))
+        own = get(state.dread, row)
+        put(fear, j, own if sampled else mean_fear(real(get(state.here, row)), own))
         put(ties, j, get(state.ties, row))
     for j in range(n):
         colleagues_fear = mean_fear(get(known, j), get(dread, j))
         put(fear, j, feel(get(fear, j), get(ties, j), scrutiny[j], colleagues_fear, w))
     for j in range(n):
-        put(ties, j, hear(get(ties, j), share_moved(get(known, j), get(moved, j)), w))
+        put(ties, j, hear(get(ties, j), get(share, j), w))
+
+
+@inlined
+def weigh_one(j: int, year: int, offered: float, world: Environment, w: Weights, block: Block) -> tuple[Any, Any]:
+    """Rates of leaving of number j of the block, with or without (`offered` 1 or 0) an offer."""
+    return weigh(
+        get(block.leave_china, j), get(block.leave_elsewhere, j), get(block.settled, j), get(block.field_china, j),
+        world.log_funding[year], world.log_us[year], world.settlement[year],
+        get(block.fear, j), get(block.ties, j), block.log_age[j], offered, w,
+    )  # fmt: skip
 
 
 @compiled
-def rates(
-    n: int, year: int, offered: float, world: Environment, b: Behaviour, block: Block, china: Floats, elsewhere: Floats
-) -> None:
-    """Rates of leaving of the first n of the block, had all or none (`offered` 1 or 0) an offer."""
-    w, log_age, fear, ties = weights_of(b.weights), block.log_age, block.fear, block.ties
-    leave_china, leave_elsewhere = block.leave_china, block.leave_elsewhere
-    settled, field_china = block.settled, block.field_china
-    funding, us, settlement = world.log_funding[year], world.log_us[year], world.settlement[year]
+def weigh_all(n: int, year: int, world: Environment, b: Behaviour, block: Block) -> None:
+    """Rates of leaving of everyone in the block without an offer."""
+    w = weights_of(b.weights)
     for j in range(n):
-        to_china, to_elsewhere = weigh(
-            get(leave_china, j), get(leave_elsewhere, j), get(settled, j), get(field_china, j),
-            funding, us, settlement, get(fear, j), get(ties, j), log_age[j], offered, w,
-        )  # fmt: skip
-        put(china, j, to_china)
-        put(elsewhere, j, to_elsewhere)
+        china, elsewhere = weigh_one(j, year, NO_OFFER, world, w, block)
+        put(block.china, j, china)
+        put(block.elsewhere, j, elsewhere)
 
 
 @compiled
@@ -187,8 +192,11 @@ def be_offered(
     block: Block,
 ) -> None:  # fmt: skip
     """Rates and probabilities of the first of the block, over both answers to 'was there an offer?'."""
-    china, pulled, chance, identity = block.china, block.pulled, block.chance, block.identity
-    rates(picked, year, OFFERED, world, b, block, pulled, block.with_elsewhere)
+    w, china, pulled, chance, identity = (
+        weights_of(b.weights), block.china, block.pulled, block.chance, block.identity,
+    )  # fmt: skip
+    for j in range(picked):
+        put(pulled, j, weigh_one(j, year, OFFERED, world, w, block)[0])
     all_chances(picked, pulled, block.elsewhere, block.with_china, block.with_elsewhere)
     for j in range(picked):
         put(chance, j, offer_chance(world.offers[year], block.appeal[j], total_appeal))
@@ -328,7 +336,7 @@ def settle_cohort(
         put(block.ties, j, people.ties[row_of[j]])
     for lived in range(FIRST_YEAR - entry):
         block.log_age[:n] = log(1.0 + lived)
-        rates(n, 0, NO_OFFER, world, b, block, block.china, block.elsewhere)
+        weigh_all(n, 0, world, b, block)
         for j in range(n):
             to_china, to_elsewhere = chances(get(block.china, j), get(block.elsewhere, j))
             put(stays, j, get(stays, j) * (1.0 - (to_china + to_elsewhere)))
@@ -396,8 +404,8 @@ def live_year(
         for first in range(begin, stop, size):
             picked, n = call_up(first, min(first + size, stop), year, people, state, block)
             look_up(n, year, people, world.scrutiny[year], b, block)
-            feel_and_hear(n, people, b, state, block)
-            rates(n, year, NO_OFFER, world, b, block, block.china, block.elsewhere)
+            feel_and_hear(n, people, b, sampled, state, block)
+            weigh_all(n, year, world, b, block)
             all_chances(n, block.china, block.elsewhere, block.to_china, block.to_elsewhere)
             if world.offers[year] > 0.0:
                 be_offered(picked, year, total_appeal, world, b, keys, sampled, block)

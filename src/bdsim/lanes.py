@@ -149,13 +149,25 @@ def _mask_bits(_context: Any, mask: Any) -> Any:
 
 
 def _place(context: Any, builder: Any, of: Any, array: Any, index_type: Any, index: Any) -> Any:
-    """Address of the lanes that start at array[(*index, 0)]."""
+    """Address of array[index], where an array of WIDTH lanes is indexed by all axes but the last.
+
+    The length of the last axis is WIDTH by construction; said here, it saves a multiplication an access.
+    """
     held = context.make_array(of)(context, builder, array)
-    kinds = list(index_type) if isinstance(index_type, types.BaseTuple) else [index_type]
-    values = cgutils.unpack_tuple(builder, index) if isinstance(index_type, types.BaseTuple) else [index]
+    several = isinstance(index_type, types.BaseTuple)
+    kinds, values = (list(index_type), cgutils.unpack_tuple(builder, index)) if several else ([index_type], [index])
     wide = [context.cast(builder, v, kind, types.intp) for v, kind in zip(values, kinds, strict=True)]
-    zero = context.get_constant(types.intp, 0)
-    pointer = cgutils.get_item_pointer(context, builder, of, held, [*wide, zero])
+    flat = wide[0] if wide else context.get_constant(types.intp, 0)
+    lengths = cgutils.unpack_tuple(builder, held.shape)
+    for value, length in zip(wide[1:], lengths[1:], strict=False):
+        flat = builder.add(builder.mul(flat, length), value)
+    if of.ndim > len(wide):
+        flat = builder.mul(flat, context.get_constant(types.intp, WIDTH))
+    return builder.gep(held.data, [flat])
+
+
+def _lanes_at(context: Any, builder: Any, of: Any, array: Any, index_type: Any, index: Any) -> Any:
+    pointer = _place(context, builder, of, array, index_type, index)
     return builder.bitcast(pointer, _kind_of(of).layout.as_pointer())
 
 
@@ -171,7 +183,7 @@ def _real(_context: Any, x: Any) -> Any:
 @intrinsic
 def _load(_context: Any, array: Any, index: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _place(context, builder, signature.args[0], args[0], signature.args[1], args[1])
+        pointer = _lanes_at(context, builder, signature.args[0], args[0], signature.args[1], args[1])
         return builder.load(pointer, align=8)
 
     return _kind_of(array)(array, index), generate
@@ -180,7 +192,7 @@ def _load(_context: Any, array: Any, index: Any) -> Any:
 @intrinsic
 def _store(_context: Any, array: Any, index: Any, value: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _place(context, builder, signature.args[0], args[0], signature.args[1], args[1])
+        pointer = _lanes_at(context, builder, signature.args[0], args[0], signature.args[1], args[1])
         value = _widened(builder, args[2], signature.args[2], floats)
         if _kind_of(signature.args[0]) == counts:
             value = builder.fptoui(value, BYTES)
@@ -193,11 +205,7 @@ def _store(_context: Any, array: Any, index: Any, value: Any) -> Any:
 @intrinsic
 def _prefetch(_context: Any, array: Any, row: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        of = signature.args[0]
-        wide = context.cast(builder, args[1], signature.args[1], types.intp)
-        zeros = [context.get_constant(types.intp, 0)] * (of.ndim - 1)
-        held = context.make_array(of)(context, builder, args[0])
-        pointer = cgutils.get_item_pointer(context, builder, of, held, [wide, *zeros])
+        pointer = _place(context, builder, signature.args[0], args[0], signature.args[1], args[1])
         byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
         call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")

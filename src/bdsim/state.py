@@ -97,9 +97,9 @@ class Block(NamedTuple):
     leave_elsewhere: Floats
     settled: Floats
     field_china: Floats
-    colleagues: Floats  # of eight, those here, their fear added up, and those who moved last year
+    colleagues: Floats  # those here of eight, their fear added up, the share who moved
     colleagues_dread: Floats
-    colleagues_moved: Floats
+    share_moved: Floats
     fear: Floats
     ties: Floats
     china: Floats  # rate per year
