@@ -56,15 +56,18 @@ def explore(
     seed: int,
     report: Callable[[int, int], None] | None = None,
     proposals: int = PROPOSALS,
+    models: Callable[[Floats], Floats] | None = None,
 ) -> Posterior:
     """Draw from the posterior by adaptive importance resampling.
 
     The first round proposes around the mode; each later one around the tempered moments of all points so far. Every
     point is weighted against the mixture of all rounds (Cornuet et al. 2012, doi:10.1111/j.1467-9469.2011.00756.x).
+    `models` answers for points (points, free) in place of `problem.models`, as one that remembers does.
     """
+    answer = models or (lambda chunk: problem.models(list(chunk)))
     shear = Shear.of(problem)
     rounds: list[Proposal] = []
-    points, models = np.empty((0, len(mode))), np.empty((0, len(problem.targets)))
+    points, known = np.empty((0, len(mode))), np.empty((0, len(problem.targets)))
     log_target = np.empty(0)
     slope = shear.slope(mode)
     centre, spread = shear.straighten(mode[None])[0], slope @ covariance @ slope.T
@@ -74,11 +77,11 @@ def explore(
         rounds.append(proposal)
         for start in range(0, wanted, CHUNK):
             chunk = proposal.points[start : start + CHUNK]
-            rows = problem.models(list(chunk))
+            rows = answer(chunk)
             cost = [0.5 * float((problem.residuals(x, m) ** 2).sum()) for x, m in zip(chunk, rows, strict=True)]
-            models, log_target = np.concatenate([models, rows]), np.append(log_target, -np.array(cost))
+            known, log_target = np.concatenate([known, rows]), np.append(log_target, -np.array(cost))
             if report is not None:
-                report(len(models), wanted * ROUNDS)
+                report(len(known), wanted * ROUNDS)
         points = np.concatenate([points, proposal.points])
         log_weight = log_target - np.logaddexp.reduce([r.log_density(points) for r in rounds], axis=0)
         centre, spread = _tempered_moments(shear.straighten(points), log_weight)
@@ -86,7 +89,7 @@ def explore(
     weight /= weight.sum()
     chosen = np.searchsorted(np.cumsum(weight), (np.arange(DRAWS) + 0.5) / DRAWS)
     chosen = np.minimum(chosen, len(points) - 1)
-    return Posterior(points[chosen], models[chosen], float(1.0 / (weight**2).sum()), len(points))
+    return Posterior(points[chosen], known[chosen], float(1.0 / (weight**2).sum()), len(points))
 
 
 @dataclass(frozen=True)
