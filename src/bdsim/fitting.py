@@ -17,7 +17,7 @@ from scipy import optimize
 from bdsim.calibration import SOBOL_POINTS, Optimum, Problem, best_of, make_problem, optimise, sobol_starts
 from bdsim.ensemble import run_member
 from bdsim.environment import FIRST_YEAR, Floats
-from bdsim.errors import FitError
+from bdsim.errors import FitError, did_you_mean
 from bdsim.fits import DEFAULT_FIT, Fit, load_fit
 from bdsim.observe import Counts, selection
 from bdsim.plan import versions
@@ -111,12 +111,16 @@ class Calibration:
     def manifest(self, name: str) -> dict[str, Any]:
         """How the fit came about and what it is worth, as plain JSON values."""
         problem, low_median_high = self.problem, [round(x, 4) for x in self.scrutiny_share]
-        held = {n: problem.parameters[n] for n in problem.parameters.changed if n not in problem.free}
+        entries, changed = problem.parameters.entries, problem.parameters.changed
+        held = {
+            n: e.value for n, e in entries.items() if n not in problem.free and (e.prior is not None or n in changed)
+        }
         fitted = int(problem.fitted.sum())
+        of = f"{len(problem.free)} parameter{'s' if len(problem.free) > 1 else ''}"
         return {
             "name": name,
             "fingerprint": problem.fingerprint(),
-            "statement": f"posterior of {len(problem.free)} parameters given {fitted} facts, "
+            "statement": f"posterior of {of} given {fitted} facts, "
             f"{len(self.posterior.draws)} draws (effective {self.posterior.effective:.0f}).",
             "held": held,
             "free": list(problem.free),
@@ -278,13 +282,14 @@ def profile(problem: Problem, name: str, mode: Floats, points: int = 9, report: 
     The grid spans two prior sds around the mode, inside the bounds. Raises FitError for a parameter that is not free.
     """
     if name not in problem.free:
-        raise FitError(f"'{name}' is not free", where="profile")
+        raise FitError(f"'{name}' is not free{did_you_mean(name, problem.free)}", where="profile")
     i = problem.free.index(name)
     low, high = problem.bounds
     width = 2.0 * problem.sd[i]
     grid = np.linspace(max(low[i] + 1e-6, mode[i] - width), min(high[i] - 1e-6, mode[i] + width), points)
     others = np.arange(len(mode)) != i
     rows = []
+    report("refits", 0, points)
     for number, value in enumerate(grid):
 
         def full(rest: Floats, value: float = float(value)) -> Floats:
@@ -298,5 +303,5 @@ def profile(problem: Problem, name: str, mode: Floats, points: int = 9, report: 
         )  # fmt: skip
         facts = 0.5 * float((found.fun[: int(problem.fitted.sum())] ** 2).sum())
         rows.append({"parameter": name, "value": float(value), "cost": float(found.cost), "facts": facts})
-        report("profile", number + 1, points)
+        report("refits", number + 1, points)
     return pd.DataFrame(rows)

@@ -220,7 +220,8 @@ def trade_offs(problem: Problem, table: pd.DataFrame, posterior: Posterior) -> l
     """What the data cannot tell apart, and what they cannot tell at all, in sentences."""
     said = []
     correlation = np.atleast_2d(np.corrcoef(posterior.draws.T))
-    logs = [problem.parameters.entries[name].unit.startswith("log") for name in problem.free]
+    units = [problem.parameters.entries[name].unit for name in problem.free]
+    logs = [unit.startswith("log") and "per unit of" not in unit for unit in units]  # of a rate or a number, no slope
     for group in _tied_together(correlation):
         names = [problem.free[i] for i in group]
         strength = [abs(correlation[i, j]) for i in group for j in group if i < j and abs(correlation[i, j]) >= STRONG]
@@ -232,22 +233,27 @@ def trade_offs(problem: Problem, table: pd.DataFrame, posterior: Posterior) -> l
         else:
             i, j = group
             negative, both = correlation[i, j] < 0, logs[i] and logs[j]
-            fixed = ("product" if both else "sum") if negative else ("ratio" if both else "difference")
+            of_logs, of_others = ("product", "weighted sum") if negative else ("ratio", "weighted difference")
+            fixed = of_logs if both else of_others
             said.append(
                 f"{names[0]} and {names[1]} trade off (r = {correlation[i, j]:+.2f}); the data fix their {fixed} "
                 "better than either"
             )
     scaled = posterior.draws / table["prior_sd"].to_numpy()
     size, direction = np.linalg.eigh(np.atleast_2d(np.cov(scaled.T)))
-    best = direction[:, 0]
+    best = direction[:, 0] * np.sign(direction[np.argmax(np.abs(direction[:, 0])), 0])
     named = [f"{best[k]:+.2f} {problem.free[k]}" for k in np.argsort(-np.abs(best))[:4] if abs(best[k]) > 0.2]
-    said.append(f"best told (sd {np.sqrt(size[0]):.3f} of the prior's): {', '.join(named)} in prior sds")
+    if len(problem.free) > 1:
+        said.append(f"best told is {' '.join(named)}, each in prior sds: its posterior sd is {np.sqrt(size[0]):.3f}")
     prior_only = table.loc[table["verdict"] == "prior", "parameter"].tolist()
     if prior_only:
         said.append(f"carried from the prior, not told by the data: {', '.join(prior_only)}")
-    if "rho" in problem.free:
-        said.append(
-            "how fast fear fades after the Initiative's end is not in the data: the series ends before it, so rho is "
-            "told by how fear built up at most, and projections carry its prior"
-        )
+    rests = (
+        "so rho is told by how fear built up at most, and projections carry its prior"
+        if "rho" in problem.free
+        else f"so projections rest on the value at which rho is held, {problem.parameters['rho']:g}"
+    )
+    said.append(
+        f"how fast fear fades after the Initiative's end is not in the data: the series ends before it, {rests}"
+    )
     return said
