@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-SHORT = {"last": "last", "linear": "linear", "loglinear": "log linear"}  # naive rules, in narrow columns
+SHORT = {"last": "last", "linear": "linear", "loglinear": "loglin"}  # naive rules, in narrow columns
 TUNED = "tuned"
 ENOUGH = 100  # effective draws of a posterior
 LAST_SEEN = 2018  # the Initiative began in its November
@@ -173,7 +173,7 @@ def profile(
     rows = [
         {
             name: f"{r['value']:.3f}", "cost above the least": f"{r['cost'] - least['cost']:.2f}",
-            "share of the facts, above its least": f"{r['facts'] - least['facts']:.2f}",
+            "of which facts": f"{r['facts'] - least['facts']:.2f}",
         }
         for r in table.to_dict("records")
     ]  # fmt: skip
@@ -218,7 +218,7 @@ def backtest(
         }
         for r in table.to_dict("records") if r["field"] == "all"
     ]  # fmt: skip
-    terminal.print_table("Departures to mainland China, three STEM fields: forecast, then CRPS (less is better)", rows)
+    terminal.print_table("Departures to mainland China, three fields: forecast, then CRPS (less is better)", rows)
     shown = [
         {
             "until": r["until"], "series": r["series"], "n": r["forecasts"], "model": f"{r['model']:.0f}",
@@ -276,7 +276,7 @@ def _print_parameters(table: Any) -> None:
 
     rows = [
         {
-            "parameter": r["parameter"], "median [90%]": f"{r['median']:.3f} [{r['p05']:.3f}, {r['p95']:.3f}]",
+            "parameter": r["parameter"], "median [90%]": f"{r['median']:.2f} [{r['p05']:.2f}, {r['p95']:.2f}]",
             "prior": f"{r['prior_mean']:.2f} +- {r['prior_sd']:.2f}", "shrinkage": f"{r['shrinkage']:.2f}",
             "verdict": r["verdict"],
         }
