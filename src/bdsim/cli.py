@@ -69,7 +69,7 @@ def main() -> NoReturn:
         _complain(f"bdsim: {error}")
         code = 1
     except (KeyboardInterrupt, typer.Abort):
-        _complain("interrupted; no half-finished result was kept")
+        _complain("interrupted; no half-finished result is left")
         code = 130
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
