@@ -24,3 +24,10 @@ def study() -> Study:
 def fresh_study(tmp_path: Path) -> Study:
     """A copy that a test may spoil."""
     return create_study(tmp_path / "study")
+
+
+@pytest.fixture
+def here(fresh_study: Study, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a fresh study, as the current one."""
+    monkeypatch.chdir(fresh_study.root)
+    return fresh_study.root

@@ -19,12 +19,6 @@ from bdsim import cli
 QUICK = ["--members", "3", "--researchers-per-agent", "200"]
 
 
-@pytest.fixture
-def here(fresh_study, monkeypatch):
-    monkeypatch.chdir(fresh_study.root)
-    return fresh_study.root
-
-
 def call(*words: str, capsys) -> tuple[int, str, str]:
     """Run the command in this process: exit code, standard output, standard error."""
     kept, sys.argv = sys.argv, ["bdsim", *words]

@@ -33,6 +33,13 @@ def test_the_mesa_page_runs():
         context.close()
 
 
+def test_the_python_of_the_calibration_page_runs(monkeypatch, study):
+    monkeypatch.chdir(study.root)
+    code = "\n".join(blocks("docs/calibration.md", "python"))
+    assert "bdsim.score(" in code
+    exec(code, {})
+
+
 def test_the_readme_python_runs(monkeypatch, study):
     monkeypatch.chdir(study.root)
     code = "\n".join(blocks("README.md", "python"))
@@ -45,7 +52,8 @@ def test_every_command_that_the_readme_names_exists():
     from bdsim.cli import app
 
     known = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
-    named = set(re.findall(r"\bbdsim ([a-z-]+)\b", "\n".join(blocks("README.md", "sh"))))
+    lines = [*blocks("README.md", "sh"), *blocks("docs/calibration.md", "sh")]
+    named = set(re.findall(r"^bdsim ([a-z-]+)\b", "\n".join(lines), re.MULTILINE))
     assert named
     assert named <= known
 

@@ -16,16 +16,17 @@ from bdsim.errors import FitError
 from bdsim.parameters import FIELDS
 from bdsim.posterior import explore, laplace_covariance
 from bdsim.study import Study
+from bdsim.targets import yearly_to_china
 
 __all__ = ["backtest", "crps", "verdict"]
 
-SERIES = "departures_to_china"
 FIRST, LAST = 2010, 2021
 EARLIEST_CUT = 2013  # a trend needs some years
 PROPOSALS = 1200
 SCALE = 50  # researchers per agent: a backtest fits several times
 RULES = ("last", "linear", "loglinear")
 NAIVE_DRAWS = 2000
+LEVELS = {"p05": 0.05, "median": 0.5, "p95": 0.95}
 Report = Callable[[str, int, int], None]
 
 
@@ -33,23 +34,31 @@ def backtest(study: Study, cuts: Sequence[int], *, seed: int = 0, report: Report
     """For each last year in `cuts`: refit without any later fact, forecast departures to mainland China.
 
     One row a (until, year, field), field 'all' the three STEM fields: fact, median, p05, p95, crps of the forecast
-    and of each naive rule, whether the 90% interval holds the fact. Raises FitError for a year that leaves too little.
+    and of each naive rule, whether the 90% interval holds the fact, the posterior's effective sample size.
+    `attrs["observed"]`: year to fact of the three fields. Raises FitError for a year that leaves too little, or
+    without the yearly series.
     """
     for cut in cuts:
         if not EARLIEST_CUT <= cut < LAST:
             raise FitError(f"{cut} is not a year from {EARLIEST_CUT} to {LAST - 1}", where="--until")
     rows: list[dict[str, object]] = []
+    facts: dict[tuple[int, str], float] = {}
     for number, cut in enumerate(cuts):
         if report is not None:
-            report("backtest", number, len(cuts))
-        rows += _one(make_problem(study, until=cut, researchers_per_agent=SCALE), cut, seed)
+            report("fits", number, len(cuts))
+        problem = make_problem(study, until=cut, researchers_per_agent=SCALE)
+        facts = _series(problem)
+        rows += _one(problem, facts, cut, seed)
     if report is not None:
-        report("backtest", len(cuts), len(cuts))
-    return pd.DataFrame(rows)
+        report("fits", len(cuts), len(cuts))
+    table = pd.DataFrame(rows)
+    table.attrs["observed"] = {y: sum(facts[y, f] for f in FIELDS) for y in range(FIRST, LAST + 1)}
+    return table
 
 
 def verdict(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean CRPS of the forecast and of each rule, the winner, and interval coverage, by last year seen and series."""
+    """Mean CRPS of the forecast and of each rule, the winner, interval coverage and effective sample size, by last
+    year seen and series."""
     rows = []
     for (until, kind), part in table.groupby(["until", table["field"].eq("all")]):
         scores = {"model": part["crps"].mean(), **{rule: part[f"crps_{rule}"].mean() for rule in RULES}}
@@ -57,7 +66,7 @@ def verdict(table: pd.DataFrame) -> pd.DataFrame:
             {
                 "until": int(until), "series": "total" if kind else "by field", "forecasts": len(part),
                 **{k: float(v) for k, v in scores.items()}, "winner": min(scores, key=lambda k: float(scores[k])),
-                "coverage": float(part["inside"].mean()),
+                "coverage": float(part["inside"].mean()), "effective": float(part["effective"].iloc[0]),
             }
         )  # fmt: skip
     return pd.DataFrame(rows)
@@ -72,12 +81,20 @@ def crps(sample: Floats, fact: float) -> float:
     return float(np.abs(x - fact).mean()) - spread
 
 
-def _one(problem: Problem, cut: int, seed: int) -> list[dict[str, object]]:
+def _series(problem: Problem) -> dict[tuple[int, str], float]:
+    """The facts to forecast: departures to mainland China by (year, field)."""
+    facts = {key: problem.targets[i].fact for key, i in yearly_to_china(problem.targets).items()}
+    missing = [f"{y} {f}" for y in range(FIRST, LAST + 1) for f in FIELDS if (y, f) not in facts]
+    if missing:
+        raise FitError(f"departures to China lack {missing[0]}; a backtest needs the series", where="targets.toml")
+    return facts
+
+
+def _one(problem: Problem, facts: dict[tuple[int, str], float], cut: int, seed: int) -> list[dict[str, object]]:
     best = optimise(problem, problem.start)
     covariance, _ = laplace_covariance(problem, best.x)
     posterior = explore(problem, best.x, covariance, seed, proposals=PROPOSALS)
-    index = {(t.last, t.field): i for i, t in enumerate(problem.targets) if t.times is not None and t.first == t.last}
-    facts = {key: problem.targets[i].fact for key, i in index.items()}
+    index = yearly_to_china(problem.targets)
     rows: list[dict[str, object]] = []
     for field in ("all", *FIELDS):
         parts = FIELDS if field == "all" else (field,)
@@ -86,14 +103,17 @@ def _one(problem: Problem, cut: int, seed: int) -> list[dict[str, object]]:
             fact = sum(facts[year, f] for f in parts)
             sample = sum(_observed(posterior.models[:, index[year, f]], problem, index[year, f], seed) for f in parts)
             forecast = np.asarray(sample, np.float64)
-            low, median, high = np.quantile(forecast, (0.05, 0.5, 0.95))
+            low, median, high = np.quantile(forecast, list(LEVELS.values()))
             naive = {rule: _naive(rule, seen, year - cut, seed) for rule in RULES}
             rows.append(
                 {
                     "until": cut, "year": year, "field": field, "fact": fact, "median": median, "p05": low, "p95": high,
-                    "inside": bool(low <= fact <= high), "crps": crps(forecast, fact),
+                    "inside": bool(low <= fact <= high), "effective": posterior.effective, "crps": crps(forecast, fact),
                     **{f"crps_{rule}": crps(values, fact) for rule, values in naive.items()},
-                    **{f"median_{rule}": float(np.median(values)) for rule, values in naive.items()},
+                    **{
+                        f"{name}_{rule}": float(np.quantile(values, level))
+                        for rule, values in naive.items() for name, level in LEVELS.items()
+                    },
                 }
             )  # fmt: skip
     return rows

@@ -37,6 +37,7 @@ LAST_QUESTION = 2022  # the share of scrutiny in the departures of 2019-2022 nee
 SCALE = 25  # researchers per agent of the objective's population
 STEP = 1e-4  # of a prior sd: the objective is smooth and has no noise, so rounding alone sets the least step
 SOBOL_POINTS = 64
+SHAPING = ("funding_lag", "past_growth", "rewired", *(f"field_share.{f}" for f in FIELDS[:-1]))  # fixed in a problem
 AGREE_COST, AGREE_DISTANCE = 0.1, 0.25  # half chi squares; posterior standard deviations
 Trace = Callable[[str, int, int], None]  # stage, done, in all
 
@@ -207,9 +208,15 @@ def score(
     """What parameter values do to every target, without refitting: fact, error, model, residual, role.
 
     The table's `attrs["cost"]` is half the sum of squares of fitted residuals and priors. Pass a `problem` made
-    once when scoring many values, as a sensitivity analysis does.
+    once when scoring many values, as a sensitivity analysis does. Raises FitError for a value that a problem made
+    once cannot take, because its people and yearly tables were made with another.
     """
-    problem = problem or make_problem(study or find_study())
+    if problem is None:
+        home = study or find_study()
+        problem = make_problem(home, parameters=load_parameters(home.parameters).with_values(dict(values or {})))
+    for name in SHAPING:
+        if (values or {}).get(name, problem.parameters[name]) != problem.parameters[name]:
+            raise FitError(f"'{name}' shapes the population: give it to make_problem", where="score")
     parameters = problem.parameters.with_values(dict(values or {}))
     counts = problem.counts(parameters)
     table = target_table(

@@ -69,7 +69,7 @@ def main() -> NoReturn:
         _complain(f"bdsim: {error}")
         code = 1
     except (KeyboardInterrupt, typer.Abort):
-        _complain("interrupted; nothing half-finished was kept")
+        _complain("interrupted; no half-finished result is left")
         code = 130
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -370,7 +370,8 @@ def _carry_out(job: Job, folder: Path | None, *, figures: bool = False) -> tuple
     """The job's results: read back where this exact run was done before, else run and kept."""
     from bdsim import compiling, terminal
     from bdsim.ensemble import run_job
-    from bdsim.plots import run_drawings, save_drawing
+    from bdsim.house_style import save_drawing
+    from bdsim.plots import run_drawings
     from bdsim.results import load_results
 
     target = (folder or job.scenario.study.results) / f"{job.scenario.name}-{job.fingerprint}"
@@ -392,7 +393,8 @@ def _carry_out(job: Job, folder: Path | None, *, figures: bool = False) -> tuple
 def _draw_comparison(comparison: Any, study: Study, folder: Path | None) -> Path:
     import hashlib
 
-    from bdsim.plots import comparison_drawings, save_drawing
+    from bdsim.house_style import save_drawing
+    from bdsim.plots import comparison_drawings
 
     names = "-vs-".join(r.name for r in comparison.all)
     digest = hashlib.sha256(" ".join(r.fingerprint for r in comparison.all).encode()).hexdigest()[:12]

@@ -14,9 +14,14 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
+SHORT = {"last": "last", "linear": "linear", "loglinear": "loglin"}  # naive rules, in narrow columns
+TUNED = "tuned"
+ENOUGH = 100  # effective draws of a posterior
+LAST_SEEN = 2018  # the Initiative began in its November
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-Name = Annotated[str, typer.Option("--name", help="Name of the fit, calibration/fitted/NAME.")]
-Free = Annotated[str | None, typer.Option("--free", metavar="A,B", help="Free only these; the rest is held.")]
+Free = Annotated[
+    list[str] | None, typer.Option("--free", metavar="A,B", help="Free only these; the rest keeps its value.")
+]
 Fix = Annotated[list[str] | None, typer.Option("--fix", metavar="NAME=VALUE", help="Hold a parameter at a value.")]
 
 
@@ -36,7 +41,13 @@ def calibrate(
     file: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="Targets (default: calibration/targets.toml).")
     ] = None,
-    name: Name = "default",
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name",
+            help="Name of the fit, calibration/fitted/NAME (default: default; with FILE, --free, --fix: tuned).",
+        ),
+    ] = None,
     free: Free = None,
     fix: Fix = None,
     starts: Annotated[int, typer.Option("--starts", help="Starts polished; they should agree.")] = 4,
@@ -49,27 +60,30 @@ def calibrate(
     Scenarios run on fitted/default unless told otherwise. Interrupted, the same command goes on.
     """
     from bdsim import fitting, terminal
+    from bdsim.fits import DEFAULT_FIT
     from bdsim.plots_fit import fit_drawings, save_all
     from bdsim.study import find_study
 
     study = find_study()
-    with terminal.stage_bar("calibrate") as report:
-        result = fitting.calibrate(
-            study,
-            name=name,
-            targets=file,
-            free=_names(free),
-            fix=_settings(fix),
-            starts=starts,
-            seed=seed,
-            report=report,
-        )
+    if name is None:  # what scenarios run on is not replaced by a trial
+        name = TUNED if file or free or fix else DEFAULT_FIT
+    try:
+        with terminal.stage_bar("calibrate") as report:
+            result = fitting.calibrate(
+                study, name=name, targets=file, free=_names(free), fix=_settings(fix, "--fix"), starts=starts,
+                seed=seed, report=report,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        terminal.note("What is done so far is kept: the same command goes on from here.")
+        raise
     save_all(fit_drawings(result), study.fitted / name / "figures")
     manifest = result.manifest(name)
     if json:
         terminal.print_json({**manifest, "parameters": result.parameters.to_dict("records")})
         return
     _print_parameters(result.parameters)
+    if manifest["held"]:
+        terminal.tell("Held: " + ", ".join(f"{n} = {v:.3g}" for n, v in manifest["held"].items()))
     _print_targets(result.targets)
     terminal.tell("What the data can and cannot tell:")
     for sentence in result.said:
@@ -86,9 +100,10 @@ def calibrate(
         "expected run that is fitted: the mean-field gap of colleagues."
     )
     terminal.tell(f"Effective sample size {result.posterior.effective:.0f} of {result.posterior.proposals} proposals.")
-    for warning in result.warnings or [f"All {starts} starts agree."]:
+    for warning in result.warnings or ([f"All {starts} starts agree."] if starts > 1 else []):
         terminal.tell(warning)
-    terminal.tell(f"Kept: calibration/fitted/{name}")
+    use = "scenarios run on it" if name == DEFAULT_FIT else f"scenarios run on it with --fit {name}"
+    terminal.tell(f"Kept: calibration/fitted/{name}; {use}")
 
 
 def fit_report(
@@ -107,7 +122,9 @@ def fit_report(
 
     study = find_study()
     known, used = _centre(study, fit)
-    problem = make_problem(study, targets=targets, parameters=known.with_values(_settings(set_), where="--set"))
+    free = list(used.draws) if used is not None else None  # the cost counts the priors that the fit's cost counts
+    tried = known.with_values(_settings(set_), where="--set")
+    problem = make_problem(study, targets=targets, parameters=tried, free=free)
     table = score(problem=problem)
     best = used.manifest["cost"] if used is not None and targets is None else None
     if json:
@@ -136,6 +153,7 @@ def profile(
 
     from bdsim import fitting, terminal
     from bdsim.calibration import make_problem
+    from bdsim.fits import NO_FIT
     from bdsim.plots_fit import draw_profile, save_all
     from bdsim.study import find_study
 
@@ -145,8 +163,9 @@ def profile(
     mode = np.array([known[n] for n in problem.free])
     with terminal.stage_bar(f"profile of {name}") as report:
         table = fitting.profile(problem, name, mode, points, report)
-    folder = (results or study.results) / f"profile-{name}"
-    save_all([draw_profile(table, known.entries[name])], folder)
+    base = used.name if used is not None else NO_FIT
+    folder = (results or study.results) / f"profile-{name}-{base}"
+    save_all([draw_profile(table, known.entries[name], base)], folder)
     if json:
         terminal.print_json(table.to_dict("records"))
         return
@@ -154,7 +173,7 @@ def profile(
     rows = [
         {
             name: f"{r['value']:.3f}", "cost above the least": f"{r['cost'] - least['cost']:.2f}",
-            "of the facts alone": f"{r['facts'] - least['facts']:.2f}",
+            "of which facts": f"{r['facts'] - least['facts']:.2f}",
         }
         for r in table.to_dict("records")
     ]  # fmt: skip
@@ -182,7 +201,7 @@ def backtest(
     from bdsim.study import find_study
 
     study = find_study()
-    cuts = [int(y) for y in _names(rolling) or []] if rolling else [until if until is not None else 2018]
+    cuts = _cuts(until, rolling)
     with terminal.stage_bar("backtest") as report:
         table = look_back(study, cuts, report=report)
     folder = (results or study.results) / f"backtest-{'-'.join(map(str, cuts))}"
@@ -193,29 +212,53 @@ def backtest(
         return
     rows = [
         {
-            "until": r["until"], "year": r["year"], "field": r["field"], "fact": f"{r['fact']:,.0f}",
-            "forecast [90%]": f"{r['median']:,.0f} [{r['p05']:,.0f}, {r['p95']:,.0f}]",
-            "crps": f"{r['crps']:.1f}", "last": f"{r['crps_last']:.1f}", "linear": f"{r['crps_linear']:.1f}",
-            "log-linear": f"{r['crps_loglinear']:.1f}",
+            "until": r["until"], "year": r["year"], "fact": f"{r['fact']:,.0f}",
+            "forecast [90%]": f"{r['median']:,.0f} [{r['p05']:,.0f}, {r['p95']:,.0f}]", "model": f"{r['crps']:.0f}",
+            **{label: f"{r[f'crps_{rule}']:.0f}" for rule, label in SHORT.items()},
         }
         for r in table.to_dict("records") if r["field"] == "all"
     ]  # fmt: skip
-    terminal.print_table(
-        "Departures to mainland China, three STEM fields: forecast and naive rules (CRPS: less is better)", rows
-    )
-    shown = [{k: f"{v:.2f}" if isinstance(v, float) else v for k, v in r.items()} for r in summary.to_dict("records")]
-    terminal.print_table("Mean CRPS and coverage of the 90% interval", shown)
+    terminal.print_table("Departures to mainland China, three fields: forecast, then CRPS (less is better)", rows)
+    shown = [
+        {
+            "until": r["until"], "series": r["series"], "n": r["forecasts"], "model": f"{r['model']:.0f}",
+            **{label: f"{r[rule]:.0f}" for rule, label in SHORT.items()},
+            "best": SHORT.get(r["winner"], r["winner"]), "in 90%": f"{r['coverage']:.0%}",
+        }
+        for r in summary.to_dict("records")
+    ]  # fmt: skip
+    terminal.print_table("Mean CRPS, the best rule, and how often the 90% interval holds the fact", shown)
+    poor = [f"{r['until']} ({r['effective']:.0f})" for r in summary.to_dict("records") if r["effective"] < ENOUGH]
+    if poor:
+        terminal.tell(
+            f"Effective sample size below {ENOUGH}, read intervals with care: {', '.join(dict.fromkeys(poor))}"
+        )
     terminal.tell(f"Figure and numbers: {folder}")
 
 
-def _names(text: str | None) -> list[str] | None:
-    return [part.strip() for part in text.split(",") if part.strip()] if text is not None else None
+def _names(texts: list[str] | None) -> list[str] | None:
+    """`--free a,b --free c` as names."""
+    return [part.strip() for text in texts for part in text.split(",") if part.strip()] if texts else None
 
 
-def _settings(texts: list[str] | None) -> dict[str, float]:
+def _settings(texts: list[str] | None, option: str = "--set") -> dict[str, float]:
     from bdsim.parameters import parse_setting
 
-    return dict(map(parse_setting, texts or []))
+    return dict(parse_setting(text, option) for text in texts or [])
+
+
+def _cuts(until: int | None, rolling: str | None) -> list[int]:
+    """The last years that fits may see. Raises FitError."""
+    from bdsim.errors import FitError
+
+    if rolling is None:
+        return [until if until is not None else LAST_SEEN]
+    if until is not None:
+        raise FitError("give either --until or --rolling", where="--rolling")
+    try:
+        return sorted({int(year) for year in rolling.split(",")})
+    except ValueError:
+        raise FitError(f"'{rolling}' is not a list of years such as 2015,2017", where="--rolling") from None
 
 
 def _centre(study: Study, fit: str | None) -> tuple[Parameters, Fit | None]:
@@ -233,7 +276,7 @@ def _print_parameters(table: Any) -> None:
 
     rows = [
         {
-            "parameter": r["parameter"], "median [90%]": f"{r['median']:.3f} [{r['p05']:.3f}, {r['p95']:.3f}]",
+            "parameter": r["parameter"], "median [90%]": f"{r['median']:.2f} [{r['p05']:.2f}, {r['p95']:.2f}]",
             "prior": f"{r['prior_mean']:.2f} +- {r['prior_sd']:.2f}", "shrinkage": f"{r['shrinkage']:.2f}",
             "verdict": r["verdict"],
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ from scipy import optimize
 from bdsim.calibration import SOBOL_POINTS, Optimum, Problem, best_of, make_problem, optimise, sobol_starts
 from bdsim.ensemble import run_member
 from bdsim.environment import FIRST_YEAR, Floats
-from bdsim.errors import FitError
+from bdsim.errors import FitError, did_you_mean
 from bdsim.fits import DEFAULT_FIT, Fit, load_fit
 from bdsim.observe import Counts, selection
 from bdsim.plan import versions
@@ -42,6 +43,56 @@ def _silent(stage: str, done: int, total: int) -> None:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """What a calibration has paid for, one file an answer, so that it goes on after an interruption.
+
+    An answer is found by its question: the problem's fingerprint and the points asked about. Numbers come back to
+    the last digit. No folder, no memory.
+    """
+
+    folder: Path | None
+    fingerprint: str
+
+    def recall(self, kind: str, points: Floats, answer: Callable[[], Any]) -> Any:
+        """`answer()`, as plain JSON values; read back where it was given before."""
+        if self.folder is None:
+            return answer()
+        question = f"{self.fingerprint} {kind} ".encode() + np.ascontiguousarray(points).tobytes()
+        path = self.folder / f"{hashlib.sha256(question).hexdigest()[:16]}.json"
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            found = answer()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(".part")
+            part.write_text(json.dumps(found), encoding="utf-8")
+            part.replace(path)  # whole or not at all
+        except OSError as error:
+            raise FitError(f"cannot be written: {error.strerror or error}", where=self.folder) from error
+        return found
+
+    def models(self, problem: Problem, points: Floats) -> Floats:
+        """`problem.models`, shape (points, targets)."""
+        return np.array(self.recall("models", points, lambda: problem.models(list(points)).tolist()))
+
+    def optimum(self, problem: Problem, start: Floats) -> Optimum:
+        """`optimise`."""
+
+        def plain() -> dict[str, Any]:
+            found = optimise(problem, start)
+            return {**vars(found), "x": found.x.tolist()}
+
+        kept = self.recall("optimum", start, plain)
+        return Optimum(**{**kept, "x": np.array(kept["x"])})
+
+    def forget(self) -> None:
+        """Nothing is left to go on with."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
 class Calibration:
     """A calibration with all that is known of it; `save` keeps it where scenarios find it."""
 
@@ -60,12 +111,16 @@ class Calibration:
     def manifest(self, name: str) -> dict[str, Any]:
         """How the fit came about and what it is worth, as plain JSON values."""
         problem, low_median_high = self.problem, [round(x, 4) for x in self.scrutiny_share]
-        held = {n: problem.parameters[n] for n in problem.parameters.changed if n not in problem.free}
+        entries, changed = problem.parameters.entries, problem.parameters.changed
+        held = {
+            n: e.value for n, e in entries.items() if n not in problem.free and (e.prior is not None or n in changed)
+        }
         fitted = int(problem.fitted.sum())
+        of = f"{len(problem.free)} parameter{'s' if len(problem.free) > 1 else ''}"
         return {
             "name": name,
             "fingerprint": problem.fingerprint(),
-            "statement": f"posterior of {len(problem.free)} parameters given {fitted} facts, "
+            "statement": f"posterior of {of} given {fitted} facts, "
             f"{len(self.posterior.draws)} draws (effective {self.posterior.effective:.0f}).",
             "held": held,
             "free": list(problem.free),
@@ -120,7 +175,8 @@ def calibrate(
 ) -> Calibration:
     """Fit the study's parameters to its targets; keep the fit as calibration/fitted/NAME (name=None: keep nothing).
 
-    Starts finished before an interruption are not done again. Raises FitError and what `make_problem` raises.
+    After an interruption the same call goes on: finished starts and posterior points are not done again. Raises
+    FitError and what `make_problem` raises.
     """
     home = study if isinstance(study, Study) else find_study(study)
     if starts < 1:
@@ -128,10 +184,14 @@ def calibrate(
     if name is not None and (not name or Path(name).name != name or name.startswith(".")):
         raise FitError(f"'{name}' is not a plain name", where="--name")
     problem = make_problem(home, targets=targets, free=free, fix=fix)
-    optima = _optima(problem, starts, home.fitted / f".{name}.starts.json" if name else None, report)
+    memory = Memory(home.fitted / f".{name}.unfinished" if name else None, problem.fingerprint())
+    optima = _optima(problem, starts, memory, report)
     covariance, jacobian = laplace_covariance(problem, min(optima, key=lambda o: o.cost).x)
     best, warnings = best_of(optima, np.sqrt(np.diag(covariance)))
-    posterior = explore(problem, best.x, covariance, seed, lambda done, total: report("posterior", done, total))
+    posterior = explore(
+        problem, best.x, covariance, seed, lambda done, total: report("posterior", done, total),
+        models=lambda points: memory.models(problem, points),
+    )  # fmt: skip
     if posterior.effective < 100:
         warnings.append(f"effective sample size {posterior.effective:.0f}: read intervals with care")
     table = parameter_table(problem, best.x, posterior)
@@ -145,36 +205,22 @@ def calibrate(
     report("checks", 1, 1)
     if name is not None:
         result.save(home, name)
-        (home.fitted / f".{name}.starts.json").unlink(missing_ok=True)
+        memory.forget()
     return result
 
 
-def _optima(problem: Problem, starts: int, kept: Path | None, report: Report) -> list[Optimum]:
-    """The optima of the parameters file's values and of the best Sobol points; `kept` remembers finished ones."""
-    done: dict[str, Any] = {}
-    if kept is not None and kept.is_file():
-        try:
-            found = json.loads(kept.read_text(encoding="utf-8"))
-            done = found["optima"] if found["fingerprint"] == problem.fingerprint() else {}
-        except (OSError, ValueError, KeyError, TypeError):
-            done = {}  # an unreadable memory is no memory
+def _optima(problem: Problem, starts: int, memory: Memory, report: Report) -> list[Optimum]:
+    """The optima of the parameters file's values and of the best Sobol points."""
     report("starts", 0, starts)
     points = [problem.start]
     if starts > 1:
         candidates = sobol_starts(problem, SOBOL_POINTS)
-        models = problem.models(candidates)
+        models = memory.models(problem, np.array(candidates))
         cost = [float((problem.residuals(x, m) ** 2).sum()) for x, m in zip(candidates, models, strict=True)]
         points += [candidates[i] for i in np.argsort(cost)[: starts - 1]]
     optima = []
     for number, point in enumerate(points):
-        if str(number) in done:
-            optima.append(Optimum(**{**done[str(number)], "x": np.array(done[str(number)]["x"])}))
-        else:
-            optima.append(optimise(problem, point))
-        if kept is not None:
-            done[str(number)] = {**vars(optima[-1]), "x": optima[-1].x.tolist()}
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_text(json.dumps({"fingerprint": problem.fingerprint(), "optima": done}), encoding="utf-8")
+        optima.append(memory.optimum(problem, point))
         report("starts", number + 1, starts)
     return optima
 
@@ -236,13 +282,14 @@ def profile(problem: Problem, name: str, mode: Floats, points: int = 9, report: 
     The grid spans two prior sds around the mode, inside the bounds. Raises FitError for a parameter that is not free.
     """
     if name not in problem.free:
-        raise FitError(f"'{name}' is not free", where="profile")
+        raise FitError(f"'{name}' is not free{did_you_mean(name, problem.free)}", where="profile")
     i = problem.free.index(name)
     low, high = problem.bounds
     width = 2.0 * problem.sd[i]
     grid = np.linspace(max(low[i] + 1e-6, mode[i] - width), min(high[i] - 1e-6, mode[i] + width), points)
     others = np.arange(len(mode)) != i
     rows = []
+    report("refits", 0, points)
     for number, value in enumerate(grid):
 
         def full(rest: Floats, value: float = float(value)) -> Floats:
@@ -256,5 +303,5 @@ def profile(problem: Problem, name: str, mode: Floats, points: int = 9, report: 
         )  # fmt: skip
         facts = 0.5 * float((found.fun[: int(problem.fitted.sum())] ** 2).sum())
         rows.append({"parameter": name, "value": float(value), "cost": float(found.cost), "facts": facts})
-        report("profile", number + 1, points)
+        report("refits", number + 1, points)
     return pd.DataFrame(rows)

@@ -137,15 +137,15 @@ class Parameters:
         return math.exp(self["settled_per_doctorate"])
 
 
-def parse_setting(text: str) -> tuple[str, float]:
-    """`name=value` from the command line. Raises ParameterError."""
+def parse_setting(text: str, where: str = "--set") -> tuple[str, float]:
+    """`name=value` of the option `where` of the command line. Raises ParameterError."""
     name, equals, value = text.partition("=")
     try:
         if not equals:
             raise ValueError
         return name.strip(), float(value)
     except ValueError:
-        raise ParameterError(f"'{text}' is not of the form name=number", where="--set") from None
+        raise ParameterError(f"'{text}' is not of the form name=number", where=where) from None
 
 
 def load_parameters(path: Path) -> Parameters:

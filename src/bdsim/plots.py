@@ -1,114 +1,31 @@
-"""Figures that can be published: one style, uncertainty shown, observed data distinct from the model.
+"""Figures of runs and comparisons: uncertainty shown, observed data distinct from the model.
 
 Every function returns a Drawing: a Matplotlib figure and the table of the numbers in it.
 """
 
 from __future__ import annotations
 
-import functools
-import textwrap
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bdsim.comparison import Comparison, first_difference
 from bdsim.environment import FIRST_YEAR, Floats
 from bdsim.evidence import Observed
+from bdsim.house_style import COLOURS, DASHES, NAMES, REFERENCE, Drawing, caption, styled, year_axis
 from bdsim.observe import AXES
 from bdsim.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = [
-    "COLOURS",
-    "NAMES",
-    "REFERENCE",
-    "Drawing",
-    "comparison_drawings",
-    "run_drawings",
-    "save_drawing",
-    "styled",
-]
+__all__ = ["comparison_drawings", "run_drawings"]
 
-P = ParamSpec("P")
-
-# Okabe & Ito (2008), safe for colour-blind readers; the reference is grey, observed data black.
-REFERENCE = "#6e6e6e"
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-DASHES = ("-", (0, (6, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)))
-STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.titlesize": 9.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.labelsize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "grid.color": "#e3e3e3",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "lines.linewidth": 1.8,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "svg.hashsalt": "bdsim",
-    "figure.dpi": 100,
-}
-NAMES = {
-    "engineering_cs": "Engineering and computer science",
-    "math_physical": "Mathematics and physical sciences",
-    "life": "Life sciences",
-    "early": "Early (0-5 years since entry)",
-    "mid": "Mid (6-14 years)",
-    "senior": "Senior (15 years and more)",
-    "china": "To China and Hong Kong",
-    "elsewhere": "To other countries",
-}
 LAST_OBSERVED = 2021  # the last year of the departure series
 BAND = "band: 90% of members"
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure, the numbers in it, and what it shows for those who cannot see it."""
-
-    name: str
-    figure: Figure
-    numbers: pd.DataFrame
-    alt: str
-
-
-def styled(draw: Callable[P, Drawing]) -> Callable[P, Drawing]:
-    """Draw in the house style, whatever style the caller's session has."""
-
-    @functools.wraps(draw)
-    def in_style(*args: P.args, **kwargs: P.kwargs) -> Drawing:
-        with mpl.rc_context():
-            mpl.rcdefaults()
-            mpl.rcParams.update(STYLE)
-            return draw(*args, **kwargs)
-
-    return in_style
-
-
-def save_drawing(drawing: Drawing, folder: Path) -> list[Path]:
-    """Write NAME.png (200 dpi), NAME.svg and NAME.csv; returns the paths. The same drawing gives the same bytes."""
-    paths = [folder / f"{drawing.name}{ending}" for ending in (".png", ".svg", ".csv")]
-    with mpl.rc_context(STYLE):
-        drawing.figure.savefig(paths[0], dpi=200, metadata={"Software": "bdsim"})
-        drawing.figure.savefig(paths[1], metadata={"Date": None, "Description": drawing.alt})
-    drawing.numbers.to_csv(paths[2], index=False, float_format="%.4f")
-    return paths
 
 
 def run_drawings(results: Results, observed: Observed) -> list[Drawing]:
@@ -152,7 +69,7 @@ def draw_departures(runs: Sequence[Results], observed: Observed) -> Drawing:
     axes[0].legend(loc="upper left")
     handles, labels = axes[1].get_legend_handles_labels()
     axes[1].legend(handles[-1:], labels[-1:], loc="upper left")
-    _finish(figure, runs, "Departures of scientists of Chinese descent")
+    _finish(figure, runs, "Departures of scientists of Chinese descent", rescaled=True)
     alt = "Departures of scientists of Chinese descent per year: " + "; ".join(
         f"{r.title} {_at(r, r.by()[0], r.years[-1])} in {r.years[-1]}" for r in runs
     )
@@ -241,7 +158,7 @@ def draw_panels(comparison: Comparison, axis: str, observed: Observed | None) ->
     axes[0].legend(loc="upper left")
     by = "field" if axis == "field" else "career stage"
     title = f"Departures of scientists of Chinese descent by {by}"
-    _finish(figure, comparison.all, title, observed=observed is not None)
+    _finish(figure, comparison.all, title, observed=observed is not None, rescaled=observed is not None)
     return Drawing(axis, figure, pd.concat(rows, ignore_index=True), f"Departures by {by}, one panel each")
 
 
@@ -254,12 +171,12 @@ def draw_cumulative(comparison: Comparison) -> Drawing:
     rows = []
     for number, results in enumerate(comparison.all):
         values = results.by(cumulative_from=start)[0]
-        _band(axes[0], years, results.band(values), number, results.title)
+        _band(axes[0], years, results.band(values), number, results.title, at=1.0)
         rows.append(_band_rows(results, values, years=years, quantity=f"departures since 1 January {start}"))
     for number, scenario in enumerate(comparison.others, start=1):
         difference = comparison.difference(scenario, [(start, y) for y in years])
         band = difference.band()
-        _band(axes[1], years, band, number, scenario.title)
+        _band(axes[1], years, band, number, scenario.title, at=1.0)
         rows.append(
             _table(
                 years, band, difference.mean(), scenario=scenario.name, quantity=f"difference since 1 January {start}"
@@ -272,9 +189,8 @@ def draw_cumulative(comparison: Comparison) -> Drawing:
     axes[1].set_ylabel("Additional researchers, added up")
     axes[0].set_ylim(bottom=0)
     for ax in axes:
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
-        ax.set_xlabel("Year")
+        ax.set_xlim(start, years[-1] + 1.05)
+        year_axis(ax)
     axes[0].legend(loc="upper left")
     _finish(
         figure, comparison.all, "Departures of scientists of Chinese descent, added up", observed=False, spans=False
@@ -310,22 +226,23 @@ def _fan(ax: Axes, results: Results, values: Floats, number: int, start: int | N
     _band(ax, list(results.years)[skip:], results.band(values)[:, skip:], number, results.title)
 
 
-def _band(ax: Axes, years: Sequence[int], band: Floats, number: int, label: str) -> None:
-    """A median line in its 90% band; scenarios differ in colour and dash, the reference is grey."""
+def _band(ax: Axes, years: Sequence[int], band: Floats, number: int, label: str, at: float = 0.5) -> None:
+    """A median line in its 90% band; scenarios differ in colour and dash, the reference is grey.
+
+    `at`: where in its year a value stands; a year's count at its middle, what is added up until its end at 1.
+    """
     low, median, high = band
-    middle = np.array(years) + 0.5  # counts of a year stand at its middle
-    ax.fill_between(middle, low, high, color=_colour(number), alpha=0.22, lw=0)
+    when = np.array(years) + at
+    ax.fill_between(when, low, high, color=_colour(number), alpha=0.22, lw=0)
     dash: Any = "-" if number == 0 else DASHES[(number - 1) % len(DASHES)]
-    ax.plot(middle, median, color=_colour(number), label=label, ls=dash, lw=1.8)
+    ax.plot(when, median, color=_colour(number), label=label, ls=dash, lw=1.8)
 
 
 def _time_axis(ax: Axes, runs: Sequence[Results], first: int | None = None) -> None:
     """Years, thousands with commas, the end of the observed series, policies as spans."""
     last = runs[0].years[-1] + 1
     ax.set_xlim(first if first is not None else runs[0].years[0], last)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
-    ax.set_xlabel("Year")
+    year_axis(ax)
     spans: dict[tuple[float, float], str] = {}
     for results in runs:
         for policy in results.manifest["scenario"]["policy"]:
@@ -356,7 +273,10 @@ def _decimal(date: str) -> float:
     return float(stamp.year + (stamp.day_of_year - 1) / 365.25)
 
 
-def _finish(figure: Figure, runs: Sequence[Results], title: str, *, observed: bool = True, spans: bool = True) -> None:
+def _finish(
+    figure: Figure, runs: Sequence[Results], title: str, *, observed: bool = True, spans: bool = True,
+    rescaled: bool = False,
+) -> None:  # fmt: skip
     """Title, and a source line that says what is drawn, what the bands hold and what the parameters are worth."""
     m = runs[0].manifest
     parts = [
@@ -371,11 +291,11 @@ def _finish(figure: Figure, runs: Sequence[Results], title: str, *, observed: bo
         parts.append(f"Held by hand: {runs[0].held_by_hand}.")
     if observed:
         parts.append("Observed: Xie et al., PNAS 2023 (doi:10.1073/pnas.2216248120).")
+    if rescaled:
+        parts.append(f"Hollow: the series of mainland China, divided by the share {_rescale(runs)} that it counts.")
     names = ", ".join(f"{r.name}-{r.fingerprint}" for r in runs)
     parts.append(f"Model: bdsim {m['versions']['bdsim-migration']}; {names}.")
-    wrapped = textwrap.fill(" ".join(parts), width=int(figure.get_figwidth() * 19), break_on_hyphens=False)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-    figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=6.5, color="#555555")
+    caption(figure, title, " ".join(parts))
 
 
 def _band_rows(results: Results, values: Floats, years: Sequence[int] | None = None, **labels: str) -> pd.DataFrame:

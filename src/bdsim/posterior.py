@@ -56,15 +56,18 @@ def explore(
     seed: int,
     report: Callable[[int, int], None] | None = None,
     proposals: int = PROPOSALS,
+    models: Callable[[Floats], Floats] | None = None,
 ) -> Posterior:
     """Draw from the posterior by adaptive importance resampling.
 
     The first round proposes around the mode; each later one around the tempered moments of all points so far. Every
     point is weighted against the mixture of all rounds (Cornuet et al. 2012, doi:10.1111/j.1467-9469.2011.00756.x).
+    `models` answers for points (points, free) in place of `problem.models`, as one that remembers does.
     """
+    answer = models or (lambda chunk: problem.models(list(chunk)))
     shear = Shear.of(problem)
     rounds: list[Proposal] = []
-    points, models = np.empty((0, len(mode))), np.empty((0, len(problem.targets)))
+    points, known = np.empty((0, len(mode))), np.empty((0, len(problem.targets)))
     log_target = np.empty(0)
     slope = shear.slope(mode)
     centre, spread = shear.straighten(mode[None])[0], slope @ covariance @ slope.T
@@ -74,11 +77,11 @@ def explore(
         rounds.append(proposal)
         for start in range(0, wanted, CHUNK):
             chunk = proposal.points[start : start + CHUNK]
-            rows = problem.models(list(chunk))
+            rows = answer(chunk)
             cost = [0.5 * float((problem.residuals(x, m) ** 2).sum()) for x, m in zip(chunk, rows, strict=True)]
-            models, log_target = np.concatenate([models, rows]), np.append(log_target, -np.array(cost))
+            known, log_target = np.concatenate([known, rows]), np.append(log_target, -np.array(cost))
             if report is not None:
-                report(len(models), wanted * ROUNDS)
+                report(len(known), wanted * ROUNDS)
         points = np.concatenate([points, proposal.points])
         log_weight = log_target - np.logaddexp.reduce([r.log_density(points) for r in rounds], axis=0)
         centre, spread = _tempered_moments(shear.straighten(points), log_weight)
@@ -86,7 +89,7 @@ def explore(
     weight /= weight.sum()
     chosen = np.searchsorted(np.cumsum(weight), (np.arange(DRAWS) + 0.5) / DRAWS)
     chosen = np.minimum(chosen, len(points) - 1)
-    return Posterior(points[chosen], models[chosen], float(1.0 / (weight**2).sum()), len(points))
+    return Posterior(points[chosen], known[chosen], float(1.0 / (weight**2).sum()), len(points))
 
 
 @dataclass(frozen=True)
@@ -217,7 +220,8 @@ def trade_offs(problem: Problem, table: pd.DataFrame, posterior: Posterior) -> l
     """What the data cannot tell apart, and what they cannot tell at all, in sentences."""
     said = []
     correlation = np.atleast_2d(np.corrcoef(posterior.draws.T))
-    logs = [problem.parameters.entries[name].unit.startswith("log") for name in problem.free]
+    units = [problem.parameters.entries[name].unit for name in problem.free]
+    logs = [unit.startswith("log") and "per unit of" not in unit for unit in units]  # of a rate or a number, no slope
     for group in _tied_together(correlation):
         names = [problem.free[i] for i in group]
         strength = [abs(correlation[i, j]) for i in group for j in group if i < j and abs(correlation[i, j]) >= STRONG]
@@ -229,22 +233,27 @@ def trade_offs(problem: Problem, table: pd.DataFrame, posterior: Posterior) -> l
         else:
             i, j = group
             negative, both = correlation[i, j] < 0, logs[i] and logs[j]
-            fixed = ("product" if both else "sum") if negative else ("ratio" if both else "difference")
+            of_logs, of_others = ("product", "weighted sum") if negative else ("ratio", "weighted difference")
+            fixed = of_logs if both else of_others
             said.append(
                 f"{names[0]} and {names[1]} trade off (r = {correlation[i, j]:+.2f}); the data fix their {fixed} "
                 "better than either"
             )
     scaled = posterior.draws / table["prior_sd"].to_numpy()
     size, direction = np.linalg.eigh(np.atleast_2d(np.cov(scaled.T)))
-    best = direction[:, 0]
+    best = direction[:, 0] * np.sign(direction[np.argmax(np.abs(direction[:, 0])), 0])
     named = [f"{best[k]:+.2f} {problem.free[k]}" for k in np.argsort(-np.abs(best))[:4] if abs(best[k]) > 0.2]
-    said.append(f"best told (sd {np.sqrt(size[0]):.3f} of the prior's): {', '.join(named)} in prior sds")
+    if len(problem.free) > 1:
+        said.append(f"best told is {' '.join(named)}, each in prior sds: its posterior sd is {np.sqrt(size[0]):.3f}")
     prior_only = table.loc[table["verdict"] == "prior", "parameter"].tolist()
     if prior_only:
         said.append(f"carried from the prior, not told by the data: {', '.join(prior_only)}")
-    if "rho" in problem.free:
-        said.append(
-            "how fast fear fades after the Initiative's end is not in the data: the series ends before it, so rho is "
-            "told by how fear built up at most, and projections carry its prior"
-        )
+    rests = (
+        "so rho is told by how fear built up at most, and projections carry its prior"
+        if "rho" in problem.free
+        else f"so projections rest on the value at which rho is held, {problem.parameters['rho']:g}"
+    )
+    said.append(
+        f"how fast fear fades after the Initiative's end is not in the data: the series ends before it, {rests}"
+    )
     return said

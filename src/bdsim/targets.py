@@ -21,7 +21,7 @@ from bdsim.evidence import Evidence
 from bdsim.observe import Counts, selection
 from bdsim.parameters import FIELDS
 
-__all__ = ["Role", "Target", "load_targets", "model_value", "standardised"]
+__all__ = ["Role", "Target", "load_targets", "model_value", "standardised", "yearly_to_china"]
 
 Role = Literal["fitted", "held_out", "validation"]
 
@@ -215,6 +215,14 @@ def _target(entry: Entry, row: Mapping[str, Any], path: Path, place: str) -> Tar
         bound=entry.bound, why=entry.why,
         denominator=(entry.denominator[0], entry.denominator[1]) if entry.denominator else None,
     )  # fmt: skip
+
+
+def yearly_to_china(targets: Sequence[Target]) -> dict[tuple[int, str], int]:
+    """Positions of the yearly series of departures to China by field: (year, field) to position."""
+    return {
+        (t.last, t.field): i for i, t in enumerate(targets)
+        if t.statistic == "departures" and t.destination == "china" and t.field is not None and t.first == t.last
+    }  # fmt: skip
 
 
 def model_value(target: Target, counts: Counts, values: Mapping[str, float], member: int = 0) -> float:

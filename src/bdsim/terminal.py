@@ -76,7 +76,7 @@ def stage_bar(title: str) -> Iterator[Callable[[str, int, int], None]]:
         def line(stage: str, _done: int, total: int) -> None:
             if stage not in seen:
                 seen.add(stage)
-                note(f"{title}: {stage} ({total}) ...")
+                note(f"{title}: {stage}{f' ({total})' if total > 1 else ''} ...")
 
         yield line
         return
