@@ -12,6 +12,7 @@ decision in about 10^12, and run.py checks that it did not.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any
 
 import mesa
@@ -120,14 +121,14 @@ class Researcher(mesa.Agent):
     def advance(self) -> None:
         """What was decided takes effect."""
         m = self.model
-        cell = self.group, self.field
-        m.stocks[m.year - FIRST_YEAR][*cell, self.stage] += 1
+        cell = m.year - FIRST_YEAR, self.group, self.field
+        m.stocks[*cell, self.stage] += 1
         self.fear, self.ties = self.next_fear, self.next_ties
         if self.goes_to is not None:
-            m.departures[m.year - FIRST_YEAR][*cell, self.stage, self.goes_to] += 1
+            m.departures[*cell, self.stage, self.goes_to] += 1
             self.leave(m.year if self.goes_to == CHINA else None)
         elif self.career_age + 1 >= CAREER:
-            m.retired[m.year - FIRST_YEAR][cell] += 1
+            m.retired[cell] += 1
             self.leave(None)
 
     def leave(self, moved_in: int | None) -> None:
@@ -153,14 +154,16 @@ class MigrationModel(mesa.Model):
         self.columns = _columns(work)
         self.rows_of_entry = _rows_of_entry(work)
         self.knows_of: dict[int, list[int]] = {}  # row of someone not yet come -> rows of those who will know them
-        self._make_tables(work)
+        # in agents; keys: (year, group, field), then stage and destination where there is one
+        self.departures, self.stocks = Counter[tuple[int, ...]](), Counter[tuple[int, ...]]()
+        self.entrants, self.retired = Counter[tuple[int, ...]](), Counter[tuple[int, ...]]()
         self._look_around()
         for entry in range(FIRST_YEAR - CAREER + 1, FIRST_YEAR + 1):
             self._welcome(entry)
         self._link(list(self.of_row))
         self.datacollector = mesa.DataCollector(
             model_reporters={
-                "departures": lambda m: int(m.departures[m.year - FIRST_YEAR].sum()),
+                "departures": lambda m: m.departures.total(),
                 "researchers": lambda m: len(m.agents),
             }
         )
@@ -176,13 +179,6 @@ class MigrationModel(mesa.Model):
         self.datacollector.collect(self)
         self.running = self.year < self.last_year
         self.year += 1
-
-    def _make_tables(self, work: Workload) -> None:
-        """Counts, in agents, by year and what a tally of the engine has."""
-        tally = new_tally(work)
-        self.departures, self.stocks = list(tally.departures), list(tally.stocks)
-        self.entrants, self.retired = list(tally.entrants), list(tally.retired)
-        self.tally = tally
 
     def _look_around(self) -> None:
         """What everyone sees this year."""
@@ -202,7 +198,7 @@ class MigrationModel(mesa.Model):
                 agent.remove()
                 continue
             if entry >= FIRST_YEAR:
-                self.entrants[entry - FIRST_YEAR][agent.group, agent.field] += 1
+                self.entrants[entry - FIRST_YEAR, agent.group, agent.field] += 1
             self.of_row[row] = agent
             come.append(row)
         return come
@@ -237,6 +233,10 @@ def run(work: Workload, member: int) -> Tally:
     """One member: departures, stocks, entrants and retired are counted; the rest of the tally stays zero."""
     model = MigrationModel(work, member)
     model.run_model()
+    tally = new_tally(work)
+    for name in ("departures", "stocks", "entrants", "retired"):
+        for cell, agents in getattr(model, name).items():
+            getattr(tally, name)[cell] = agents
     model.remove_all_agents()
     mesa.Agent._ids.pop(model, None)  # Mesa keeps a reference to every model ever made
-    return model.tally
+    return tally
