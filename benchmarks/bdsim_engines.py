@@ -18,6 +18,7 @@ from bdsim.agents import MigrationModel
 from bdsim.parameters import FIELDS
 from bdsim.plan import DEFAULT_HORIZON, Job, Settings, World, plan_run
 from bdsim.scenario import load_scenario
+from bdsim.study import find_study
 
 __all__ = ["Luck", "Tally", "Workload", "luck", "many", "mesa", "new_tally", "one", "researcher_years", "workload"]
 
@@ -68,7 +69,7 @@ def _member_world(work: Workload, member: int) -> World:
 def workload(researchers_per_agent: int, horizon: int = DEFAULT_HORIZON, fit: str | None = None) -> Workload:
     """The baseline of this study at a scale. `fit` 'none' gives all members the values of parameters.toml."""
     settings = Settings(MEMBERS_DRAWN, SEED, researchers_per_agent, "compiled", horizon)
-    job = plan_run(load_scenario("baseline"), settings, fit=fit)
+    job = plan_run(load_scenario("baseline", find_study(__file__)), settings, fit=fit)
     return Workload(job, job.world(job.plans[0]))
 
 

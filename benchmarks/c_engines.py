@@ -16,11 +16,11 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from bdsim_engines import Luck, Tally, Workload, luck, new_tally
 
 from bdsim import engine, rule
 from bdsim.environment import FIRST_ENTRY, FIRST_YEAR
 from bdsim.population import ORIGIN_OF_GROUP
+from bdsim_engines import Luck, Tally, Workload, luck, new_tally
 
 __all__ = ["LANES", "VARIANTS", "compiler_version", "run_lanes", "run_scalar"]
 

@@ -17,12 +17,12 @@ from typing import Any
 
 import mesa
 import numpy as np
-from bdsim_engines import Luck, Tally, Workload, luck, new_tally
 
 from bdsim import draws
 from bdsim.environment import FIRST_ENTRY, FIRST_YEAR
 from bdsim.population import ORIGIN_OF_GROUP
 from bdsim.rule import CAREER, CHINA, EARLY_UNTIL, ELSEWHERE, MID_UNTIL, TYPICAL_TIES
+from bdsim_engines import Luck, Tally, Workload, luck, new_tally
 
 __all__ = ["MigrationModel", "run"]
 
