@@ -20,7 +20,19 @@ from bdsim.plan import DEFAULT_HORIZON, Job, Settings, World, plan_run
 from bdsim.scenario import load_scenario
 from bdsim.study import find_study
 
-__all__ = ["Luck", "Tally", "Workload", "luck", "many", "mesa", "new_tally", "one", "researcher_years", "workload"]
+__all__ = [
+    "Luck",
+    "Tally",
+    "Workload",
+    "fit_of",
+    "luck",
+    "many",
+    "mesa",
+    "new_tally",
+    "one",
+    "researcher_years",
+    "workload",
+]
 
 SEED = 0
 MEMBERS_DRAWN = 100_000  # members of a plan are drawn one by one, so planning more than are run costs nothing
@@ -71,6 +83,11 @@ def workload(researchers_per_agent: int, horizon: int = DEFAULT_HORIZON, fit: st
     settings = Settings(MEMBERS_DRAWN, SEED, researchers_per_agent, "compiled", horizon)
     job = plan_run(load_scenario("baseline", find_study(__file__)), settings, fit=fit)
     return Workload(job, job.world(job.plans[0]))
+
+
+def fit_of(work: Workload) -> str:
+    """The name of the fit that members draw their parameters from."""
+    return work.job.fit.name if work.job.fit is not None else "none"
 
 
 def researcher_years(tally: Tally) -> float:

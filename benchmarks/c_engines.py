@@ -111,7 +111,7 @@ def library(source: str, variant: str) -> ctypes.CDLL:
 @cache
 def _build_folder() -> Path:
     _kept.append(tempfile.TemporaryDirectory(prefix="bdsim-benchmarks-"))
-    return Path(_kept[0].name)
+    return Path(_kept[-1].name)
 
 
 _kept: list[tempfile.TemporaryDirectory[str]] = []  # removed when the process ends
@@ -126,13 +126,13 @@ def source_hash() -> str:
 
 
 def run_scalar(work: Workload, member: int, variant: str = "exact") -> tuple[float, Tally]:
-    """Seconds that C needed for one member, and its tally."""
+    """CPU seconds that C needed for one member, and its tally."""
     seconds, (tally,) = _run("scalar", variant, work, range(member, member + 1))
     return seconds, tally
 
 
 def run_lanes(work: Workload, members: range, variant: str = "exact") -> tuple[float, list[Tally]]:
-    """Seconds that C needed for the members, LANES at a time, and their tallies."""
+    """CPU seconds that C needed for the members, LANES at a time, and their tallies."""
     seconds, tallies = 0.0, []
     for first in range(members.start, members.stop, LANES):
         took, some = _run("lanes", variant, work, range(first, first + LANES))

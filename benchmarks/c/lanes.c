@@ -493,7 +493,7 @@ static void simulate(const People *p, const World *v, const Member *m, State s, 
     }
 }
 
-// Seconds that LANES members took together, or -1 without memory. The tallies come zeroed.
+// CPU seconds that LANES members took together, or -1 without memory. The tallies come zeroed.
 double run(const People *p, const World *v, const Member *m, Tally *t) {
     size_t rows = (size_t)p->rows + 1;
     State s = {memory(rows * sizeof(V)), memory(rows * sizeof(V)), memory(rows * sizeof(V)),
@@ -502,9 +502,9 @@ double run(const People *p, const World *v, const Member *m, Tally *t) {
     Block *b = memory(sizeof *b);
     double took = -1.0;
     if (s.fear && s.next_fear && s.ties && s.word && s.next_word && s.here && w && b) {
-        double begun = seconds_now();
+        double begun = cpu_seconds();
         simulate(p, v, m, s, w, b, t);
-        took = seconds_now() - begun;
+        took = cpu_seconds() - begun;
     }
     free(s.fear), free(s.next_fear), free(s.ties), free(s.word), free(s.next_word), free(s.here), free(w), free(b);
     return took;

@@ -14,13 +14,19 @@ static double feel(double fear, double ties, double scrutiny, double colleagues_
     return least(most(felt, 0.0), 1.0);
 }
 
-static Pair weigh(const Member *w, const World *v, int64_t year, int64_t origin, double settled, double field_china,
-                  double fear, double ties, double log_age, double offered) {
-    double rooted = (w->roots * v->settlement[year]) * log_age + w->stay_us * v->log_us[year];
+static double rooted(const Member *w, const World *v, int64_t year, double log_age) {
+    return (w->roots * v->settlement[year]) * log_age + w->stay_us * v->log_us[year];
+}
+
+static double rate_china(const Member *w, const World *v, int64_t year, int64_t origin, double settled,
+                         double field_china, double fear, double ties, double log_age, double offered) {
     double pulled = w->funding * v->log_funding[year] + w->offer * offered + w->ties_weight * (ties - TYPICAL_TIES);
-    double china = w->leave_china[origin] + settled + field_china + pulled + w->push * fear - rooted;
-    double elsewhere = w->leave_elsewhere[origin] + settled + w->push * w->spill * fear - rooted;
-    return (Pair){exp_of(china), exp_of(elsewhere)};
+    return exp_of(w->leave_china[origin] + settled + field_china + pulled + w->push * fear - rooted(w, v, year, log_age));
+}
+
+static double rate_elsewhere(const Member *w, const World *v, int64_t year, int64_t origin, double settled,
+                             double fear, double log_age) {
+    return exp_of(w->leave_elsewhere[origin] + settled + w->push * w->spill * fear - rooted(w, v, year, log_age));
 }
 
 static Pair chances(Pair rate) {
@@ -47,8 +53,9 @@ static void settle_before(const People *p, const World *v, const Member *m, cons
             int64_t origin = p->origin_of[group];
             double stays = 1.0, settled = group == SETTLED ? m->settled : 0.0;
             for (int age = 0; age < lived; age++) {
-                Pair to = chances(weigh(m, v, 0, origin, settled, m->field_china[field], 0.0, p->ties[row],
-                                        log_age[age], 0.0));
+                Pair rate = {rate_china(m, v, 0, origin, settled, m->field_china[field], 0.0, p->ties[row], log_age[age], 0.0),
+                             rate_elsewhere(m, v, 0, origin, settled, 0.0, log_age[age])};
+                Pair to = chances(rate);
                 stays *= 1.0 - (to.china + to.elsewhere);
             }
             stays = luck_of(m->survived, p->identity[row]) < stays ? 1.0 : 0.0;
@@ -104,12 +111,13 @@ static Row live(const People *p, const World *v, const Member *m, const double *
     double settled = group == SETTLED ? m->settled : 0.0, of_field = m->field_china[field], chance = 0.0;
     if (stage < 2 && p->appeal[row] > 0.0 && total_appeal > 0.0)
         chance = least(v->offers[year] * p->appeal[row] / total_appeal, 1.0);
-    Pair rate = weigh(m, v, year, origin, settled, of_field, fear, ties, log_age[age], 0.0);
+    Pair rate = {rate_china(m, v, year, origin, settled, of_field, fear, ties, log_age[age], 0.0),
+                 rate_elsewhere(m, v, year, origin, settled, fear, log_age[age])};
     uint64_t identity = p->identity[row];
 #ifndef LEAN
     Pair to = chances(rate);
     if (chance > 0.0) {
-        Pair pulled = weigh(m, v, year, origin, settled, of_field, fear, ties, log_age[age], 1.0);
+        Pair pulled = {rate_china(m, v, year, origin, settled, of_field, fear, ties, log_age[age], 1.0), rate.elsewhere};
         Pair with = chances(pulled);
         to.china = (1.0 - chance) * to.china + chance * with.china;
         to.elsewhere = (1.0 - chance) * to.elsewhere + chance * with.elsewhere;
@@ -121,7 +129,7 @@ static Row live(const People *p, const World *v, const Member *m, const double *
     t->variance[2 * cell + ELSEWHERE] += to.elsewhere * (1.0 - to.elsewhere);
 #else
     if (chance > 0.0 && luck_of(m->offered[year], identity) < chance)
-        rate = weigh(m, v, year, origin, settled, of_field, fear, ties, log_age[age], 1.0);
+        rate.china = rate_china(m, v, year, origin, settled, of_field, fear, ties, log_age[age], 1.0);
 #endif
     t->stocks[cell] += 1.0;
     int choice = choose(rate, luck_of(m->clock_china[year], identity), luck_of(m->clock_elsewhere[year], identity));
@@ -163,16 +171,16 @@ static void simulate(const People *p, const World *v, const Member *m, Row *now,
     }
 }
 
-// Seconds that one member took, or -1 without memory. The tally comes zeroed.
+// CPU seconds that one member took, or -1 without memory. The tally comes zeroed.
 double run(const People *p, const World *v, const Member *m, Tally *t) {
     size_t bytes = (size_t)(p->rows + 1) * sizeof(Row);
     Row *now = malloc(bytes), *next = malloc(bytes);
     if (!now || !next) { free(now); free(next); return -1.0; }
     memset(now, 1, bytes);  // pages are the system's matter, not the clock's
     memset(next, 1, bytes);
-    double begun = seconds_now();
+    double begun = cpu_seconds();
     simulate(p, v, m, now, next, t);
-    double took = seconds_now() - begun;
+    double took = cpu_seconds() - begun;
     free(now);
     free(next);
     return took;
