@@ -150,8 +150,10 @@ def _run(source: str, variant: str, work: Workload, members: range) -> tuple[flo
     seconds = library(source, variant).run(
         ctypes.byref(people), ctypes.byref(world), ctypes.byref(own), ctypes.byref(counts)
     )
-    if seconds < 0.0:
+    if seconds == -1.0:
         raise MemoryError(f"{source}.c: no memory for {work.rows:,} rows")
+    if seconds < 0.0:
+        raise ValueError(f"{source}.c: a rate of leaving goes beyond what exp takes there")
     return float(seconds), tallies
 
 

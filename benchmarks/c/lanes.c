@@ -9,6 +9,8 @@
 //     it only where luck falls within 1e-9 of that.
 // Nothing is left out because of what this scenario's tables contain (years without scrutiny, say).
 //
+// Parameters whose rates could reach 330 a year are refused, so that exp needs no clamps.
+//
 // A block of researchers of one cohort goes through short loops, so that the many steps of exp overlap between
 // rows. -DLEAN counts departures, stocks, entrants and retirements only: no probabilities.
 #include "bdsim.h"
@@ -58,8 +60,8 @@ static inline V counts(uint64_t bytes) {
 static inline I whole(V x) { return __builtin_convertvector(x, I); }
 #endif
 
+// exp_of without its clamps: `within_reach` has made sure that they do nothing.
 static inline V vexp(V x) {
-    x = vmin(vmax(x, splat(-700.0)), splat(700.0));
     V rounded = x * LOG2_E + ROUND_TO_INTEGER, k = rounded - ROUND_TO_INTEGER;
     V r = (x - k * LN2_HIGH) - k * LN2_LOW;
     V p = r * (1.0 / 479001600.0) + 1.0 / 39916800.0;
@@ -163,6 +165,24 @@ static inline V log_rate_elsewhere(const Rule *w, int group, int age, V fear) {
     return w->base_elsewhere[group] + w->push_spill * fear - w->rooted[age];
 }
 
+// Whether every logarithm of a rate lies, for any fear and ties, where exp needs no clamp: above -600, and below
+// 5.8, so that two rates add up to less than 700.
+static int within_reach(const People *p, const Rule *w) {
+    V low = splat(0.0), high = splat(0.0), none = splat(0.0);
+    for (int group = 0; group < GROUPS; group++)
+        for (int age = 0; age < CAREER; age++) {
+            V spread = vmax(w->push_spill, -w->push_spill), middle = log_rate_elsewhere(w, group, age, none);
+            low = vmin(low, middle - spread), high = vmax(high, middle + spread);
+            spread = vmax(w->push, -w->push) + vmax(w->ties_weight, -w->ties_weight);
+            for (int64_t f = 0; f < p->fields; f++) {
+                V alone = log_rate_china(w, group, f, age, w->pulled, none, none);
+                V offered = log_rate_china(w, group, f, age, w->pulled_offered, none, none);
+                low = vmin(low, vmin(alone, offered) - spread), high = vmax(high, vmax(alone, offered) + spread);
+            }
+        }
+    return below(splat(-600.0), low) == 0xFF && below(high, splat(5.8)) == 0xFF;
+}
+
 // The probability of having stayed through `lived` years, as the rule computes it, in all lanes.
 static V stayed(const Rule *w, int group, int64_t field, int lived, V ties) {
     V stays = splat(1.0), none = splat(0.0);
@@ -188,7 +208,7 @@ static void settle_before(const People *p, const Rule *w, State *s, Tally *t) {
             if (!p->enters[row] || lived >= CAREER) continue;
             V ties = splat(p->ties[row]);
             V pull = vexp(w->base_china[group][field] + (w->pulled + w->ties_weight * (ties - TYPICAL_TIES)));
-            V stays = vexp(-(pull * decay[lived] + elsewhere[group][lived]));
+            V stays = vexp(vmax(-(pull * decay[lived] + elsewhere[group][lived]), splat(-600.0)));
             V luck = exact_luck(vmix(w->survived + (p->identity[row] * GOLDEN + GOLDEN)));
             if (below(vmax(luck - stays, stays - luck), splat(1e-9))) stays = stayed(w, group, field, lived, ties);
             unsigned here = below(luck, stays);
@@ -380,7 +400,6 @@ static void decide(const People *p, const Rule *w, const Cohort *c, State *s, Ta
 #else
 // At least exp(x), by at most 6.2 %: the chord between powers of two lies above the curve.
 static inline V exp_or_more(V x) {
-    x = vmin(vmax(x, splat(-700.0)), splat(700.0));
     return (V)whole(x * (LOG2_E * 0x1p52) + 1023.0 * 0x1p52);
 }
 
@@ -472,7 +491,7 @@ static void *memory(size_t bytes) {
     return made;
 }
 
-static void simulate(const People *p, const World *v, const Member *m, State s, Rule *w, Block *b, Tally *t) {
+static int simulate(const People *p, const World *v, const Member *m, State s, Rule *w, Block *b, Tally *t) {
     size_t rows = (size_t)p->rows;
     memset(s.fear, 0, (rows + 1) * sizeof(V));
     memset(s.next_fear, 0, (rows + 1) * sizeof(V));
@@ -481,9 +500,11 @@ static void simulate(const People *p, const World *v, const Member *m, State s, 
     memset(s.here, 0, rows);
     read_members(p, m, w);
     read_year(v, m, 0, w);
+    if (!within_reach(p, w)) return 0;
     settle_before(p, w, &s, t);
     for (int64_t year = 0; year < v->years; year++) {
         read_year(v, m, year, w);
+        if (!within_reach(p, w)) return 0;
         live_year(p, v, w, year, &s, t, b);
         State other = s;
         s.fear = other.next_fear;
@@ -491,9 +512,10 @@ static void simulate(const People *p, const World *v, const Member *m, State s, 
         s.word = other.next_word;
         s.next_word = other.word;
     }
+    return 1;
 }
 
-// CPU seconds that LANES members took together, or -1 without memory. The tallies come zeroed.
+// CPU seconds that LANES members took together; -1 without memory, -2 if a rate goes beyond what exp takes here. The tallies come zeroed.
 double run(const People *p, const World *v, const Member *m, Tally *t) {
     size_t rows = (size_t)p->rows + 1;
     State s = {memory(rows * sizeof(V)), memory(rows * sizeof(V)), memory(rows * sizeof(V)),
@@ -503,8 +525,8 @@ double run(const People *p, const World *v, const Member *m, Tally *t) {
     double took = -1.0;
     if (s.fear && s.next_fear && s.ties && s.word && s.next_word && s.here && w && b) {
         double begun = cpu_seconds();
-        simulate(p, v, m, s, w, b, t);
-        took = cpu_seconds() - begun;
+        int done = simulate(p, v, m, s, w, b, t);
+        took = done ? cpu_seconds() - begun : -2.0;
     }
     free(s.fear), free(s.next_fear), free(s.ties), free(s.word), free(s.next_word), free(s.here), free(w), free(b);
     return took;
