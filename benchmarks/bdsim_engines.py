@@ -6,6 +6,7 @@ engine.py is answered here and nowhere else in benchmarks/.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
@@ -14,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdsim import draws, engine
-from bdsim.agents import MigrationModel
 from bdsim.parameters import FIELDS
 from bdsim.plan import DEFAULT_HORIZON, Job, Settings, World, plan_run
 from bdsim.scenario import load_scenario
@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 SEED = 0
+TOGETHER = 8  # members that a thread takes at a time
 MEMBERS_DRAWN = 100_000  # members of a plan are drawn one by one, so planning more than are run costs nothing
 
 Tally = engine.Tally  # arrays of counts in agents; see the class for their shapes
@@ -136,6 +137,19 @@ def many(work: Workload, members: range, *, sampled: bool = True) -> list[Tally]
 
 def mesa(work: Workload, member: int) -> Tally:
     """One member by bdsim's Mesa model."""
+    from bdsim.agents import MigrationModel  # Mesa's memory is no part of what scaling.py measures
+
     model: Any = MigrationModel(work.member(member), seed=work.seed, member=member)
     model.run_model()
     return model.tally  # type: ignore[no-any-return]
+
+
+def threaded(work: Workload, members: range, threads: int) -> float:
+    """Researcher-years of the members, simulated by the compiled engine on some threads that share the people."""
+    chunks = [range(at, min(at + TOGETHER, members.stop)) for at in range(members.start, members.stop, TOGETHER)]
+
+    def simulate(chunk: range) -> float:
+        return sum(researcher_years(tally) for tally in many(work, chunk))
+
+    with ThreadPoolExecutor(threads) as pool:
+        return sum(pool.map(simulate, chunks))
