@@ -75,7 +75,8 @@ def _arguments() -> argparse.Namespace:
 
 
 def _command() -> str:
-    return " ".join(["python benchmarks/run.py", *sys.argv[1:]])
+    """What was typed, with folders left out of file names."""
+    return " ".join(["python benchmarks/run.py", *(Path(word).name for word in sys.argv[1:])])
 
 
 def _say(text: str) -> None:
