@@ -26,7 +26,17 @@ __all__ = ["LANES", "VARIANTS", "compiler_version", "run_lanes", "run_scalar"]
 
 HERE = Path(__file__).parent / "c"
 LANES = 8
-FLAGS = ("-std=gnu11", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-shared", "-fPIC")
+FLAGS = (
+    "-std=gnu11",
+    "-O3",
+    "-march=native",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-Wall",
+    "-Wno-psabi",
+    "-shared",
+    "-fPIC",
+)
 EXACT, FUSED = "-ffp-contract=off", "-ffp-contract=fast"
 VARIANTS = {
     "exact": (EXACT,),
@@ -159,7 +169,7 @@ def _run(source: str, variant: str, work: Workload, members: range) -> tuple[flo
 
 def _pointer(array: np.ndarray, dtype: type, kept: list[object]) -> int:
     """Address of the array's data in C order; a copy is made only if the array is not laid out so."""
-    laid_out = np.ascontiguousarray(array, dtype)
+    laid_out: np.ndarray = np.ascontiguousarray(array, dtype)
     kept.append(laid_out)
     return laid_out.ctypes.data
 
