@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bdsim import draws, engine
+from bdsim import draws, state
+from bdsim.members import Own, simulated
 from bdsim.parameters import FIELDS
 from bdsim.plan import DEFAULT_HORIZON, Job, Settings, World, plan_run
 from bdsim.scenario import load_scenario
@@ -38,7 +39,7 @@ SEED = 0
 TOGETHER = 8  # members that a thread takes at a time
 MEMBERS_DRAWN = 100_000  # members of a plan are drawn one by one, so planning more than are run costs nothing
 
-Tally = engine.Tally  # arrays of counts in agents; see the class for their shapes
+Tally = state.Tally  # arrays of counts in agents; see the class for their shapes
 
 
 @dataclass(frozen=True)
@@ -110,29 +111,29 @@ class Luck(NamedTuple):
 
 def luck(work: Workload, member: int) -> Luck:
     """The member's random sequences."""
-    keys = engine.member_keys(draws.member_seed(work.seed, member), work.years)
-    return Luck(int(keys.survived), keys.offered, keys.clock_china, keys.clock_elsewhere)
+    keys = state.keys_of([draws.member_seed(work.seed, member)], work.years)
+    return Luck(int(keys.survived[0]), keys.offered, keys.clock_china, keys.clock_elsewhere)
 
 
 def new_tally(work: Workload) -> Tally:
     """A tally of zeros."""
-    return engine.new_tally(work.years, len(FIELDS))
+    return state.new_tally(work.years, len(FIELDS))
 
 
 def one(work: Workload, member: int, *, sampled: bool = True) -> Tally:
     """One member by the compiled engine, with the memory it needs."""
-    world, tally = work.member(member), new_tally(work)
-    keys = engine.member_keys(draws.member_seed(work.seed, member), work.years)
-    engine.simulate(
-        world.population.people, world.environment, world.behaviour, world.weights, keys, sampled,
-        engine.new_state(work.rows), engine.new_block(), engine.new_decisions(work.rows), tally,
-    )  # fmt: skip
-    return tally
+    return many(work, range(member, member + 1), sampled=sampled)[0]
 
 
 def many(work: Workload, members: range, *, sampled: bool = True) -> list[Tally]:
     """Several members by the compiled engine, on one core."""
-    return [one(work, member, sampled=sampled) for member in members]
+    worlds = [work.member(member) for member in members]
+    own = [
+        Own(world.behaviour, world.weights, draws.member_seed(work.seed, member))
+        for world, member in zip(worlds, members, strict=True)
+    ]
+    runs = simulated(work.world.population, work.world.environment, own, sampled=sampled)
+    return [tally for tally, _ in runs]
 
 
 def mesa(work: Workload, member: int) -> Tally:

@@ -24,7 +24,6 @@ Rows = NDArray[np.int64]
 SETTLED = 1  # index into bdsim.population.GROUPS
 BEFORE = FIRST_YEAR - FIRST_ENTRY
 LN2_HIGH, LN2_LOW = elementary.LN2_HIGH, elementary.LN2_LOW
-FACTORIALS = (39916800.0, 3628800.0, 362880.0, 40320.0, 5040.0, 720.0, 120.0, 24.0, 6.0, 2.0, 1.0, 1.0)
 
 
 def exp(x: Floats) -> Floats:
@@ -33,10 +32,13 @@ def exp(x: Floats) -> Floats:
     rounded = x * elementary.LOG2_E + elementary.ROUND_TO_INTEGER
     k = rounded - elementary.ROUND_TO_INTEGER
     r = (x - k * LN2_HIGH) - k * LN2_LOW
-    p = np.full_like(r, 1.0 / 479001600.0)
-    for factorial in FACTORIALS:
-        p *= r
-        p += 1.0 / factorial
+    square = r * r
+    fourth = square * square
+    low = r + square * (0.5 + r * (1.0 / 6.0))
+    middle = (1.0 / 24.0 + r * (1.0 / 120.0)) + square * (1.0 / 720.0 + r * (1.0 / 5040.0))
+    high = (1.0 / 40320.0 + r * (1.0 / 362880.0)) + square * (1.0 / 3628800.0 + r * (1.0 / 39916800.0))
+    high += fourth * (1.0 / 479001600.0)
+    p = 1.0 + (low + fourth * (middle + fourth * high))
     return np.ldexp(p, k.astype(np.int32))  # type: ignore[no-any-return]
 
 

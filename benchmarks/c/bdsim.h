@@ -68,19 +68,12 @@ static inline double exp_of(double x) {
     x = x > 700.0 ? 700.0 : x;
     double rounded = x * LOG2_E + ROUND_TO_INTEGER, k = rounded - ROUND_TO_INTEGER;
     double r = (x - k * LN2_HIGH) - k * LN2_LOW;
-    double p = 1.0 / 479001600.0;
-    p = p * r + 1.0 / 39916800.0;
-    p = p * r + 1.0 / 3628800.0;
-    p = p * r + 1.0 / 362880.0;
-    p = p * r + 1.0 / 40320.0;
-    p = p * r + 1.0 / 5040.0;
-    p = p * r + 1.0 / 720.0;
-    p = p * r + 1.0 / 120.0;
-    p = p * r + 1.0 / 24.0;
-    p = p * r + 1.0 / 6.0;
-    p = p * r + 0.5;
-    p = p * r + 1.0;
-    p = p * r + 1.0;
+    double square = r * r, fourth = square * square;
+    double low = r + square * (0.5 + r * (1.0 / 6.0));
+    double middle = (1.0 / 24.0 + r * (1.0 / 120.0)) + square * (1.0 / 720.0 + r * (1.0 / 5040.0));
+    double high = (1.0 / 40320.0 + r * (1.0 / 362880.0)) + square * (1.0 / 3628800.0 + r * (1.0 / 39916800.0));
+    high = high + fourth * (1.0 / 479001600.0);
+    double p = 1.0 + (low + fourth * (middle + fourth * high));
     return p * from_bits((to_bits(rounded) - ROUND_BITS + 1023) << 52);
 }
 

@@ -64,18 +64,12 @@ static inline I whole(V x) { return __builtin_convertvector(x, I); }
 static inline V vexp(V x) {
     V rounded = x * LOG2_E + ROUND_TO_INTEGER, k = rounded - ROUND_TO_INTEGER;
     V r = (x - k * LN2_HIGH) - k * LN2_LOW;
-    V p = r * (1.0 / 479001600.0) + 1.0 / 39916800.0;
-    p = p * r + 1.0 / 3628800.0;
-    p = p * r + 1.0 / 362880.0;
-    p = p * r + 1.0 / 40320.0;
-    p = p * r + 1.0 / 5040.0;
-    p = p * r + 1.0 / 720.0;
-    p = p * r + 1.0 / 120.0;
-    p = p * r + 1.0 / 24.0;
-    p = p * r + 1.0 / 6.0;
-    p = p * r + 0.5;
-    p = p * r + 1.0;
-    p = p * r + 1.0;
+    V square = r * r, fourth = square * square;
+    V low = r + square * (0.5 + r * (1.0 / 6.0));
+    V middle = (1.0 / 24.0 + r * (1.0 / 120.0)) + square * (1.0 / 720.0 + r * (1.0 / 5040.0));
+    V high = (1.0 / 40320.0 + r * (1.0 / 362880.0)) + square * (1.0 / 3628800.0 + r * (1.0 / 39916800.0));
+    high = high + fourth * (1.0 / 479001600.0);
+    V p = 1.0 + (low + fourth * (middle + fourth * high));
     return (V)((U)p + ((U)rounded << 52));  // times 2^k: the low bits of ROUND_TO_INTEGER are zero
 }
 

@@ -12,16 +12,18 @@ from typing import Any, ClassVar
 import mesa
 import numpy as np
 
-from bdsim import draws, engine, rule
+from bdsim import draws, engine, rule, state
 from bdsim.compiling import compiled
-from bdsim.engine import FEAR, HERE, SENIOR, SETTLED, STAGES, TIES
+from bdsim.elementary import log
+from bdsim.engine import SETTLED
 from bdsim.environment import FIRST_YEAR
 from bdsim.errors import UsageError
 from bdsim.parameters import FIELDS
 from bdsim.plan import DEFAULT_HORIZON, Settings, World, plan_run
 from bdsim.population import GROUPS, ORIGIN_OF_GROUP
-from bdsim.rule import CHINA, ELSEWHERE, STAY
+from bdsim.rule import CHINA, ELSEWHERE, MID_UNTIL, STAY
 from bdsim.scenario import load_scenario
+from bdsim.state import STAGES
 
 __all__ = ["MigrationModel", "Researcher"]
 
@@ -80,12 +82,12 @@ class Researcher(mesa.Agent):
     @property
     def fear(self) -> float:
         """Fear of scrutiny on 1 January, in [0, 1]."""
-        return float(self.model.state.now[self.row, FEAR])
+        return float(self.model.state.dread[self.row])
 
     @property
     def ties(self) -> float:
         """Ties to China on 1 January, in [0, 1]."""
-        return float(self.model.state.now[self.row, TIES])
+        return float(self.model.state.ties[self.row])
 
     @property
     def colleagues(self) -> list[Researcher]:
@@ -110,7 +112,7 @@ class Researcher(mesa.Agent):
         return weigh(
             b.leave_china[origin], b.leave_elsewhere[origin], b.settled if self.group == SETTLED else 0.0,
             b.field_china[self.field_code], m.log_funding, m.log_us, m.settlement,
-            fear, ties, float(self.career_age), offered, b.weights,
+            fear, ties, log(1.0 + self.career_age), offered, b.weights,
         )  # fmt: skip
 
     def choose(self, china: float, elsewhere: float) -> int:
@@ -122,7 +124,7 @@ class Researcher(mesa.Agent):
 
     def chance_of_offer(self) -> float:
         """The chance that a talent programme makes an offer this year."""
-        if rule.stage_of(self.career_age) == SENIOR:
+        if self.career_age >= MID_UNTIL:
             return 0.0
         m = self.model
         return float(offer_chance(m.offers, m.world.population.people.appeal[self.row], m.total_appeal))
@@ -130,8 +132,8 @@ class Researcher(mesa.Agent):
     def step(self) -> None:
         """Decide on the state of 1 January; the model books the decision once everyone has decided."""
         m, row = self.model, self.row
-        colleagues_fear, share_moved = engine.peers_of(row, m.world.population.people.colleagues, m.state.now)
-        fear, ties = self.feel(colleagues_fear), self.hear(share_moved)
+        here, dread, moved = engine.colleagues_of(row, m.world.population.people.colleagues, m.state)
+        fear, ties = self.feel(engine.mean_fear(here, dread)), self.hear(engine.share_moved(here, moved))
         china, elsewhere = self.weigh(fear, ties, 0.0)
         to_china, to_elsewhere = chances(china, elsewhere)
         chance = self.chance_of_offer()
@@ -178,9 +180,9 @@ class MigrationModel(mesa.Model):
         self.shuffled = shuffled
         self.year = FIRST_YEAR
         rows = len(world.population)
-        self.state, self.tally = engine.new_state(rows), engine.new_tally(world.years, len(FIELDS))
-        self.decisions = engine.new_decisions(rows)
-        self.keys = engine.member_keys(draws.member_seed(seed, member), world.years)
+        self.state, self.tally = state.new_state(rows), state.new_tally(world.years, len(FIELDS))
+        self.decisions, self.block = state.new_decisions(rows), state.new_block()
+        self.keys = state.keys_of([draws.member_seed(seed, member)], world.years)
         self.agent_of_row: dict[int, Researcher] = {}
         self.departed = {CHINA: 0.0, ELSEWHERE: 0.0}
         self.on_1_january = (0.0, 0.0)  # researchers here and mean fear when the collected year began
@@ -191,6 +193,7 @@ class MigrationModel(mesa.Model):
             self.keys,
             True,
             self.state,
+            self.block,
             self.tally,
         )
         self._welcome()
@@ -217,15 +220,15 @@ class MigrationModel(mesa.Model):
             self.agents.shuffle_do("step")
         else:
             self.agents.do("step")
-        engine.close_year(year, people, self.decisions, True, self.state, self.tally)
+        engine.close_year(year, people, self.decisions, self.state, self.block, self.tally)
         by_destination = self.tally.departures[year].sum(axis=(1, 2)) * self.world.weights[:, None]
         self.departed = {
             CHINA: float(by_destination[:, CHINA].sum()),
             ELSEWHERE: float(by_destination[:, ELSEWHERE].sum()),
         }
-        self.state = engine.State(self.state.next, self.state.now, self.state.fate)
+        self.state = state.turned(self.state)
         self.year += 1
-        for row in [row for row in self.agent_of_row if self.state.now[row, HERE] <= 0.0]:
+        for row in [row for row in self.agent_of_row if not self.state.here[row]]:
             self.agent_of_row.pop(row).remove()
         self.running = self.year - FIRST_YEAR < self.world.years
         if self.running:
@@ -241,24 +244,24 @@ class MigrationModel(mesa.Model):
         """Mean fear of the researchers of Chinese descent in the US on 1 January of `year`."""
         rows = [row for row, agent in self.agent_of_row.items() if agent.origin == "china"]
         weights = self.world.weights[self.world.population.people.group[rows]]
-        return float(np.average(self.state.now[rows, FEAR], weights=weights)) if rows else 0.0
+        return float(np.average(self.state.dread[rows], weights=weights)) if rows else 0.0
 
     def _welcome(self) -> None:
         """Agents for everyone who is here on 1 January and has none yet, and what they all see this year."""
         year, people, world = self.year - FIRST_YEAR, self.world.population.people, self.world.environment
         engine.open_year(year, people, self.state, self.tally)
-        self.total_appeal = float(engine.appeal_here(year, people, self.state.now, self.world.weights))
+        self.total_appeal = float(engine.appeal_here(year, people, self.state.here, self.world.weights))
         self.scrutiny = [float(s) for s in world.scrutiny[year]]
         self.log_funding, self.log_us = float(world.log_funding[year]), float(world.log_us[year])
         self.settlement, self.offers = float(world.settlement[year]), float(world.offers[year])
-        for row in np.flatnonzero(self.state.now[:-1, HERE] > 0.0):
+        for row in np.flatnonzero(self.state.here[:-1]):
             if int(row) not in self.agent_of_row:
                 self.agent_of_row[int(row)] = self.researcher_class(self, int(row))
 
     def _stay_by_default(self) -> None:
         """Someone whose step decides nothing keeps fear and ties, and stays."""
-        d, now = self.decisions, self.state.now
-        d.fear[:], d.ties[:] = now[:-1, FEAR], now[:-1, TIES]
+        d = self.decisions
+        d.fear[:], d.ties[:] = self.state.dread[:-1], self.state.ties
         d.to_china[:], d.to_elsewhere[:], d.choice[:] = 0.0, 0.0, STAY
 
 

@@ -19,10 +19,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdsim import engine
 from bdsim.environment import Environment, Floats
 from bdsim.errors import FitError, did_you_mean
 from bdsim.evidence import Evidence, load_evidence
+from bdsim.members import Own, grouped, simulated
 from bdsim.observe import Counts, counts_of
 from bdsim.parameters import FIELDS, Parameters, load_parameters
 from bdsim.plan import Job, Settings, plan_run, program_hash
@@ -91,26 +91,30 @@ class Problem:
 
     def counts(self, parameters: Parameters) -> Counts:
         """One expected run."""
-        state, decisions = engine.new_state(len(self.population)), engine.new_decisions(len(self.population))
-        years = len(self.environment.offers)
-        tally, keys = engine.new_tally(years, len(FIELDS)), engine.member_keys(0, years)
-        weights = self.job.weights(parameters)
-        engine.simulate(
-            self.population.people, self.environment, parameters.behaviour(), weights, keys, False,
-            state, engine.new_block(), decisions, tally,
-        )  # fmt: skip
-        return counts_of(tally, weights, self.population)
+        return self._all_counts([parameters])[0]
+
+    def _all_counts(self, several: Sequence[Parameters]) -> list[Counts]:
+        """Expected runs of several parameter vectors, side by side."""
+        own = [Own(p.behaviour(), self.job.weights(p), 0) for p in several]
+        runs = simulated(self.population, self.environment, own, sampled=False)
+        return [counts_of(tally, o.weights, self.population) for (tally, _), o in zip(runs, own, strict=True)]
 
     def model(self, x: Floats) -> Floats:
         """The model's side of every target at `x`, shape (targets,)."""
-        parameters = self.at(x)
-        counts = self.counts(parameters)
-        return np.array([model_value(t, counts, parameters.values) for t in self.targets])
+        return self._models([x])[0]
+
+    def _models(self, points: Sequence[Floats]) -> list[Floats]:
+        several = [self.at(x) for x in points]
+        return [
+            np.array([model_value(t, counts, parameters.values) for t in self.targets])
+            for counts, parameters in zip(self._all_counts(several), several, strict=True)
+        ]
 
     def models(self, points: Sequence[Floats]) -> Floats:
         """`model` at many points, on all cores, shape (points, targets)."""
+        groups = [[points[i] for i in group] for group in grouped(range(len(points)))]
         with ThreadPoolExecutor(self.workers) as pool:
-            return np.array(list(pool.map(self.model, points)))
+            return np.array([model for group in pool.map(self._models, groups) for model in group])
 
     def residuals(self, x: Floats, model: Floats | None = None) -> Floats:
         """Standardised residuals of the fitted targets, then of the priors."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import joblib
@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdsim import draws, engine
+from bdsim import draws
+from bdsim.members import Own, grouped, simulated
 from bdsim.observe import Counts, check_conservation, counts_of
 from bdsim.parameters import FIELDS, Parameters
 from bdsim.plan import DEFAULT_HORIZON, Job, Settings, World, content, manifest_of, plan_run
@@ -73,23 +74,33 @@ def run_job(job: Job, *, workers: int | None = None, progress: Progress | None =
 def _members(job: Job, world: World, workers: int | None) -> Iterator[tuple[Counts, NDArray[np.uint8]]]:
     """Every member in order, as they finish. Threads share the population; Mesa holds the lock, so it takes one."""
     settings = job.settings
-    one = run_member if settings.engine == "compiled" else _mesa_member
-    jobs = 1 if settings.engine == "mesa" else min(workers or os.cpu_count() or 1, settings.members)
+    if settings.engine == "mesa":
+        for m in range(settings.members):
+            yield _mesa_member(job.member_world(world, m), settings.seed, m)
+        return
+    groups = list(grouped(range(settings.members)))
+    jobs = min(workers or os.cpu_count() or 1, len(groups))
     parallel = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator", pre_dispatch="2*n_jobs")
-    own = ((job.member_world(world, m), settings.seed, m) for m in range(settings.members))
-    yield from parallel(joblib.delayed(one)(*call) for call in own)
+    own = ([(m, job.member_world(world, m)) for m in group] for group in groups)
+    for finished in parallel(joblib.delayed(_together)(group, settings.seed) for group in own):
+        yield from finished
 
 
 def run_member(world: World, seed: int, member: int, *, sampled: bool = True) -> tuple[Counts, NDArray[np.uint8]]:
     """One member by the compiled engine: its counts and the fate of every researcher, shape (rows,)."""
-    rows = len(world.population)
-    state, tally = engine.new_state(rows), engine.new_tally(world.years, len(FIELDS))
-    keys = engine.member_keys(draws.member_seed(seed, member), world.years)
-    engine.simulate(
-        world.population.people, world.environment, world.behaviour, world.weights, keys, sampled,
-        state, engine.new_block(), engine.new_decisions(rows), tally,
-    )  # fmt: skip
-    return counts_of(tally, world.weights, world.population), state.fate
+    return _together([(member, world)], seed, sampled=sampled)[0]
+
+
+def _together(
+    members: Sequence[tuple[int, World]], seed: int, *, sampled: bool = True
+) -> list[tuple[Counts, NDArray[np.uint8]]]:
+    """Members by number, each with its own world of the same people, side by side."""
+    shared = members[0][1]
+    own = [Own(world.behaviour, world.weights, draws.member_seed(seed, member)) for member, world in members]
+    runs = simulated(shared.population, shared.environment, own, sampled=sampled)
+    return [
+        (counts_of(tally, o.weights, shared.population), fates) for (tally, fates), o in zip(runs, own, strict=True)
+    ]
 
 
 def _mesa_member(world: World, seed: int, member: int) -> tuple[Counts, NDArray[np.uint8]]:

@@ -12,12 +12,12 @@ from scipy import special
 
 from bdsim import draws
 from bdsim.draws import Purpose
-from bdsim.engine import DESTINATIONS, STAGES, Tally
 from bdsim.environment import FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
 from bdsim.errors import InvariantError, UsageError, did_you_mean
 from bdsim.parameters import FIELDS
 from bdsim.population import GROUPS, ORIGIN_OF_GROUP, Population
 from bdsim.rule import CAREER
+from bdsim.state import DESTINATIONS, STAGES, Tally
 
 __all__ = ["AXES", "Counts", "at_full_scale", "check_conservation", "counts_of", "quantile", "tidy"]
 

@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bdsim.engine import DESTINATIONS
 from bdsim.environment import FIRST_ENTRY, FIRST_YEAR, ORIGINS
 from bdsim.errors import TargetError, did_you_mean
 from bdsim.evidence import Evidence
 from bdsim.observe import Counts, selection
 from bdsim.parameters import FIELDS
+from bdsim.state import DESTINATIONS
 
 __all__ = ["Role", "Target", "load_targets", "model_value", "standardised", "yearly_to_china"]
 
