@@ -24,7 +24,7 @@ from bdsim.parameters import FIELDS, load_parameters
 from bdsim.rule import CHINA, ELSEWHERE, STAY, Weights
 from bdsim.study import Study
 
-COMPILED = ("stage_of", "feel", "hear", "offer_chance", "weigh", "chances", "choose")
+COMPILED = ("stage_of", "feel", "hear", "offer_chance", "weigh", "chances", "may_ring", "choose")
 VIGNETTES = tomllib.loads(Path(__file__).with_name("vignettes.toml").read_text(encoding="utf-8"))
 
 shares = st.floats(0.0, 1.0)
@@ -56,7 +56,7 @@ people = st.fixed_dictionaries(
         "settlement": st.floats(0.0, 3.0),
         "fear": shares,
         "ties": shares,
-        "career_age": ages.map(float),
+        "log_age": ages.map(lambda age: math.log(1 + age)),
         "offered": st.sampled_from([0.0, 1.0]),
     }
 )
@@ -148,7 +148,7 @@ def test_stages_are_early_to_5_mid_to_14_and_senior_from_15(age: int, stage: int
 
 def as_published(p: dict[str, float], w: Weights) -> tuple[float, float]:
     """The two log rates of the model's description, written out anew."""
-    roots = w.roots * p["settlement"] * math.log(1 + p["career_age"])
+    roots = w.roots * p["settlement"] * p["log_age"]
     held = w.stay_us * p["log_us"]
     china = (
         p["leave_china"] + p["settled"] + p["field_china"] + w.funding * p["log_funding"]
@@ -195,9 +195,9 @@ def test_roots_lower_both_rates_with_age_and_with_easier_settlement(
 ) -> None:
     w = w._replace(roots=max(w.roots, 0.01))
     p = p | {"settlement": max(p["settlement"], 0.1)}
-    now, later = rule.weigh(**p, w=w), rule.weigh(**(p | {"career_age": p["career_age"] + older}), w=w)
+    now, later = rule.weigh(**p, w=w), rule.weigh(**(p | {"log_age": math.log(math.exp(p["log_age"]) + older)}), w=w)
     assert later[0] < now[0] and later[1] < now[1]
-    if p["career_age"] > 0:
+    if p["log_age"] > 0:
         easier = rule.weigh(**(p | {"settlement": p["settlement"] * 1.1}), w=w)
         assert easier[0] < now[0] and easier[1] < now[1]
 
@@ -394,7 +394,7 @@ def leaving(study: Study) -> dict[str, tuple[float, float]]:
             settlement=v.get("settlement", 1.0),
             fear=v.get("fear", 0.0),
             ties=v.get("ties", rule.TYPICAL_TIES),
-            career_age=float(v["years"]),
+            log_age=math.log(1.0 + v["years"]),
             offered=float(v.get("offer", False)),
             w=behaviour.weights,
         )
