@@ -86,7 +86,7 @@ def luck_of(key: Any, identity: np.uint64) -> Any:
     return draws.unit(draws.output(key, identity))
 
 
-@compiled
+@inlined
 def call_up(first: int, end: int, year: int, people: People, state: State, block: Block) -> tuple[int, int]:
     """List who of rows [first, end) is here, first those whom a talent programme may pick.
 
@@ -110,7 +110,7 @@ def call_up(first: int, end: int, year: int, people: People, state: State, block
     return picked, picked + others
 
 
-@compiled
+@inlined
 def look_up(n: int, year: int, people: People, scrutiny: Floats, b: Behaviour, block: Block) -> None:
     """What is known of everyone in the block; `scrutiny` is by origin."""
     row_of, identity, log_age, appeal = block.row, block.identity, block.log_age, block.appeal
@@ -130,7 +130,7 @@ def look_up(n: int, year: int, people: People, scrutiny: Floats, b: Behaviour, b
         log_age[j] = log(1.0 + log_age[j])
 
 
-@compiled
+@inlined
 def feel_and_hear(n: int, people: People, b: Behaviour, sampled: bool, state: State, block: Block) -> None:
     """This year's fear and ties of everyone in the block."""
     w, row_of, scrutiny, colleagues = weights_of(b.weights), block.row, block.scrutiny, people.colleagues
@@ -167,7 +167,7 @@ def weigh_one(j: int, year: int, offered: float, world: Environment, w: Weights,
     )  # fmt: skip
 
 
-@compiled
+@inlined
 def weigh_all(n: int, year: int, world: Environment, b: Behaviour, block: Block) -> None:
     """Rates of leaving of everyone in the block without an offer."""
     w = weights_of(b.weights)
@@ -177,7 +177,7 @@ def weigh_all(n: int, year: int, world: Environment, b: Behaviour, block: Block)
         put(block.elsewhere, j, elsewhere)
 
 
-@compiled
+@inlined
 def all_chances(n: int, china: Floats, elsewhere: Floats, to_china: Floats, to_elsewhere: Floats) -> None:
     """Probabilities of leaving, from rates."""
     for j in range(n):
@@ -186,7 +186,7 @@ def all_chances(n: int, china: Floats, elsewhere: Floats, to_china: Floats, to_e
         put(to_elsewhere, j, q)
 
 
-@compiled
+@inlined
 def be_offered(
     picked: int, year: int, total_appeal: Any, world: Environment, b: Behaviour, keys: Keys, sampled: bool,
     block: Block,
@@ -211,7 +211,7 @@ def be_offered(
             put(china, j, where(lucky, get(pulled, j), get(china, j)))
 
 
-@compiled
+@inlined
 def choose_all(n: int, year: int, keys: Keys, state: State, block: Block) -> None:
     """What the clocks say, for everyone in the block."""
     row_of, identity, ringing, fate = block.row, block.identity, block.ringing, state.fate
@@ -239,7 +239,7 @@ def choose_all(n: int, year: int, keys: Keys, state: State, block: Block) -> Non
                 set_one(fate, row, lane, 1 + 2 * year + choice)
 
 
-@compiled
+@inlined
 def spread(n: int, state: State, block: Block) -> None:
     """Instead of choosing: everyone in the block leaves in part, by the chances."""
     row_of, went_china, went_elsewhere = block.row, block.went_china, block.went_elsewhere
@@ -249,7 +249,7 @@ def spread(n: int, state: State, block: Block) -> None:
         put(went_elsewhere, j, here * get(block.to_elsewhere, j))
 
 
-@compiled
+@inlined
 def book(n: int, year: int, people: People, state: State, block: Block, tally: Tally) -> None:
     """Count what everyone in the block decided and write their state of next 1 January."""
     departures, expected, variance = tally.departures[year], tally.expected[year], tally.variance[year]

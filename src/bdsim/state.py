@@ -41,7 +41,7 @@ __all__ = [
 
 STAGES = ("early", "mid", "senior")
 DESTINATIONS = ("china", "elsewhere")
-BLOCK = 512  # values in a column of work space: columns of a block stay in the nearest caches
+BLOCK = 768  # values in a column of work space: columns of a block stay in the nearest caches
 LINE = 64  # bytes of a cache line
 Shape = tuple[int, ...]
 
