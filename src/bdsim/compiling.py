@@ -93,7 +93,10 @@ def _split(x: Any) -> Any:  # noqa: ARG001 - as above
     return implementation
 
 
-inlined = register_jitable(forceinline=True)  # decorates what compiled functions take into their loops
+def inlined(function: F) -> F:
+    """Taken into the loops of the compiled functions that call it."""
+    return register_jitable(forceinline=True)(function)  # type: ignore[no-any-return]  # Numba ships no types
+
 
 for _function in (
     elementary.exp, elementary.log,

@@ -39,7 +39,16 @@ from bdsim.rule import (
 )
 from bdsim.state import Block, Decisions, Keys, State, Tally
 
-__all__ = ["appeal_here", "close_year", "colleagues_of", "mean_fear", "open_year", "settle_before", "share_moved", "simulate"]
+__all__ = [
+    "appeal_here",
+    "close_year",
+    "colleagues_of",
+    "mean_fear",
+    "open_year",
+    "settle_before",
+    "share_moved",
+    "simulate",
+]
 
 SETTLED = 1  # GROUPS[1]
 AHEAD = 6  # researchers: long enough for memory to answer, short enough to stay in the nearest cache

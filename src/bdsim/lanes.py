@@ -19,7 +19,21 @@ from numba.extending import intrinsic, lower_builtin, models, overload, register
 
 from bdsim import elementary
 
-__all__ = ["WIDTH", "add", "any_of", "bits_of", "fetch", "get", "lanes_of", "number", "one", "put", "real", "set_one", "where"]
+__all__ = [
+    "WIDTH",
+    "add",
+    "any_of",
+    "bits_of",
+    "fetch",
+    "get",
+    "lanes_of",
+    "number",
+    "one",
+    "put",
+    "real",
+    "set_one",
+    "where",
+]
 
 WIDTH = 8
 ROUND_BITS = 0x4338000000000000  # the bits of elementary.ROUND_TO_INTEGER; its last 51 bits count integers

@@ -138,7 +138,8 @@ def _zeros(shape: Shape, kind: Any = np.float64) -> NDArray[Any]:
     size = int(np.prod(shape)) * np.dtype(kind).itemsize
     room = np.zeros(size + LINE, np.uint8)
     start = -room.ctypes.data % LINE
-    return room[start : start + size].view(kind).reshape(shape)
+    made: NDArray[Any] = room[start : start + size].view(kind).reshape(shape)
+    return made
 
 
 def _last_axis(members: int) -> Shape:
@@ -175,7 +176,8 @@ def behaviour_of(members: Sequence[Behaviour]) -> Behaviour:
     """One member's behaviour as it is, or those of WIDTH members side by side."""
     if len(members) == 1:
         return members[0]
-    weights = Weights(*(np.array(values) for values in zip(*(b.weights for b in members), strict=True)))
+    each: Any = [np.array(values) for values in zip(*(b.weights for b in members), strict=True)]
+    weights = Weights(*each)
     tables = {f: _side_by_side([np.asarray(getattr(b, f)) for b in members]) for f in Behaviour._fields[:-1]}
     return Behaviour(**tables, weights=weights)
 
@@ -189,9 +191,11 @@ def new_state(rows: int, members: int = 1, *, sampled: bool = True) -> State:
     """An empty state for `rows` researchers."""
     last = _last_axis(members)
     kind = np.uint8 if sampled else np.float64
-    presence = [_zeros((rows + 1, *last), kind) for _ in range(4)]
-    dread = [_zeros((rows + 1, *last)) for _ in range(2)]
-    return State(*presence, *dread, _zeros((rows, *last)), _zeros((rows, *last), np.uint8))
+    one_more = (rows + 1, *last)
+    return State(
+        _zeros(one_more, kind), _zeros(one_more, kind), _zeros(one_more, kind), _zeros(one_more, kind),
+        _zeros(one_more), _zeros(one_more), _zeros((rows, *last)), _zeros((rows, *last), np.uint8),
+    )  # fmt: skip
 
 
 def turned(state: State) -> State:
