@@ -43,7 +43,7 @@ def exp(x: float) -> float:
     rounded = x * LOG2_E + ROUND_TO_INTEGER
     k = rounded - ROUND_TO_INTEGER
     r = (x - k * LN2_HIGH) - k * LN2_LOW
-    # Taylor's 1 + r + r^2/2! + ... + r^12/12!, |r| <= ln(2)/2, in groups that a processor works out side by side (Estrin)
+    # Taylor's 1 + r + r^2/2! + ... + r^12/12!, |r| <= ln(2)/2, in groups worked out side by side (Estrin)
     square = r * r
     fourth = square * square
     low = r + square * (0.5 + r * (1.0 / 6.0))
