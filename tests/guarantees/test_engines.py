@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 import bdsim
+from bdsim import draws
 from bdsim.agents import MigrationModel, Researcher
 from bdsim.ensemble import run_job, run_member
+from bdsim.members import Own, simulated
 from bdsim.plan import Settings, plan_run
 
 TABLES = ("departures", "expected", "variance", "stocks", "entrants", "retired", "left", "entered")
@@ -65,6 +67,23 @@ def test_the_identity_test_fails_when_one_side_is_altered():
     model = BraverModel(world)
     model.run_model()
     assert not np.array_equal(fates, model.state.fate)
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+@pytest.mark.parametrize("count", [3, 8, 11])  # lanes left empty, all taken, and a second group
+def test_members_side_by_side_have_the_bits_of_runs_of_their_own(count, sampled):
+    job = plan_run(bdsim.load_scenario("talent-surge"), Settings(count, 4, 300, "compiled", 2030))
+    world = job.world(job.plans[0])
+    worlds = [job.member_world(world, m) for m in range(count)]
+    own = [Own(w.behaviour, w.weights, draws.member_seed(4, m)) for m, w in enumerate(worlds)]
+    together = simulated(world.population, world.environment, own, sampled=sampled)
+    assert len(together) == count
+    for m, (tally, fates) in enumerate(together):
+        ((alone, alone_fates),) = simulated(world.population, world.environment, own[m : m + 1], sampled=sampled)
+        for name, side_by_side, one in zip(tally._fields, tally, alone, strict=True):
+            assert side_by_side.tobytes() == one.tobytes(), (m, name)
+        assert np.array_equal(fates, alone_fates)
+    assert together[0][0].departures.sum() != together[1][0].departures.sum()  # members do differ
 
 
 def test_results_do_not_depend_on_the_number_of_workers():
