@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +45,15 @@ def test_no_ratio_of_speeds_has_fallen():
     if alarms:
         alarms = regression.broken(regression.best_speeds())
     assert not alarms
+
+
+def test_the_performance_page_shows_what_was_measured(tmp_path):
+    """The tables of docs/performance.md are those of benchmarks/results.json, and its figure can be drawn."""
+    import plot
+
+    report = json.loads((Path(plot.ROOT) / "benchmarks" / "results.json").read_text())
+    page = tmp_path / "performance.md"
+    page.write_text(plot.PAGE.read_text())
+    plot.write_page(report, page)
+    assert page.read_text() == plot.PAGE.read_text()
+    plot.draw(report).savefig(tmp_path / "performance.png")
