@@ -368,7 +368,7 @@ def _plan(scenario: Any, settings: Any, changes: list[str] | None, fit: str | No
 
 def _carry_out(job: Job, folder: Path | None, *, figures: bool = False) -> tuple[Results, Path]:
     """The job's results: read back where this exact run was done before, else run and kept."""
-    from bdsim import compiling, terminal
+    from bdsim import terminal
     from bdsim.ensemble import run_job
     from bdsim.house_style import save_drawing
     from bdsim.plots import run_drawings
@@ -379,8 +379,7 @@ def _carry_out(job: Job, folder: Path | None, *, figures: bool = False) -> tuple
         terminal.note(f"{job.scenario.name}: already done, read from {shown(target)}")
         results = load_results(target)
     else:
-        if not compiling.is_cached():
-            terminal.note("compiling the model; this happens once and takes about half a minute ...")
+        terminal.note_compiling(job.settings.members)
         with terminal.progress_bar(job.scenario.name) as report:
             results = run_job(job, progress=report)
         results.save(target)

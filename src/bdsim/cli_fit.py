@@ -25,6 +25,9 @@ Free = Annotated[
 Fix = Annotated[list[str] | None, typer.Option("--fix", metavar="NAME=VALUE", help="Hold a parameter at a value.")]
 
 
+MANY = 9  # a fit runs parameter vectors eight side by side, and those left over alone
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
     app.command(epilog="Examples:  bdsim calibrate  |  bdsim calibrate --fix rho=0.8 --free push,funding --name mine")(
@@ -67,6 +70,7 @@ def calibrate(
     study = find_study()
     if name is None:  # what scenarios run on is not replaced by a trial
         name = TUNED if file or free or fix else DEFAULT_FIT
+    terminal.note_compiling(MANY, sampled=False)
     try:
         with terminal.stage_bar("calibrate") as report:
             result = fitting.calibrate(
@@ -125,6 +129,7 @@ def fit_report(
     free = list(used.draws) if used is not None else None  # the cost counts the priors that the fit's cost counts
     tried = known.with_values(_settings(set_), where="--set")
     problem = make_problem(study, targets=targets, parameters=tried, free=free)
+    terminal.note_compiling(1, sampled=False)
     table = score(problem=problem)
     best = used.manifest["cost"] if used is not None and targets is None else None
     if json:
@@ -161,6 +166,7 @@ def profile(
     known, used = _centre(study, fit)
     problem = make_problem(study, parameters=known, free=list(used.draws) if used is not None else None)
     mode = np.array([known[n] for n in problem.free])
+    terminal.note_compiling(MANY, sampled=False)
     with terminal.stage_bar(f"profile of {name}") as report:
         table = fitting.profile(problem, name, mode, points, report)
     base = used.name if used is not None else NO_FIT
@@ -202,6 +208,7 @@ def backtest(
 
     study = find_study()
     cuts = _cuts(until, rolling)
+    terminal.note_compiling(MANY, sampled=False)
     with terminal.stage_bar("backtest") as report:
         table = look_back(study, cuts, report=report)
     folder = (results or study.results) / f"backtest-{'-'.join(map(str, cuts))}"

@@ -21,7 +21,7 @@ from numba.extending import intrinsic, overload, register_jitable
 
 from bdsim import draws, elementary, lanes, rule
 
-__all__ = ["cache_folder", "compiled", "compiled_sources", "inlined", "is_cached", "source_hash"]
+__all__ = ["cache_folder", "compiled", "compiled_sources", "inlined", "source_hash"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 SOURCES = ("elementary.py", "draws.py", "rule.py", "lanes.py", "compiling.py", "state.py", "engine.py")
@@ -45,11 +45,6 @@ def source_hash() -> str:
 def cache_folder() -> Path:
     """Where this version's machine code is kept, for this user."""
     return Path(platformdirs.user_cache_dir("bdsim")) / "compiled" / source_hash()
-
-
-def is_cached() -> bool:
-    """Whether some of this version's machine code is on disk already."""
-    return any(cache_folder().glob("**/*.nbc"))
 
 
 def compiled(function: F) -> F:

@@ -5,20 +5,22 @@ How members are grouped changes how fast they run and nothing else: each has the
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bdsim import engine, state
+from bdsim import compiling, engine, state
 from bdsim.environment import Environment, Floats
 from bdsim.lanes import WIDTH
 from bdsim.parameters import FIELDS, Behaviour
 from bdsim.population import Population
 from bdsim.state import Tally
 
-__all__ = ["Own", "grouped", "simulated"]
+__all__ = ["Own", "grouped", "is_compiled", "simulated"]
 
 WORTH_LANES = 3  # so few members and more cost less side by side than one after the other
 
@@ -41,6 +43,22 @@ def grouped(members: Iterable[int]) -> Iterator[list[int]]:
             waiting = []
     if waiting:
         yield waiting
+
+
+def is_compiled(members: int, *, sampled: bool = True) -> bool:
+    """Whether this user has the machine code that a run of so many members needs."""
+    return all(_trace(n, sampled).exists() for n in _sizes(members))
+
+
+def _sizes(members: int) -> set[int]:
+    """How many run side by side: 1, WIDTH or, where some are left over, both."""
+    rest = members % WIDTH
+    return ({WIDTH} if members >= WORTH_LANES else set()) | ({1} if 0 < rest < WORTH_LANES else set())
+
+
+def _trace(members: int, sampled: bool) -> Path:
+    """A file beside the machine code that says which of its variants are there."""
+    return compiling.cache_folder() / f"{members}-{'sampled' if sampled else 'expected'}"
 
 
 def simulated(
@@ -78,4 +96,8 @@ def _run(
         state.new_block(n),
         tally,
     )
+    trace = _trace(n, sampled)
+    if trace.parent.exists() and not trace.exists():
+        with contextlib.suppress(OSError):  # a cache that cannot be written only costs a word too many
+            trace.touch()
     return tally, start.fate

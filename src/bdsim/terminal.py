@@ -34,6 +34,14 @@ def note(text: str) -> None:
     err.print(text, markup=False, soft_wrap=True)
 
 
+def note_compiling(members: int, *, sampled: bool = True) -> None:
+    """Say so where machine code for a run of so many members is still to be made."""
+    from bdsim.members import is_compiled  # imports Numba, which commands that only read do without
+
+    if not is_compiled(members, sampled=sampled):
+        note("compiling the model; this happens once and takes some ten seconds to half a minute ...")
+
+
 def print_json(value: Any) -> None:
     """JSON on standard output, for scripts."""
     sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")

@@ -7,9 +7,15 @@ import sys
 from pathlib import Path
 
 import bdsim
+from bdsim import compiling
+from bdsim.members import Own, is_compiled, simulated
+from bdsim.plan import Settings, plan_run
 
 SCRIPT = """
 import bdsim
+from bdsim import compiling
+from bdsim.members import Own, is_compiled, simulated
+from bdsim.plan import Settings, plan_run
 r = bdsim.run(bdsim.load_scenario(SCENARIO), members=1, researchers_per_agent=500, horizon=2022)
 print(int((r.fates > 0).sum()))
 """
@@ -39,3 +45,16 @@ def test_an_edit_of_the_rule_changes_the_run(tmp_path, study):
     os.utime(rule, (stamp.st_atime, stamp.st_mtime))
     after = leavers(package.parent, tmp_path / "cache", scenario)
     assert after > 1.3 * before
+
+
+def test_a_run_says_that_it_compiles_once_for_each_variant(tmp_path, monkeypatch):
+    """One member and eight are compiled apart; what has been compiled is known to the next process."""
+    monkeypatch.setattr(compiling, "cache_folder", lambda: tmp_path)
+    job = plan_run(bdsim.load_scenario("baseline"), Settings(9, 0, 1000, "compiled", 2012))
+    world = job.world(job.plans[0])
+    own = Own(world.behaviour, world.weights, 0)
+    assert not is_compiled(1) and not is_compiled(8)
+    simulated(world.population, world.environment, [own])
+    assert is_compiled(1) and not is_compiled(8) and not is_compiled(9) and not is_compiled(1, sampled=False)
+    simulated(world.population, world.environment, [own] * 8)
+    assert is_compiled(8) and is_compiled(9) and is_compiled(32)
