@@ -140,7 +140,7 @@ class MigrationModel(mesa.Model):
     """One member; a step is a year."""
 
     def __init__(self, work: Workload, member: int) -> None:
-        super().__init__(seed=work.seed)
+        super().__init__(rng=work.seed)
         world = work.member(member)
         self.environment, self.behaviour, self.weights = world.environment, world.behaviour, world.behaviour.weights
         self.leave_china = self.behaviour.leave_china.tolist()
