@@ -238,5 +238,5 @@ def run(work: Workload, member: int) -> Tally:
         for cell, agents in getattr(model, name).items():
             getattr(tally, name)[cell] = agents
     model.remove_all_agents()
-    mesa.Agent._ids.pop(model, None)  # Mesa keeps a reference to every model ever made
+    getattr(mesa.Agent, "_ids", {}).pop(model, None)  # Mesa before 3.5 keeps a reference to every model ever made
     return tally
