@@ -11,6 +11,7 @@ import pytest
 from bdsim.environment import TABLES
 from bdsim.parameters import as_markdown, load_parameters
 from bdsim.results import COLUMNS
+from bdsim.storage import PART_TABLES
 
 ROOT = Path(__file__).parents[1]
 
@@ -67,7 +68,7 @@ def test_the_parameter_table_of_the_odd_is_the_file(study):
     )
 
 
-@pytest.mark.parametrize("name", [*TABLES, *COLUMNS])
+@pytest.mark.parametrize("name", [*TABLES, *PART_TABLES, "members", "people", *COLUMNS])
 def test_the_odd_explains_every_table_and_column(name):
     assert f"`{name}`" in (ROOT / "docs" / "ODD.md").read_text()
 

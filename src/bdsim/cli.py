@@ -6,17 +6,13 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from bdsim import __version__, cli_fit
-from bdsim.errors import BdsimError, InputError, ResultsError, shown
-
-if TYPE_CHECKING:
-    from bdsim.plan import Job
-    from bdsim.results import Results
-    from bdsim.study import Study
+from bdsim import __version__, cli_fit, cli_run
+from bdsim.cli_options import Json
+from bdsim.errors import BdsimError, InputError, shown
 
 __all__ = ["app", "main"]
 
@@ -33,21 +29,8 @@ app = typer.Typer(
     "Start with:  bdsim compare baseline initiative-revival",
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-Members = Annotated[int, typer.Option("--members", "-m", help="Histories of chance to run.", show_default=True)]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of people and luck.")]
-Scale = Annotated[int, typer.Option("--researchers-per-agent", "-k", help="1 is full scale.")]
-Horizon = Annotated[int, typer.Option("--horizon", help="Last simulated year.")]
-EngineName = Annotated[str, typer.Option("--engine", help="compiled, or mesa (slow; same decisions).")]
-Settings_ = Annotated[
-    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Replace a parameter, e.g. --set push=0.5.")
-]
-ResultsDir = Annotated[Path | None, typer.Option("--results", help="Folder for results (default: the study's).")]
-
-
-FitName = Annotated[str | None, typer.Option("--fit", help="Fit to run on (default: default; none: parameters.toml).")]
-
-cli_fit.register(app)
+for _module in (cli_run, cli_fit):
+    _module.register(app)
 
 
 def main() -> NoReturn:
@@ -69,7 +52,7 @@ def main() -> NoReturn:
         _complain(f"bdsim: {error}")
         code = 1
     except (KeyboardInterrupt, typer.Abort):
-        _complain("interrupted; no half-finished result is left")
+        _complain("interrupted; nothing half-written is left, and a run goes on from the members that it has finished")
         code = 130
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -231,7 +214,7 @@ def check(
 def diff(
     a: Annotated[str, typer.Argument(metavar="A", help="Scenario name or file.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Scenario name or file.")],
-    horizon: Horizon = 2035,
+    horizon: Annotated[int, typer.Option("--horizon", help="Last simulated year.")] = 2035,
     json: Json = False,
 ) -> None:
     """Print what B changes against A, resolved.
@@ -271,209 +254,6 @@ def schema() -> None:
 
     document = ScenarioFile.model_json_schema(by_alias=True)
     terminal.print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **document})
-
-
-@app.command(
-    epilog="Examples:  bdsim run initiative-revival  |  bdsim run scenarios/mine.toml --members 200 --set push=0.5"
-)
-def run(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Scenario names or files.")],
-    members: Members = 32,
-    seed: Seed = 0,
-    researchers_per_agent: Scale = 10,
-    horizon: Horizon = 2035,
-    engine: EngineName = "compiled",
-    set_: Settings_ = None,
-    fit: FitName = None,
-    results: ResultsDir = None,
-    json: Json = False,
-) -> None:
-    """Run scenarios beside the one they extend.
-
-    Keeps tables, summary, figures and manifest in results/; what is there already is read back, not run again.
-    """
-    from bdsim import terminal
-    from bdsim.comparison import compare as pair
-    from bdsim.plan import Settings
-    from bdsim.scenario import load_scenario
-
-    settings = Settings(members, seed, researchers_per_agent, engine, horizon)  # type: ignore[arg-type]  # Settings checks the name
-    scenarios = [load_scenario(name) for name in files]
-    references = [load_scenario(s.extends, s.study) if s.extends else None for s in scenarios]
-    jobs = [_plan(s, settings, set_, fit) for s in scenarios]
-    beside = [_plan(r, settings, set_, fit) if r is not None else None for r in references]
-    answers = []
-    for job, other in zip(jobs, beside, strict=True):
-        reference = _carry_out(other, results)[0] if other is not None else None
-        done, folder = _carry_out(job, results, figures=True)
-        comparison = None
-        if reference is not None and reference.members["branch"].nunique() == 1:
-            comparison = pair(reference, done)
-        answers.append(_answer(done, folder, comparison))
-    if json:
-        terminal.print_json(answers)
-        return
-    for answer in answers:
-        _print_answer(answer)
-
-
-@app.command(epilog="Examples:  bdsim compare baseline initiative-revival  |  bdsim compare results/A results/B")
-def compare(
-    a: Annotated[str, typer.Argument(metavar="A", help="The reference: scenario name, file, or results folder.")],
-    others: Annotated[list[str], typer.Argument(metavar="B...", help="What to compare with it.")],
-    members: Members = 32,
-    seed: Seed = 0,
-    researchers_per_agent: Scale = 10,
-    horizon: Horizon = 2035,
-    engine: EngineName = "compiled",
-    set_: Settings_ = None,
-    fit: FitName = None,
-    results: ResultsDir = None,
-    json: Json = False,
-) -> None:
-    """Compare scenarios with a reference: figures, numbers.
-
-    Paired person by person. Figures as PNG and SVG, the numbers behind each as CSV beside it.
-    """
-    from bdsim import terminal
-    from bdsim.comparison import compare as pair
-    from bdsim.plan import Settings
-    from bdsim.results import load_results
-    from bdsim.scenario import load_scenario
-
-    settings = Settings(members, seed, researchers_per_agent, engine, horizon)  # type: ignore[arg-type]  # Settings checks the name
-    sources: list[Job | Path] = []
-    for name in (a, *others):
-        is_folder = (Path(name) / "manifest.json").is_file()
-        sources.append(Path(name) if is_folder else _plan(load_scenario(name), settings, set_, fit))
-    runs = [load_results(s) if isinstance(s, Path) else _carry_out(s, results)[0] for s in sources]
-    comparison = pair(runs[0], *runs[1:])
-    folder = _draw_comparison(comparison, _study_of(sources), results)
-    answers = [_answer(r, None, comparison if r is not runs[0] else None) for r in runs]
-    if json:
-        terminal.print_json({"folder": str(folder), "runs": answers})
-        return
-    for answer in answers:
-        _print_answer(answer)
-    terminal.tell(f"Figures and the numbers behind them: {shown(folder)}")
-
-
-def _plan(scenario: Any, settings: Any, changes: list[str] | None, fit: str | None) -> Job:
-    """Work out a scenario with the parameters held by --set."""
-    from bdsim.parameters import parse_setting
-    from bdsim.plan import plan_run
-
-    return plan_run(scenario, settings, dict(map(parse_setting, changes or [])), fit)
-
-
-def _carry_out(job: Job, folder: Path | None, *, figures: bool = False) -> tuple[Results, Path]:
-    """The job's results: read back where this exact run was done before, else run and kept."""
-    from bdsim import terminal
-    from bdsim.ensemble import run_job
-    from bdsim.house_style import save_drawing
-    from bdsim.plots import run_drawings
-    from bdsim.results import load_results
-
-    target = (folder or job.scenario.study.results) / f"{job.scenario.name}-{job.fingerprint}"
-    if target.exists():
-        terminal.note(f"{job.scenario.name}: already done, read from {shown(target)}")
-        results = load_results(target)
-    else:
-        terminal.note_compiling(job.settings.members)
-        with terminal.progress_bar(job.scenario.name) as report:
-            results = run_job(job, progress=report)
-        results.save(target)
-    if figures and not (target / "figures").exists():
-        observed = _observed(job.scenario.study, results)
-        _fill(target / "figures", lambda aside: [save_drawing(d, aside) for d in run_drawings(results, observed)])
-    return results, target
-
-
-def _draw_comparison(comparison: Any, study: Study, folder: Path | None) -> Path:
-    import hashlib
-
-    from bdsim.house_style import save_drawing
-    from bdsim.plots import comparison_drawings
-
-    names = "-vs-".join(r.name for r in comparison.all)
-    digest = hashlib.sha256(" ".join(r.fingerprint for r in comparison.all).encode()).hexdigest()[:12]
-    target = (folder or study.results) / f"compare-{names[:80]}-{digest}"
-
-    def write(aside: Path) -> None:
-        for drawing in comparison_drawings(comparison, _observed(study, comparison.reference)):
-            save_drawing(drawing, aside)
-        effect = comparison.effect(("destination",))
-        effect.to_csv(aside / "effect-by-destination.csv", index=False, float_format="%.4f")
-
-    _fill(target, write)
-    return target
-
-
-def _fill(target: Path, write: Any) -> None:
-    """Let `write` fill a folder aside, then put it in place of `target`, whole or not at all."""
-    import shutil
-
-    aside = target.parent / f".{target.name}.unfinished"
-    try:
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        write(aside)
-        shutil.rmtree(target, ignore_errors=True)
-        aside.rename(target)
-    except OSError as error:
-        raise ResultsError(f"cannot be written: {error.strerror or error}", where=target) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _observed(study: Study, results: Results) -> Any:
-    from bdsim.evidence import load_evidence, observed_departures
-
-    return observed_departures(load_evidence(study), results.manifest["parameters"]["values"]["mainland_stem"])
-
-
-def _study_of(sources: list[Job | Path]) -> Study:
-    from bdsim.study import find_study
-
-    return next((s.scenario.study for s in sources if not isinstance(s, Path)), None) or find_study()
-
-
-def _answer(results: Results, folder: Path | None, comparison: Any) -> dict[str, Any]:
-    """What a run says, as plain values."""
-    from bdsim import terminal
-
-    m = results.manifest
-    return {
-        "scenario": results.name, "title": results.title, "question": m["scenario"]["question"],
-        "population": "scientists of Chinese descent", "members": m["members"],
-        "researchers_per_agent": m["researchers_per_agent"], "folder": str(folder) if folder else None,
-        "reference": comparison.reference.name if comparison else None,
-        "uncertainty": m["uncertainty"], "parameters": m["parameters"]["status"], "note": m["parameters"]["note"],
-        "held_by_hand": results.held_by_hand,
-        "periods": terminal.period_rows(results, comparison),
-        "branches": terminal.branch_rows(results, comparison) if len(m["branches"]) > 1 else [],
-    }  # fmt: skip
-
-
-def _print_answer(answer: dict[str, Any]) -> None:
-    from bdsim import terminal
-
-    title = f"{answer['title']}: departures of {answer['population']}"
-    caption = (
-        f"{answer['question']}\n"
-        f"Intervals: 90% of {answer['members']} members; {answer['uncertainty']}. {answer['note']}"
-        + (f" Held by hand: {answer['held_by_hand']}." if answer["held_by_hand"] else "")
-    )
-    terminal.print_table(
-        title,
-        terminal.period_text(answer["periods"], answer["reference"] or "", events=bool(answer["branches"])),
-        caption,
-    )
-    if answer["branches"]:
-        last = answer["periods"][-1]["until"]
-        terminal.print_table("Ways through the events", terminal.branch_text(answer["branches"], last))
-    if answer["folder"]:
-        terminal.tell(f"Results: {shown(Path(answer['folder']))}\n")
 
 
 def _spans(years: tuple[int, ...]) -> str:

@@ -64,7 +64,8 @@ def calibrate(
     """
     from bdsim import fitting, terminal
     from bdsim.fits import DEFAULT_FIT
-    from bdsim.plots_fit import fit_drawings, save_all
+    from bdsim.house_style import save_all
+    from bdsim.plots_fit import fit_drawings
     from bdsim.study import find_study
 
     study = find_study()
@@ -159,7 +160,8 @@ def profile(
     from bdsim import fitting, terminal
     from bdsim.calibration import make_problem
     from bdsim.fits import NO_FIT
-    from bdsim.plots_fit import draw_profile, save_all
+    from bdsim.house_style import save_all
+    from bdsim.plots_fit import draw_profile
     from bdsim.study import find_study
 
     study = find_study()
@@ -203,7 +205,8 @@ def backtest(
     from bdsim import terminal
     from bdsim.backtest import backtest as look_back
     from bdsim.backtest import verdict
-    from bdsim.plots_fit import draw_backtest, save_all
+    from bdsim.house_style import save_all
+    from bdsim.plots_fit import draw_backtest
     from bdsim.study import find_study
 
     study = find_study()

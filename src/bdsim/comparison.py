@@ -8,8 +8,9 @@ people who decide differently, much as if one agent stood for one researcher.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -76,12 +77,23 @@ class Difference:
         return pd.DataFrame(columns)
 
 
+class Pairs(NamedTuple):
+    """Who decides differently: one entry a member and person whose fates differ."""
+
+    people: pd.DataFrame  # everyone of both runs by identity, with the number of their group
+    member: NDArray[np.uint32]  # of the scenario
+    person: NDArray[np.uint32]  # row of `people`
+    ours: NDArray[np.uint8]  # fate under the reference
+    theirs: NDArray[np.uint8]  # fate under the scenario
+
+
 @dataclass(frozen=True)
 class Comparison:
     """A reference and the scenarios compared with it."""
 
     reference: Results
     others: tuple[Results, ...]
+    _found: dict[str, Pairs] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def all(self) -> tuple[Results, ...]:
@@ -100,10 +112,12 @@ class Comparison:
             if not (self.reference.years[0] <= first <= last <= self.reference.years[-1]):
                 raise UsageError(f"period {first}-{last} lies outside the run", where="periods")
         match = scenario.members["draw"].map(self._member_of_draw()).to_numpy(np.int64)
-        expected = _over(collapse(scenario.counts.expected, axes, origin), spans) - _over(
-            collapse(self.reference.counts.expected, axes, origin)[match], spans
+        here, there = (
+            r.gathered("expected", lambda t: _over(collapse(t, axes, origin), spans))
+            for r in (scenario, self.reference)
         )
-        apart = self._discordant(scenario, match, spans, tuple(axes), origin)
+        expected = here - there[match]
+        apart = self._discordant(scenario, spans, tuple(axes), origin)
         branches = scenario.members["branch"].to_numpy()
         variance = np.empty_like(apart)
         for branch in set(branches):  # members of a branch that changes nothing differ by nothing
@@ -124,41 +138,40 @@ class Comparison:
     def unpaired_variance_ratio(self, scenario: Results, period: Period, origin: str = "china") -> float:
         """Variance of the difference of two unpaired runs over that of the paired difference."""
         paired = self.difference(scenario, [period], (), origin).values.var()
-        one, other = (_over(collapse(r.full_scale, (), origin), [period]).var() for r in (scenario, self.reference))
+        one, other = (_over(r.by(origin=origin)[0], [period]).var() for r in (scenario, self.reference))
         return float((one + other) / paired) if paired > 0 else float("inf")
 
     def _member_of_draw(self) -> dict[int, int]:
         return dict(zip(self.reference.members["draw"], self.reference.members["member"], strict=True))
 
-    def _discordant(
-        self,
-        scenario: Results,
-        match: NDArray[np.int64],
-        spans: list[Period],
-        axes: tuple[str, ...],
-        origin: str,
-    ) -> Floats:
+    def _discordant(self, scenario: Results, spans: list[Period], axes: tuple[str, ...], origin: str) -> Floats:
         """Researchers counted on one side and not the other, shape (members, periods, *axes)."""
-        people, ours, theirs = _aligned(self.reference, scenario)
-        chosen = np.isin(people["group"].to_numpy(), selection(origin))
-        member, row = np.nonzero((ours[match] != theirs) & chosen[None, :])
+        pairs = self.pairs(scenario)
+        people = pairs.people
+        chosen = np.isin(people["group"].to_numpy(), selection(origin))[pairs.person]
+        member, row = pairs.member[chosen].astype(np.int64), pairs.person[chosen].astype(np.int64)
         settled = (people["route"] == "settled").to_numpy()[row]
         stands = [scenario.members[f"agent_{route}"].to_numpy()[member] for route in ("doctorate", "settled")]
         weight = np.where(settled, stands[1], stands[0])
-        shape = (len(match), len(spans), *(len(AXES[a]) for a in axes))
-        total = np.zeros(shape)
-        sides = [
-            _fate(fates[member_of, row], people, row, axes)
-            for fates, member_of in ((ours, match[member]), (theirs, member))
-        ]
+        cells = tuple(len(AXES[a]) for a in axes)
+        size = int(np.prod(cells))
+        members = len(scenario.members)
+        total = np.zeros((members, len(spans), size))
+        sides = [_fate(codes[chosen], people, row, axes) for codes in (pairs.ours, pairs.theirs)]
         for p, (first, last) in enumerate(spans):
-            cells = [np.where((year >= first) & (year <= last), cell, -1) for year, cell in sides]
-            differ = cells[0] != cells[1]
-            for cell in cells:
-                counted = differ & (cell >= 0)
-                flat = total[:, p].reshape(len(match), -1)
-                np.add.at(flat, (member[counted], cell[counted]), weight[counted])
-        return total
+            at = [np.where((year >= first) & (year <= last), cell, -1) for year, cell in sides]
+            for cell in at:
+                counted = (at[0] != at[1]) & (cell >= 0)
+                flat = member[counted] * size + cell[counted]
+                total[:, p] += np.bincount(flat, weight[counted], members * size).reshape(members, size)
+        return total.reshape(members, len(spans), *cells)
+
+    def pairs(self, scenario: Results) -> Pairs:
+        """Who decides differently under `scenario` and under the reference, member by member."""
+        found = self._found.get(scenario.fingerprint)
+        if found is None:
+            found = self._found[scenario.fingerprint] = _pairs(self.reference, scenario)
+        return found
 
 
 def compare(reference: Results, *others: Results) -> Comparison:
@@ -217,17 +230,23 @@ def _noise(scenario: Results, spans: list[Period], cells: tuple[int, ...]) -> Fl
     return np.asarray(ndtri(np.array(luck)).reshape(len(seeds), len(spans), *cells))
 
 
-def _aligned(one: Results, other: Results) -> tuple[pd.DataFrame, NDArray[np.uint8], NDArray[np.uint8]]:
-    """Everyone of both runs in one list, and both tables of fates in its order; the absent never leave."""
-    both = pd.concat([one.people, other.people]).drop_duplicates("identity").sort_values("identity", ignore_index=True)
-    tables = []
-    for results in (one, other):
-        fates = np.zeros((len(results.fates), len(both)), np.uint8)
-        fates[:, np.searchsorted(both["identity"], results.people["identity"])] = results.fates
-        tables.append(fates)
+def _pairs(reference: Results, scenario: Results) -> Pairs:
+    """Part by part: both sides' fates of everybody, and where they differ."""
+    both = pd.concat([reference.people, scenario.people]).drop_duplicates("identity")
+    both = both.sort_values("identity", ignore_index=True)
+    ours, theirs = (np.searchsorted(both["identity"], r.people["identity"]) for r in (reference, scenario))
+    draws_of, found, first = scenario.members["draw"].to_numpy(), [], 0
+    for part in scenario.parts:
+        own = draws_of[first : first + part.members]  # one branch, one draw after the other
+        after = part.leavers.fates(part.members, len(both), theirs)
+        before = reference.fates(range(own[0], own[-1] + 1), ours, len(both))
+        member, person = np.nonzero(before != after)
+        changed = (before[member, person], after[member, person])
+        found.append(((member + first).astype(np.uint32), person.astype(np.uint32), *changed))
+        first += part.members
     labels = both["origin"].astype(str) + "/" + both["route"].astype(str)
     both["group"] = labels.map({"/".join(g): i for i, g in enumerate(GROUPS)}).to_numpy(np.int64)
-    return both, tables[0], tables[1]
+    return Pairs(both, *(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
 def _fate(

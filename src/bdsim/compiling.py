@@ -24,7 +24,7 @@ from bdsim import draws, elementary, lanes, rule
 __all__ = ["cache_folder", "compiled", "compiled_sources", "inlined", "source_hash"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-SOURCES = ("elementary.py", "draws.py", "rule.py", "lanes.py", "compiling.py", "state.py", "engine.py")
+SOURCES = ("elementary.py", "draws.py", "rule.py", "lanes.py", "compiling.py", "state.py", "engine.py", "chance.py")
 
 
 def compiled_sources() -> list[Path]:

@@ -1,28 +1,48 @@
-"""From a scenario to results: plan every branch, run every member, check what came out."""
+"""From a scenario to results: plan every branch, run every member, keep each part as it finishes.
+
+Members run in parts, up to eight side by side. How parts are shared out among threads or machines, in what order they
+finish, and how often the run was interrupted changes nothing that is kept, to the byte.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
-import joblib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from bdsim import draws
+from bdsim.chance import at_full_scale
+from bdsim.keeping import InMemory, Keeper, KeptParts, Key, kept_on_disk
 from bdsim.members import Own, grouped, simulated
 from bdsim.observe import Counts, check_conservation, counts_of
 from bdsim.parameters import FIELDS, Parameters
-from bdsim.plan import DEFAULT_HORIZON, Job, Settings, World, content, manifest_of, plan_run
+from bdsim.parts import Part
+from bdsim.plan import DEFAULT_HORIZON, Job, Recipe, Settings, World, content, manifest_of, plan_run, program_hash
 from bdsim.population import GROUPS, Population
-from bdsim.results import Results
+from bdsim.results import Results, load_results
 from bdsim.scenario import Plan, Scenario
+from bdsim.workers import Workers
 
 __all__ = ["Progress", "run", "run_job", "run_member"]
 
 Progress = Callable[[int, int], None]  # members done, members in all
+
+
+@dataclass(frozen=True)
+class Task:
+    """Parts for one worker, wherever it is."""
+
+    world: int
+    recipe: Recipe
+    engine: str
+    seed: int
+    parts: list[dict[int, Own]]  # by draw
+    program: str
 
 
 def run(
@@ -35,126 +55,160 @@ def run(
     horizon: int = DEFAULT_HORIZON,
     parameters: Parameters | Mapping[str, float] | None = None,
     fit: str | None = None,
-    workers: int | None = None,
+    folder: Path | None = None,
+    workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Results:
     """Run a scenario: `members` histories of chance, each branch of its events with the same luck.
 
     Each member draws its parameters from `fit` (default: fitted/default; 'none': the values of parameters.toml);
-    `parameters` holds some at values. Raises UsageError for a number outside its range, ParameterError and
-    EvidenceError for the study's files, InvariantError when the simulation breaks its own checks.
+    `parameters` holds some at values. With a `folder` every member goes to disk as it finishes, memory does not grow
+    with their number, and a run that was interrupted goes on. Raises UsageError for a number outside its range,
+    ParameterError and EvidenceError for the study's files, StorageError for a disk that refuses, InvariantError when
+    the simulation breaks its own checks.
     """
     settings = Settings(members, seed, researchers_per_agent, engine, horizon)
-    return run_job(plan_run(scenario, settings, parameters, fit), workers=workers, progress=progress)
+    return run_job(plan_run(scenario, settings, parameters, fit), folder=folder, workers=workers, progress=progress)
 
 
-def run_job(job: Job, *, workers: int | None = None, progress: Progress | None = None) -> Results:
-    """Run what `plan_run` worked out. Branches that come to the same tables are simulated once."""
-    distinct: dict[bytes, list[Plan]] = {}
-    for plan in job.plans:
-        distinct.setdefault(content(plan.timeline), []).append(plan)
-    total, done = job.settings.members * len(distinct), 0
-    outcome: dict[str, tuple[Counts, Population, NDArray[np.uint8]]] = {}
-    for plans in distinct.values():
-        world = job.world(plans[0])
-        counts, fates = [], []
-        for count, fate in _members(job, world, workers):
-            counts.append(count)
-            fates.append(fate)
-            done += 1
-            if progress is not None:
-                progress(done, total)
-        stacked = Counts.stacked(counts)
-        check_conservation(stacked)
-        for plan in plans:
-            outcome[plan.branch.name] = stacked, world.population, np.stack(fates)
-    return _assemble(job, outcome)
-
-
-def _members(job: Job, world: World, workers: int | None) -> Iterator[tuple[Counts, NDArray[np.uint8]]]:
-    """Every member in order, as they finish. Threads share the population; Mesa holds the lock, so it takes one."""
-    settings = job.settings
-    if settings.engine == "mesa":
-        for m in range(settings.members):
-            yield _mesa_member(job.member_world(world, m), settings.seed, m)
-        return
-    groups = list(grouped(range(settings.members)))
-    jobs = min(workers or os.cpu_count() or 1, len(groups))
-    parallel = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator", pre_dispatch="2*n_jobs")
-    own = ([(m, job.member_world(world, m)) for m in group] for group in groups)
-    for finished in parallel(joblib.delayed(_together)(group, settings.seed) for group in own):
-        yield from finished
+def run_job(
+    job: Job, *, folder: Path | None = None, workers: Workers | None = None, progress: Progress | None = None
+) -> Results:
+    """Run what `plan_run` worked out; what stands in `folder` already is read back. Arguments as in `run`."""
+    at_work = workers or Workers()
+    if folder is None:
+        kept = InMemory()
+        _run_missing(job, kept, at_work, progress)
+        results = _assembled(job, kept)
+        return replace(results, parts=list(results.parts))
+    if not folder.exists():
+        with kept_on_disk(folder) as (keeper, tables):
+            _run_missing(job, keeper, at_work, progress)
+            _assembled(job, keeper).write(tables)
+    return load_results(folder)
 
 
 def run_member(world: World, seed: int, member: int, *, sampled: bool = True) -> tuple[Counts, NDArray[np.uint8]]:
     """One member by the compiled engine: its counts and the fate of every researcher, shape (rows,)."""
-    return _together([(member, world)], seed, sampled=sampled)[0]
+    own = Own(world.behaviour, world.weights, draws.member_seed(seed, member))
+    ((tally, fates),) = simulated(world.population, world.environment, [own], sampled=sampled)
+    return counts_of(tally, own.weights, world.population), fates
 
 
-def _together(
-    members: Sequence[tuple[int, World]], seed: int, *, sampled: bool = True
-) -> list[tuple[Counts, NDArray[np.uint8]]]:
-    """Members by number, each with its own world of the same people, side by side."""
-    shared = members[0][1]
-    own = [Own(world.behaviour, world.weights, draws.member_seed(seed, member)) for member, world in members]
-    runs = simulated(shared.population, shared.environment, own, sampled=sampled)
-    return [
-        (counts_of(tally, o.weights, shared.population), fates) for (tally, fates), o in zip(runs, own, strict=True)
-    ]
+def _distinct(job: Job) -> list[list[Plan]]:
+    """Branches that come to the same yearly tables, together: they are simulated once."""
+    found: dict[bytes, list[Plan]] = {}
+    for plan in job.plans:
+        found.setdefault(content(plan.timeline), []).append(plan)
+    return list(found.values())
 
 
-def _mesa_member(world: World, seed: int, member: int) -> tuple[Counts, NDArray[np.uint8]]:
+def _run_missing(job: Job, keeper: Keeper, workers: Workers, progress: Progress | None) -> None:
+    """Have every part made that the keeper lacks, and keep each as it comes."""
+    worlds = [job.recipe(plans[0]) for plans in _distinct(job)]
+    groups = list(grouped(range(job.settings.members)))
+    missing = [(w, g) for w in range(len(worlds)) for g in groups if Key(w, g[0]) not in keeper]
+    total = job.settings.members * len(worlds)
+    done = total - sum(len(group) for _, group in missing)
+    tell = progress or (lambda *_: None)
+    tell(done, total)
+
+    def tasks() -> Iterator[Task]:
+        for world, some in _chunks(missing, workers.parts_at_a_time):
+            own = [{draw: _own(job, draw) for draw in group} for group in some]
+            yield Task(world, worlds[world], job.settings.engine, job.settings.seed, own, program_hash())
+
+    for made in workers.each(_carried_out, tasks(), len(missing)):
+        for key, size, packed in made:
+            keeper.keep(key, packed)
+            done += size
+            tell(done, total)
+
+
+def _chunks(missing: Sequence[tuple[int, list[int]]], size: int) -> Iterator[tuple[int, list[list[int]]]]:
+    """Up to `size` parts of the same world at a time."""
+    for world in dict.fromkeys(w for w, _ in missing):
+        groups = [group for w, group in missing if w == world]
+        for first in range(0, len(groups), size):
+            yield world, groups[first : first + size]
+
+
+def _own(job: Job, draw: int) -> Own:
+    """What a member has of its own."""
+    parameters, seed = job.member_parameters(draw), draws.member_seed(job.settings.seed, draw)
+    return Own(parameters.behaviour(), job.weights(parameters), seed)
+
+
+def _carried_out(task: Task) -> list[tuple[Key, int, bytes]]:
+    """Every part of a task: its key, its number of members, and itself, packed."""
+    population = task.recipe.population
+    made = []
+    for members in task.parts:
+        own, first = list(members.values()), next(iter(members))
+        if task.engine == "mesa":
+            runs = [_mesa_member(task, population, draw, o) for draw, o in members.items()]
+        else:
+            pairs = simulated(population, task.recipe.environment, own)
+            runs = [(counts_of(t, o.weights, population), f) for (t, f), o in zip(pairs, own, strict=True)]
+        counts = Counts.stacked([c for c, _ in runs])
+        check_conservation(counts, first)
+        drawn = at_full_scale(counts.expected, counts.variance, [o.seed for o in own])
+        part = Part.of(counts, drawn, np.stack([fates for _, fates in runs]))
+        made.append((Key(task.world, first), len(own), part.packed()))
+    return made
+
+
+def _mesa_member(task: Task, population: Population, draw: int, own: Own) -> tuple[Counts, NDArray[np.uint8]]:
     from bdsim.agents import MigrationModel  # Mesa takes a second to import; most runs never need it
 
-    model = MigrationModel(world, seed=seed, member=member)
+    world = World(population, task.recipe.environment, own.behaviour, own.weights)
+    model = MigrationModel(world, seed=task.seed, member=draw)
     model.run_model()
-    return counts_of(model.tally, world.weights, world.population), model.state.fate
+    return counts_of(model.tally, world.weights, population), model.state.fate
 
 
-def _assemble(job: Job, outcome: Mapping[str, tuple[Counts, Population, NDArray[np.uint8]]]) -> Results:
+def _assembled(job: Job, keeper: Keeper) -> Results:
     """Members of all branches one after the other; people of all branches in one list."""
-    m = job.settings.members
-    identities = np.unique(np.concatenate([pop.people.identity for _, pop, _ in outcome.values()]))
-    fates = np.zeros((m * len(job.plans), len(identities)), np.uint8)
-    people: dict[str, Any] = {}
-    for number, plan in enumerate(job.plans):
-        _, population, own = outcome[plan.branch.name]
-        at = np.searchsorted(identities, population.people.identity)
-        fates[number * m : (number + 1) * m, at] = own
-        for name, column in _people_columns(population).items():
-            people.setdefault(name, np.zeros(len(identities), column.dtype))[at] = column
-    people["identity"] = identities
-    for name, labels in (("origin", 0), ("route", 1)):
-        people[name] = pd.Categorical([g[labels] for g in GROUPS])[people["group"]]
-    people["field"] = pd.Categorical.from_codes(people["field"], categories=FIELDS)
-    columns = ["identity", "origin", "route", "field", "entry_year", "prominence"]
-    seeds = [f"{draws.member_seed(job.settings.seed, draw):016x}" for draw in range(m)]
-    members = pd.DataFrame(
+    world_of = {plan.branch.name: world for world, plans in enumerate(_distinct(job)) for plan in plans}
+    populations = [job.recipe(plans[0]).population for plans in _distinct(job)]
+    identities = np.unique(np.concatenate([p.people.identity for p in populations]))
+    rows = [np.searchsorted(identities, p.people.identity) for p in populations]
+    order = [
+        (Key(world_of[plan.branch.name], group[0]), rows[world_of[plan.branch.name]])
+        for plan in job.plans
+        for group in grouped(range(job.settings.members))
+    ]
+    parts = KeptParts(keeper, order, len(identities))
+    return Results(manifest_of(job), _members_table(job), _people_table(populations, rows, identities), parts)
+
+
+def _members_table(job: Job) -> pd.DataFrame:
+    m, plans = job.settings.members, job.plans
+    weights = np.array([job.weights(job.member_parameters(draw)) for draw in range(m)])
+    routes = [route for _, route in GROUPS]
+    stands = {f"agent_{route}": weights[:, routes.index(route)] for route in ("doctorate", "settled")}
+    return pd.DataFrame(
         {
-            "member": np.arange(m * len(job.plans)),
-            "branch": np.repeat([plan.branch.name for plan in job.plans], m),
-            "draw": np.tile(np.arange(m), len(job.plans)),
-            "weight": np.repeat([plan.branch.chance / m for plan in job.plans], m),
-            "seed": seeds * len(job.plans),
-            **{name: np.tile(column, len(job.plans)) for name, column in _agent_weights(job).items()},
+            "member": np.arange(m * len(plans)),
+            "branch": np.repeat([plan.branch.name for plan in plans], m),
+            "draw": np.tile(np.arange(m), len(plans)),
+            "weight": np.repeat([plan.branch.chance / m for plan in plans], m),
+            "seed": [f"{draws.member_seed(job.settings.seed, draw):016x}" for draw in range(m)] * len(plans),
+            **{name: np.tile(column, len(plans)) for name, column in stands.items()},
         }
     )
-    counts = Counts.stacked([outcome[plan.branch.name][0] for plan in job.plans])
-    return Results(manifest_of(job), counts, members, pd.DataFrame(people)[columns], fates)
 
 
-def _agent_weights(job: Job) -> dict[str, NDArray[np.float64]]:
-    """Researchers that an agent of either route stands for, by draw."""
-    weights = np.array([job.weights(job.member_parameters(m)) for m in range(job.settings.members)])
-    routes = [route for _, route in GROUPS]
-    return {f"agent_{route}": weights[:, routes.index(route)] for route in ("doctorate", "settled")}
-
-
-def _people_columns(population: Population) -> dict[str, NDArray[Any]]:
-    p = population.people
-    return {
-        "group": p.group,
-        "field": p.field,
-        "entry_year": p.entry.astype(np.int32),
-        "prominence": population.prominence,
-    }
+def _people_table(
+    populations: Sequence[Population], rows: Sequence[NDArray[np.int64]], identities: NDArray[np.uint64]
+) -> pd.DataFrame:
+    columns: dict[str, Any] = {}
+    for population, at in zip(populations, rows, strict=True):
+        p = population.people
+        own: dict[str, NDArray[Any]] = {"group": p.group, "field": p.field, "entry_year": p.entry.astype(np.int32)}
+        for name, column in {**own, "prominence": population.prominence}.items():
+            columns.setdefault(name, np.zeros(len(identities), column.dtype))[at] = column
+    group = columns.pop("group")
+    labels = {name: pd.Categorical([g[i] for g in GROUPS])[group] for i, name in enumerate(("origin", "route"))}
+    field = pd.Categorical.from_codes(columns.pop("field"), categories=FIELDS)
+    return pd.DataFrame({"identity": identities, **labels, "field": field, **columns})

@@ -10,6 +10,7 @@ BdsimError
 │   ├── FitError          a fit that is missing, of another kind, or cannot be made
 │   ├── ResultsError      a results folder that cannot be read
 │   └── UsageError        an argument outside its range
+├── StorageError        the disk refused, or another process is at work there; exit code 1
 └── InvariantError      the simulation broke its own promise (nobody lost, nobody twice); exit code 1
 
 An InputError is one line: file, place in the file, what is wrong, the nearest valid choice.
@@ -30,6 +31,7 @@ __all__ = [
     "ParameterError",
     "ResultsError",
     "ScenarioError",
+    "StorageError",
     "StudyError",
     "TargetError",
     "UsageError",
@@ -87,6 +89,13 @@ class ResultsError(InputError):
 
 class UsageError(InputError):
     """An argument of a function or command is outside its range."""
+
+
+class StorageError(BdsimError):
+    """The disk refused: full, read-only, no permission; or another process is at work on the same folder."""
+
+    def __init__(self, problem: str, *, where: Path | str) -> None:
+        super().__init__(f"{_one_line(shown(where))}: {problem}")
 
 
 class InvariantError(BdsimError):

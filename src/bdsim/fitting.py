@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import optimize
 
 from bdsim.calibration import SOBOL_POINTS, Optimum, Problem, best_of, make_problem, optimise, sobol_starts
+from bdsim.durable import new_folder
 from bdsim.ensemble import run_member
 from bdsim.environment import FIRST_YEAR, Floats
 from bdsim.errors import FitError, did_you_mean
@@ -139,12 +140,8 @@ class Calibration:
         }
 
     def save(self, study: Study, name: str) -> Fit:
-        """Write calibration/fitted/NAME whole, in place of an older fit of that name, and read it back."""
-        target = study.fitted / name
-        aside = study.fitted / f".{name}.writing"
-        try:
-            shutil.rmtree(aside, ignore_errors=True)
-            aside.mkdir(parents=True)
+        """Write calibration/fitted/NAME whole, in place of an older one, and read it back. Raises StorageError."""
+        with new_folder(study.fitted / name) as aside:
             draws = pd.DataFrame(self.posterior.draws, columns=list(self.problem.free))
             draws.to_csv(aside / "draws.csv", index=False, float_format="%.10g")
             draws.corr().to_csv(aside / "correlations.csv", float_format="%.4f")
@@ -153,12 +150,6 @@ class Calibration:
             self.sensitivity.to_csv(aside / "sensitivity.csv", float_format="%.4f")
             self.trace.to_csv(aside / "trace.csv", index=False, float_format="%.10g")
             (aside / "manifest.json").write_text(json.dumps(self.manifest(name), indent=1) + "\n", encoding="utf-8")
-            shutil.rmtree(target, ignore_errors=True)
-            aside.rename(target)
-        except OSError as error:
-            raise FitError(f"cannot be written: {error.strerror or error}", where=target) from error
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
         return load_fit(study, name, self.problem.parameters)
 
 

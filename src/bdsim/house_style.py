@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -14,10 +14,23 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from bdsim.durable import new_folder
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["COLOURS", "DASHES", "NAMES", "REFERENCE", "Drawing", "caption", "save_drawing", "styled", "year_axis"]
+__all__ = [
+    "COLOURS",
+    "DASHES",
+    "NAMES",
+    "REFERENCE",
+    "Drawing",
+    "caption",
+    "save_all",
+    "save_drawing",
+    "styled",
+    "year_axis",
+]
 
 P = ParamSpec("P")
 
@@ -88,6 +101,13 @@ def save_drawing(drawing: Drawing, folder: Path) -> list[Path]:
         drawing.figure.savefig(paths[1], metadata={"Date": None, "Description": drawing.alt})
     drawing.numbers.to_csv(paths[2], index=False, float_format="%.4f")
     return paths
+
+
+def save_all(drawings: Sequence[Drawing], folder: Path) -> None:
+    """Write drawings into `folder`, whole or not at all, in place of what was there. Raises StorageError."""
+    with new_folder(folder) as aside:
+        for drawing in drawings:
+            save_drawing(drawing, aside)
 
 
 def caption(figure: Figure, title: str, source: str) -> None:

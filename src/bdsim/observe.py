@@ -8,10 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import special
 
-from bdsim import draws
-from bdsim.draws import Purpose
 from bdsim.environment import FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
 from bdsim.errors import InvariantError, UsageError, did_you_mean
 from bdsim.parameters import FIELDS
@@ -19,7 +16,7 @@ from bdsim.population import GROUPS, ORIGIN_OF_GROUP, Population
 from bdsim.rule import CAREER
 from bdsim.state import DESTINATIONS, STAGES, Tally
 
-__all__ = ["AXES", "Counts", "at_full_scale", "check_conservation", "counts_of", "quantile", "tidy"]
+__all__ = ["AXES", "Counts", "check_conservation", "counts_of", "quantile", "tidy"]
 
 AXES = {
     "origin": ORIGINS,
@@ -78,10 +75,10 @@ def counts_of(tally: Tally, weights: Floats, population: Population) -> Counts:
     )
 
 
-def check_conservation(counts: Counts) -> None:
+def check_conservation(counts: Counts, first_member: int = 0) -> None:
     """Start + entrants - departures - retired = end, for every group and field in every year.
 
-    Raises InvariantError naming the member, year, group and field of the first breach.
+    Raises InvariantError naming the member (counted from `first_member`), year, group and field of the first breach.
     """
     stocks, departures = counts.stocks.sum(axis=4), counts.departures.sum(axis=(4, 5))
     end = stocks[:, :-1] - departures[:, :-1] - counts.retired[:, :-1] + counts.entrants[:, 1:]
@@ -90,7 +87,8 @@ def check_conservation(counts: Counts) -> None:
     if len(breaches):
         member, year, group, field = breaches[0]
         raise InvariantError(
-            f"researchers were lost or doubled: member {member}, {FIRST_YEAR + year} to {FIRST_YEAR + year + 1}, "
+            f"researchers were lost or doubled: member {first_member + member}, "
+            f"{FIRST_YEAR + year} to {FIRST_YEAR + year + 1}, "
             f"{'/'.join(GROUPS[group])}, {FIELDS[field]}: {end[tuple(breaches[0])]:.6f} expected, "
             f"{stocks[member, year + 1, group, field]:.6f} found"
         )
@@ -99,14 +97,17 @@ def check_conservation(counts: Counts) -> None:
             raise InvariantError("a count is negative or not a number")
 
 
-def tidy(tables: dict[str, Floats], axes: Sequence[str]) -> pd.DataFrame:
+def tidy(tables: dict[str, Floats], axes: Sequence[str], first_member: int = 0) -> pd.DataFrame:
     """Arrays of shape (members, years, groups, ...) as one row per cell, groups split into origin and route.
 
-    `axes` names what follows the groups: field, stage, destination.
+    `axes` names what follows the groups: field, stage, destination. Members are numbered from `first_member`.
     """
     shape = next(iter(tables.values())).shape
     index = np.indices(shape, dtype=np.int32).reshape(len(shape), -1)
-    columns: dict[str, object] = {"member": index[0], "year": (index[1] + FIRST_YEAR).astype(np.int32)}
+    columns: dict[str, object] = {
+        "member": index[0] + np.int32(first_member),
+        "year": (index[1] + FIRST_YEAR).astype(np.int32),
+    }
     for name, labels in GROUP_LABELS.items():
         codes = np.array([AXES[name].index(label) for label in labels])[index[2]]
         columns[name] = pd.Categorical.from_codes(codes, categories=AXES[name])
@@ -116,19 +117,22 @@ def tidy(tables: dict[str, Floats], axes: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def tidy_cohorts(counts: Counts) -> pd.DataFrame:
-    """Doctorate cohorts: how many entered and how many had not left by each 1 January (the retired have not)."""
-    gone = np.cumsum(counts.left, axis=1)  # (members, as_of, origins, cohorts); as_of from FIRST_YEAR
+def tidy_cohorts(entering: Floats, left: Floats, first_member: int = 0) -> pd.DataFrame:
+    """Doctorate cohorts: how many entered and how many had not left by each 1 January (the retired have not).
+
+    `entering` and `left` are Counts.entered and Counts.left; members are numbered from `first_member`.
+    """
+    gone = np.cumsum(left, axis=1)  # (members, as_of, origins, cohorts); as_of from FIRST_YEAR
     as_of = FIRST_YEAR + np.arange(gone.shape[1])
     entry = FIRST_ENTRY + np.arange(gone.shape[3])
     lived = as_of[:, None] - entry[None, :]
     member, when, origin, cohort = np.nonzero(
         np.broadcast_to((lived >= 1)[None, :, None, :] & (lived <= CAREER)[None, :, None, :], gone.shape)
     )
-    entered = counts.entered[member, origin, cohort]
+    entered = entering[member, origin, cohort]
     return pd.DataFrame(
         {
-            "member": member.astype(np.int32),
+            "member": member.astype(np.int32) + np.int32(first_member),
             "origin": pd.Categorical.from_codes(origin, categories=ORIGINS),
             "entry_year": entry[cohort].astype(np.int32),
             "as_of": as_of[when].astype(np.int32),
@@ -143,33 +147,6 @@ def selection(origin: str) -> NDArray[np.int64]:
     if origin != "all" and origin not in ORIGINS:
         raise UsageError(f"unknown origin '{origin}'{did_you_mean(origin, (*ORIGINS, 'all'))}", where="origin")
     return np.array([g for g, (o, _) in enumerate(GROUPS) if origin in ("all", o)])
-
-
-def at_full_scale(counts: Counts, seeds: Sequence[int]) -> Floats:
-    """Departures with the chance of single researchers, whatever the scale of the agents.
-
-    With k researchers an agent the variance of a sampled count is k times too large. So each cell is drawn anew
-    around its expected count from the binomial of the same mean and variance (the usual stand-in for the
-    Poisson-binomial), at the cell's own address. `seeds`: one a member. Shape as Counts.departures.
-    """
-    mean, variance = counts.expected, np.minimum(counts.variance, counts.expected)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        trials = np.ceil(np.where(mean > variance, mean * mean / (mean - variance), np.ceil(mean) + 1e6))
-        trials = np.where(mean > 0, np.clip(trials, np.ceil(mean), 1e12), 0.0)
-        share = np.where(mean > 0, np.minimum(mean / np.maximum(trials, 1.0), 1.0), 0.0)
-    cells = np.arange(int(np.prod(mean.shape[2:])), dtype=np.uint64)
-    luck = np.stack(
-        [np.stack([draws.uniform(seed, cells, year, Purpose.CHANCE) for year in counts.years]) for seed in seeds]
-    ).reshape(mean.shape)
-    return _binomial_quantile(luck, trials, share)
-
-
-def _binomial_quantile(q: Floats, trials: Floats, share: Floats) -> Floats:
-    """The least count whose cumulative probability reaches q; scipy.stats says the same after a slow import."""
-    count = np.ceil(special.bdtrik(q, trials, share))
-    below = np.maximum(count - 1.0, 0.0)
-    least = np.where(special.bdtr(below, trials.astype(np.int64), share) >= q, below, count)
-    return np.where((trials > 0) & (share > 0), np.nan_to_num(least), 0.0)
 
 
 def quantile(values: Floats, weights: Floats, q: float) -> Floats:

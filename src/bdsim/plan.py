@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -29,9 +29,9 @@ from bdsim.population import (
 )
 from bdsim.scenario import Plan, Scenario
 
-__all__ = ["DEFAULT_HORIZON", "Job", "Settings", "World", "content", "manifest_of", "plan_run", "versions"]
+__all__ = ["DEFAULT_HORIZON", "Job", "Recipe", "Settings", "World", "content", "manifest_of", "plan_run", "versions"]
 
-FORMAT = 1  # of a results folder
+FORMAT = 2  # of a results folder
 DEFAULT_HORIZON = 2035
 FIRST_HORIZON = 2010
 ENGINES = ("compiled", "mesa")
@@ -39,6 +39,7 @@ PREPARING_SOURCES = (
     "environment.py",
     "evidence.py",
     "observe.py",
+    "parts.py",
     "plan.py",
     "population.py",
     "ensemble.py",
@@ -69,6 +70,24 @@ class Settings:
                 raise UsageError(f"{value!r} is not a whole number from {low} to {high}", where=name)
         if self.engine not in ENGINES:
             raise UsageError(f"unknown engine '{self.engine}'{did_you_mean(self.engine, ENGINES)}", where="engine")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the people and the yearly tables of a branch are made from: small enough to send to another machine."""
+
+    inflow: bytes  # doctorates by entry year and origin, as float64
+    reference: bytes  # the same in history, by which colleagues are placed
+    field_shares: tuple[float, ...]
+    rewired: float
+    researchers_per_agent: int
+    seed: int
+    environment: Environment
+
+    @property
+    def population(self) -> Population:
+        """Everyone who is ever here; made once in a process and shared."""
+        return _population(*(getattr(self, f.name) for f in fields(self) if f.name != "environment"))
 
 
 @dataclass(frozen=True)
@@ -118,17 +137,21 @@ class Job:
         settled = k * (parameters or self.parameters).settled_per_doctorate() / SETTLED_AGENTS_PER_DOCTORATE
         return np.array([settled if route == "settled" else float(k) for _, route in GROUPS])
 
-    def world(self, plan: Plan) -> World:
-        """One branch ready to run."""
-        population = _population(
-            plan.timeline.inflow().tobytes(), self.history.timeline.inflow().tobytes(),
-            tuple(self.parameters.field_shares()), self.parameters["rewired"],
-            self.settings.researchers_per_agent, self.settings.seed,
-        )  # fmt: skip
+    def recipe(self, plan: Plan) -> Recipe:
+        """What one branch is made from."""
         environment = plan.timeline.environment(
             self.history.timeline.at("funding_ratio", REFERENCE_YEAR), self.parameters.funding_lag()
         )
-        return World(population, environment, self.parameters.behaviour(), self.weights())
+        return Recipe(
+            plan.timeline.inflow().tobytes(), self.history.timeline.inflow().tobytes(),
+            tuple(self.parameters.field_shares()), self.parameters["rewired"],
+            self.settings.researchers_per_agent, self.settings.seed, environment,
+        )  # fmt: skip
+
+    def world(self, plan: Plan) -> World:
+        """One branch ready to run."""
+        recipe = self.recipe(plan)
+        return World(recipe.population, recipe.environment, self.parameters.behaviour(), self.weights())
 
 
 def plan_run(

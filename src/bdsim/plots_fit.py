@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,9 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bdsim.backtest import RULES
-from bdsim.errors import FitError
 from bdsim.fitting import Calibration
-from bdsim.house_style import COLOURS, NAMES, REFERENCE, Drawing, caption, save_drawing, styled, year_axis
+from bdsim.house_style import COLOURS, NAMES, REFERENCE, Drawing, caption, styled, year_axis
 from bdsim.parameters import FIELDS, Parameter, Prior
 from bdsim.plan import versions
 from bdsim.posterior import STRONG
@@ -26,7 +23,7 @@ if TYPE_CHECKING:
 
     from bdsim.environment import Floats
 
-__all__ = ["draw_backtest", "draw_profile", "fit_drawings", "save_all"]
+__all__ = ["draw_backtest", "draw_profile", "fit_drawings"]
 
 # Colour and mark: either alone tells them apart.
 ROLES = {"fitted": (COLOURS[0], "o"), "held_out": (COLOURS[1], "s"), "validation": (COLOURS[2], "^")}
@@ -52,22 +49,6 @@ def fit_drawings(result: Calibration) -> list[Drawing]:
     """Every figure of a calibration; the series only where the targets have it."""
     series = [draw_series(result)] if yearly_to_china(result.problem.targets) else []
     return [*series, draw_residuals(result), draw_identifiability(result), draw_corner(result)]
-
-
-def save_all(drawings: Sequence[Drawing], folder: Path) -> None:
-    """Write drawings into `folder`, in place of what was there. Raises FitError when it cannot be written."""
-    aside = folder.parent / f".{folder.name}.writing"
-    try:
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        for drawing in drawings:
-            save_drawing(drawing, aside)
-        shutil.rmtree(folder, ignore_errors=True)
-        aside.rename(folder)
-    except OSError as error:
-        raise FitError(f"cannot be written: {error.strerror or error}", where=folder) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 @styled

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bdsim.durable import new_folder
 from bdsim.environment import FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
 from bdsim.errors import ResultsError, UsageError
-from bdsim.observe import AXES, Counts, at_full_scale, quantile, selection, tidy, tidy_cohorts
-from bdsim.parameters import FIELDS
+from bdsim.observe import AXES, Counts, quantile, selection, tidy, tidy_cohorts
+from bdsim.parts import Part
 from bdsim.plan import FORMAT
-from bdsim.population import GROUPS
+from bdsim.storage import StoredPart, StoredParts, leavers_table, write_parts
 
 __all__ = ["COLUMNS", "Results", "load_results"]
 
@@ -40,6 +41,7 @@ COLUMNS = {
     "destination": "china or elsewhere",
     "researchers": "number of researchers (departures: during the year; stocks: on 1 January)",
     "expected": "departures expected given the state of 1 January, in researchers",
+    "full_scale": "departures drawn around what is expected, with the chance of single researchers",
     "variance": "variance of the departures if each researcher chose alone, in researchers squared",
     "entrants": "researchers who entered on 1 January",
     "retired": "researchers who left research after 38 years, at the end of the year",
@@ -47,21 +49,26 @@ COLUMNS = {
     "as_of": "on 1 January of this year",
     "entered": "researchers of the cohort (doctorate route)",
     "in_us": "of those, the ones who had not left the US (the retired count as here)",
+    "person": "row number in people, from 0",
     "identity": "64-bit identity of a researcher (docs/ODD.md)",
     "prominence": "rank in (0, 1)",
 }
-TABLES = ("departures", "stocks", "expected", "flows", "cohorts", "members", "people", "fates")
+
+
+Fates = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Results:
-    """One scenario's ensemble. `departures` and `stocks` are the contract; the rest is there to be asked."""
+    """One scenario's ensemble. `departures` and `stocks` are the contract; the rest is there to be asked.
+
+    Members lie in parts, in memory or in a results folder; what is asked of them is worked out part by part.
+    """
 
     manifest: dict[str, Any]
-    counts: Counts
-    members: pd.DataFrame  # member, branch, draw, weight, seed
+    members: pd.DataFrame  # member, branch, draw, weight, seed, agent_doctorate, agent_settled
     people: pd.DataFrame  # identity, origin, route, field, entry_year, prominence; one row a researcher's agent
-    fates: NDArray[np.uint8]  # (members, people): 0 stayed, else 1 + 2 (year - 2000) + destination
+    parts: Sequence[Part | StoredPart]
 
     @property
     def name(self) -> str:
@@ -83,37 +90,73 @@ class Results:
 
     @property
     def years(self) -> range:
-        return self.counts.years
+        return range(FIRST_YEAR, int(self.manifest["horizon"]) + 1)
 
     @property
     def weights(self) -> Floats:
         return np.asarray(self.members["weight"], np.float64)
 
+    def gathered(self, table: str, reduce: Callable[[Floats], Floats] = lambda values: values) -> Floats:
+        """A table of all members (a field of Counts, or full_scale), each part first taken through `reduce`.
+
+        `reduce` must keep the first axis, which is members. Raises ResultsError where a table is damaged.
+        """
+        return np.concatenate([reduce(part.table(table)) for part in self.parts])
+
+    @cached_property
+    def counts(self) -> Counts:
+        """Everything counted, for all members at once; large for large ensembles."""
+        return Counts(*(self.gathered(name) for name in Counts.__dataclass_fields__))
+
     @cached_property
     def departures(self) -> pd.DataFrame:
         """member, year, origin, route, field, stage, destination, researchers."""
-        return tidy({"researchers": self.counts.departures}, ("field", "stage", "destination"))
+        return tidy({"researchers": self.gathered("departures")}, ("field", "stage", "destination"))
 
     @cached_property
     def stocks(self) -> pd.DataFrame:
         """member, year, origin, route, field, stage, researchers, on 1 January."""
-        return tidy({"researchers": self.counts.stocks}, ("field", "stage"))
+        return tidy({"researchers": self.gathered("stocks")}, ("field", "stage"))
 
     @cached_property
     def expected(self) -> pd.DataFrame:
-        """Like departures, with columns expected and variance."""
-        tables = {"expected": self.counts.expected, "variance": self.counts.variance}
+        """Like departures, with columns expected, variance and full_scale."""
+        tables = {name: self.gathered(name) for name in ("expected", "variance", "full_scale")}
         return tidy(tables, ("field", "stage", "destination"))
 
     @cached_property
     def flows(self) -> pd.DataFrame:
         """member, year, origin, route, field, entrants, retired."""
-        return tidy({"entrants": self.counts.entrants, "retired": self.counts.retired}, ("field",))
+        return tidy({name: self.gathered(name) for name in ("entrants", "retired")}, ("field",))
 
     @cached_property
     def cohorts(self) -> pd.DataFrame:
         """member, origin, entry_year, as_of, entered, in_us: the doctorate route."""
-        return tidy_cohorts(self.counts)
+        return tidy_cohorts(self.gathered("entered"), self.gathered("left"))
+
+    @cached_property
+    def leavers(self) -> pd.DataFrame:
+        """member, person (row of people), year, destination; one row a departure."""
+        tables = [leavers_table(part.leavers, first) for first, part in zip(self._firsts, self.parts, strict=True)]
+        return pd.concat(tables, ignore_index=True)
+
+    def fates(self, members: range | None = None, rows: NDArray[np.int64] | None = None, people: int = 0) -> Fates:
+        """0 for who stayed or retired, else 1 + 2 (year - 2000) + destination; shape (members, people).
+
+        Of all members, or of a range of them; with `rows`, everyone's row in a longer list of `people`.
+        """
+        wanted = range(len(self.members)) if members is None else members
+        found = [np.zeros((0, people or len(self.people)), np.uint8)]
+        for first, part in zip(self._firsts, self.parts, strict=True):
+            inside = slice(max(0, wanted.start - first), max(0, min(part.members, wanted.stop - first)))
+            if inside.stop > inside.start:
+                found.append(part.leavers.fates(part.members, people or len(self.people), rows)[inside])
+        return np.concatenate(found)
+
+    @cached_property
+    def _firsts(self) -> list[int]:
+        """The number of the first member of each part."""
+        return [0, *accumulate(part.members for part in self.parts)][: len(self.parts)]
 
     def stay_rate(self, origin: str, cohorts: tuple[int, int], as_of: int) -> pd.Series:
         """Share of the doctorates who entered in cohorts[0]..cohorts[1] and had not left by 1 January of `as_of`.
@@ -122,7 +165,7 @@ class Results:
         """
         selection(origin)
         first, last = cohorts
-        until = FIRST_YEAR + self.counts.left.shape[1] - 1
+        until = self.years[-1] + 1
         if not (FIRST_ENTRY <= first <= last < as_of and FIRST_YEAR <= as_of <= until):
             raise UsageError(
                 f"cohorts {first}-{last} as of {as_of}: need {FIRST_ENTRY} <= first <= last < as_of <= {until}",
@@ -130,23 +173,18 @@ class Results:
             )
         which = slice(None) if origin == "all" else slice(ORIGINS.index(origin), ORIGINS.index(origin) + 1)
         span = slice(first - FIRST_ENTRY, last - FIRST_ENTRY + 1)
-        entered = self.counts.entered[:, which, span].sum(axis=(1, 2))
-        gone = self.counts.left[:, : as_of - FIRST_YEAR + 1, which, span].sum(axis=(1, 2, 3))
+        entered = self.gathered("entered", lambda t: t[:, which, span].sum(axis=(1, 2)))
+        gone = self.gathered("left", lambda t: t[:, : as_of - FIRST_YEAR + 1, which, span].sum(axis=(1, 2, 3)))
         if not (entered > 0).all():
             raise UsageError(f"nobody of origin {origin} entered in {first}-{last}", where="stay_rate")
         return pd.Series(1.0 - gone / entered, index=self.members["member"].to_numpy(), name="stay_rate")
-
-    @cached_property
-    def full_scale(self) -> Floats:
-        """Departures with the chance part of single researchers (observe.at_full_scale); shape as the counts."""
-        return at_full_scale(self.counts, [int(s, 16) for s in self.members["seed"]])
 
     def by(self, *axes: str, origin: str = "china", cumulative_from: int | None = None) -> tuple[Floats, list[str]]:
         """Departures at full scale by year and `axes` (of field, stage, destination).
 
         Returns (members, years, *axes) in researchers, and the axes. `cumulative_from` adds up from that year.
         """
-        table = collapse(self.full_scale, axes, origin)
+        table = self.gathered("full_scale", lambda t: collapse(t, axes, origin))
         if cumulative_from is not None:
             table = table[:, cumulative_from - FIRST_YEAR :].cumsum(axis=1)
         return table, list(axes)
@@ -164,7 +202,8 @@ class Results:
         """
         span = slice(first - FIRST_YEAR, last - FIRST_YEAR + 1)
         expected, variance = (
-            collapse(t, (), origin)[:, span].sum(axis=1) for t in (self.counts.expected, self.counts.variance)
+            self.gathered(name, lambda t: collapse(t, (), origin)[:, span].sum(axis=1))
+            for name in ("expected", "variance")
         )
         weights, branch = self.weights, self.members["branch"].to_numpy()
         means = {b: np.average(expected[branch == b], weights=weights[branch == b]) for b in set(branch)}
@@ -179,40 +218,31 @@ class Results:
         total = sum(parts.values())
         return {name: value / total if total > 0 else 0.0 for name, value in parts.items()}
 
-    def save(self, folder: Path | str) -> Path:
-        """Write the tables, summary.csv and manifest.json into a new folder, whole or not at all.
+    def save(self, folder: Path | str) -> Results:
+        """Write the tables, summary.csv and manifest.json into a new folder, whole or not at all; read it back.
 
-        Raises ResultsError when the folder exists already or cannot be written.
+        Raises ResultsError when the folder exists already, StorageError when it cannot be written.
         """
         target = Path(folder)
         if target.exists():
             raise ResultsError("exists already; results are never overwritten", where=target)
-        aside = target.parent / f".{target.name}.unfinished"
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(aside, ignore_errors=True)
-            aside.mkdir()
-            for name, frame in self._frames().items():
-                frame.to_parquet(aside / f"{name}.parquet", index=False, compression="zstd")
-            self.summary().to_csv(aside / "summary.csv", index=False)
-            hashes = {p.name: _hash(p) for p in sorted(aside.iterdir())}
-            first = min(2022, self.years[-1])
-            split = {"years": [first, self.years[-1]], **self.variance_split(first, self.years[-1])}
-            manifest = {**self.manifest, "tables": hashes, "columns": COLUMNS, "variance_of_departures": split}
-            (aside / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-            aside.rename(target)
-        except OSError as error:
-            raise ResultsError(f"cannot be written: {error.strerror or error}", where=target) from error
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-        return target
+        with new_folder(target) as aside:
+            self.write(aside)
+        return load_results(target)
 
-    def _frames(self) -> dict[str, pd.DataFrame]:
-        fates = pd.DataFrame({f"m{m}": row for m, row in enumerate(self.fates)})
-        frames = (
-            self.departures, self.stocks, self.expected, self.flows, self.cohorts, self.members, self.people, fates,
-        )  # fmt: skip
-        return dict(zip(TABLES, frames, strict=True))
+    def write(self, aside: Path) -> None:
+        """Fill an empty folder with all that a results folder holds. Raises OSError."""
+        write_parts(aside, self.parts)
+        self.members.to_parquet(aside / "members.parquet", index=False, compression="zstd")
+        self.people.to_parquet(aside / "people.parquet", index=False, compression="zstd")
+        parts = StoredParts(aside, len(self.years), len(self.members))
+        written = replace(self, parts=parts)  # what was worked out once is read from here
+        written.summary().to_csv(aside / "summary.csv", index=False)
+        first = min(2022, self.years[-1])
+        split = {"years": [first, self.years[-1]], **written.variance_split(first, self.years[-1])}
+        hashes = {p.name: hash_of(p) for p in sorted(aside.iterdir())}
+        manifest = {**self.manifest, "tables": hashes, "columns": COLUMNS, "variance_of_departures": split}
+        (aside / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
     def summary(self) -> pd.DataFrame:
         """Departures a year by origin and destination: median and 90% band over members, at full scale."""
@@ -258,52 +288,15 @@ def load_results(folder: Path | str) -> Results:
         raise ResultsError(f"manifest.json cannot be read: {error}", where=path) from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ResultsError("was written by another version of bdsim", where=path)
-    for name in TABLES:
-        if not (path / f"{name}.parquet").is_file():
-            raise ResultsError(f"{name}.parquet is missing", where=path)
     try:
-        frames = {name: pd.read_parquet(path / f"{name}.parquet") for name in TABLES}
-        counts = _counts(frames, manifest)
+        members, people = (pd.read_parquet(path / f"{name}.parquet") for name in ("members", "people"))
+        years = int(manifest["horizon"]) - FIRST_YEAR + 1
     except (OSError, ValueError, KeyError) as error:
         raise ResultsError(f"a table cannot be read: {error}", where=path) from None
-    fates = frames["fates"].to_numpy(np.uint8).T.copy()
-    return Results(manifest, counts, frames["members"], frames["people"], fates)
+    return Results(manifest, members, people, StoredParts(path, years, len(members)))
 
 
-def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _counts(frames: Mapping[str, pd.DataFrame], manifest: Mapping[str, Any]) -> Counts:
-    """The arrays behind the tables, whose rows are in the order of `tidy`."""
-    members, years = len(frames["members"]), int(manifest["horizon"]) - FIRST_YEAR + 1
-    shape = (members, years, len(GROUPS), len(FIELDS))
-    stages = len(AXES["stage"])
-
-    def column(table: str, name: str, *more: int) -> Floats:
-        return np.asarray(frames[table][name], np.float64).reshape(*shape, *more)
-
-    cohorts = frames["cohorts"]
-    n_cohorts = FIRST_YEAR - FIRST_ENTRY + years
-    entered = np.zeros((members, len(ORIGINS), n_cohorts))
-    in_us = np.zeros((members, years + 1, len(ORIGINS), n_cohorts))
-    at = (
-        cohorts["member"].to_numpy(),
-        cohorts["as_of"].to_numpy() - FIRST_YEAR,
-        pd.Categorical(cohorts["origin"], categories=ORIGINS).codes,
-        cohorts["entry_year"].to_numpy() - FIRST_ENTRY,
-    )
-    entered[at[0], at[2], at[3]] = cohorts["entered"].to_numpy()
-    gone = np.zeros_like(in_us)
-    gone[at] = (cohorts["entered"] - cohorts["in_us"]).to_numpy()
-    gone = np.maximum.accumulate(gone, axis=1)
-    return Counts(
-        departures=column("departures", "researchers", stages, 2),
-        expected=column("expected", "expected", stages, 2),
-        variance=column("expected", "variance", stages, 2),
-        stocks=column("stocks", "researchers", stages),
-        entrants=column("flows", "entrants"),
-        retired=column("flows", "retired"),
-        entered=entered,
-        left=np.diff(gone, axis=1, prepend=0.0),
-    )
+def hash_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from bdsim.durable import new_folder
 from bdsim.errors import StudyError, did_you_mean, shown
 
 __all__ = ["Study", "create_study", "find_study"]
@@ -78,23 +79,16 @@ def template() -> Path:
 
 
 def create_study(folder: Path | str) -> Study:
-    """Write a fresh study into `folder`, which must be new or empty. Raises StudyError, and writes nothing then."""
+    """Write a fresh study into `folder`, which must be new or empty.
+
+    Raises StudyError when it is not, StorageError when it cannot be written; nothing is written then.
+    """
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise StudyError("exists and is not an empty folder; choose a new one", where=shown(target))
-    aside = target.parent / f".{target.name}.unfinished"
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(aside, ignore_errors=True)
+    with new_folder(target) as aside:
         for name in ("scenarios", "calibration"):
             shutil.copytree(template() / name, aside / name, ignore=shutil.ignore_patterns("__pycache__"))
         (aside / "results").mkdir()
         shutil.copy(template() / "results" / "README.md", aside / "results" / "README.md")
-        if target.exists():
-            target.rmdir()
-        aside.rename(target)
-    except OSError as error:
-        raise StudyError(f"cannot be written: {error.strerror}", where=shown(target)) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return Study(target.resolve())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["branch_rows", "note", "period_rows", "print_json", "print_table", "progress_bar", "tell"]
 
+QUIET = 10.0  # seconds without a word where there is no bar
 out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 
 
@@ -63,16 +65,47 @@ def print_table(title: str, rows: Sequence[Mapping[str, Any]], caption: str = ""
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Report]:
-    """A bar on a terminal, one line elsewhere."""
+    """Members done, their rate and the time left: a bar on a terminal, a line now and then elsewhere."""
     if not err.is_terminal:
-        note(f"{title} ...")
-        yield lambda *_: None
+        yield _progress_lines(title)
         return
-    text = TextColumn("{task.description}")
-    columns = (text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    text, rate = TextColumn("{task.description}"), TextColumn("{task.fields[rate]:.3g} members a second")
+    columns = (text, BarColumn(), MofNCompleteColumn(), rate, TimeElapsedColumn(), TimeRemainingColumn())
+    pace = Pace()
     with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task(title, total=None, rate=0.0)
+        yield lambda done, total: bar.update(task, completed=done, total=total, rate=pace.rate(done))
+
+
+class Pace:
+    """How fast members come, those that were there at the first word not counted."""
+
+    def __init__(self) -> None:
+        self.since, self.had = time.monotonic(), -1
+
+    def rate(self, done: int) -> float:
+        """Members a second until now."""
+        if self.had < 0:
+            self.had = done
+        return (done - self.had) / max(time.monotonic() - self.since, 1e-9)
+
+
+def _progress_lines(title: str) -> Report:
+    """A line at the start, and one whenever QUIET seconds have passed without."""
+    pace, spoken = Pace(), 0.0
+
+    def report(done: int, total: int) -> None:
+        nonlocal spoken
+        rate, now = pace.rate(done), time.monotonic()
+        if not spoken:
+            note(f"{title}: {done} of {total} members are there, going on ..." if done else f"{title} ...")
+        elif now - spoken > QUIET and rate > 0:
+            note(f"{title}: {done} of {total} members, {rate:.3g} a second, {(total - done) / rate:.0f} s left")
+        else:
+            return
+        spoken = now
+
+    return report
 
 
 @contextmanager

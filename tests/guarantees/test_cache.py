@@ -17,7 +17,7 @@ from bdsim import compiling
 from bdsim.members import Own, is_compiled, simulated
 from bdsim.plan import Settings, plan_run
 r = bdsim.run(bdsim.load_scenario(SCENARIO), members=1, researchers_per_agent=500, horizon=2022)
-print(int((r.fates > 0).sum()))
+print(int((r.fates() > 0).sum()))
 """
 
 

@@ -22,7 +22,7 @@ def test_fates_and_departures_tell_the_same_story():
     results = bdsim.run(bdsim.load_scenario("baseline"), members=2, researchers_per_agent=50, horizon=2025)
     settled = (results.people["route"] == "settled").to_numpy()
     counted = results.departures.groupby(["member", "year", "destination"], observed=True)["researchers"].sum()
-    for member, fates in enumerate(results.fates):
+    for member, fates in enumerate(results.fates()):
         stands = results.members.loc[member, ["agent_doctorate", "agent_settled"]]
         weight = np.where(settled, stands["agent_settled"], stands["agent_doctorate"])
         for year in (2000, 2013, 2025):

@@ -45,12 +45,12 @@ def test_every_table_is_identical_before_the_first_year_that_differs(baseline, n
 def test_a_change_that_only_pulls_to_china_moves_nobody_to_elsewhere_in_its_first_year(baseline, name):
     pulled = run(name)
     year = FIRST_YEARS[name] - FIRST_YEAR
-    for one, other in zip(baseline.fates, pulled.fates, strict=True):
+    for one, other in zip(baseline.fates(), pulled.fates(), strict=True):
         left_elsewhere = other == 1 + 2 * year + 1
         assert (one[left_elsewhere] == other[left_elsewhere]).all()
         left_for_china = one == 1 + 2 * year
         assert (other[left_for_china] == one[left_for_china]).all()  # and keeps nobody who went anyway
-    assert (pulled.fates == 1 + 2 * year).sum() > (baseline.fates == 1 + 2 * year).sum()
+    assert (pulled.fates() == 1 + 2 * year).sum() > (baseline.fates() == 1 + 2 * year).sum()
 
 
 def test_more_entrants_change_no_decision_of_anyone_else_in_the_year_they_come(tmp_path, fresh_study):
@@ -67,7 +67,7 @@ def test_more_entrants_change_no_decision_of_anyone_else_in_the_year_they_come(t
     assert len(other.people) > len(one.people)
     # Nobody from before is rewired to the new, so not one of them ever decides otherwise: Indians do not
     # compete for offers.
-    assert np.array_equal(one.fates, other.fates[:, at])
+    assert np.array_equal(one.fates(), other.fates()[:, at])
 
 
 def test_a_shorter_horizon_changes_nothing_before_it(baseline):

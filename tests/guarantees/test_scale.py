@@ -55,7 +55,7 @@ def test_sampled_means_agree_with_expected_values(colleagues):
 def test_full_scale_draws_have_the_mean_and_variance_of_the_poisson_binomial():
     """240 member-years pooled: mean within 5 standard errors, variance within a factor 1.4 (false alarms < 1e-3)."""
     results = run(members=24, researchers_per_agent=50, horizon=2020)
-    noise = (results.full_scale - results.counts.expected)[:, 10:].sum(axis=(2, 3, 4, 5))
+    noise = (results.gathered("full_scale") - results.counts.expected)[:, 10:].sum(axis=(2, 3, 4, 5))
     variance = results.counts.variance[:, 10:].sum(axis=(2, 3, 4, 5))
     assert abs((noise / np.sqrt(variance)).mean()) < 5 / np.sqrt(noise.size)
     assert 1 / 1.4 < (noise**2).mean() / variance.mean() < 1.4

@@ -1,0 +1,189 @@
+"""The commands that run scenarios and compare them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bdsim.cli_options import Json, RunOptions, with_run_options
+from bdsim.errors import shown
+
+if TYPE_CHECKING:
+    from bdsim.comparison import Comparison
+    from bdsim.evidence import Observed
+    from bdsim.plan import Job
+    from bdsim.results import Results
+    from bdsim.study import Study
+
+__all__ = ["carry_out", "register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to the command line."""
+    app.command(
+        epilog="Examples:  bdsim run initiative-revival  |  "
+        "bdsim run scenarios/mine.toml --members 200 --set push=0.5  |  "
+        "bdsim run baseline -m 1000 --backend dask --scheduler tcp://10.0.0.1:8786"
+    )(run)
+    app.command(epilog="Examples:  bdsim compare baseline initiative-revival  |  bdsim compare results/A results/B")(
+        compare
+    )
+
+
+@with_run_options
+def run(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Scenario names or files.")],
+    how: RunOptions,
+    json: Json = False,
+) -> None:
+    """Run scenarios beside the one they extend.
+
+    Keeps tables, summary, figures and manifest in results/; what is there already is read back, not run again, and
+    a run that was interrupted goes on.
+    """
+    from bdsim import terminal
+    from bdsim.comparison import compare as pair
+    from bdsim.scenario import load_scenario
+
+    scenarios = [load_scenario(name) for name in files]
+    references = [load_scenario(s.extends, s.study) if s.extends else None for s in scenarios]
+    jobs = [how.plan(s) for s in scenarios]
+    beside = [how.plan(r) if r is not None else None for r in references]
+    answers = []
+    for job, other in zip(jobs, beside, strict=True):
+        reference = carry_out(other, how)[0] if other is not None else None
+        done, folder = carry_out(job, how, figures=True)
+        comparison = None
+        if reference is not None and reference.members["branch"].nunique() == 1:
+            comparison = pair(reference, done)
+        answers.append(_answer(done, folder, comparison))
+    if json:
+        terminal.print_json(answers)
+        return
+    for answer in answers:
+        _print_answer(answer)
+
+
+@with_run_options
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="The reference: scenario name, file, or results folder.")],
+    others: Annotated[list[str], typer.Argument(metavar="B...", help="What to compare with it.")],
+    how: RunOptions,
+    json: Json = False,
+) -> None:
+    """Compare scenarios with a reference: figures, numbers.
+
+    Paired person by person. Figures as PNG and SVG, the numbers behind each as CSV beside it.
+    """
+    from bdsim import terminal
+    from bdsim.comparison import compare as pair
+
+    runs, study = runs_of([a, *others], how)
+    comparison = pair(runs[0], *runs[1:])
+    folder = _draw_comparison(comparison, study, how.results or study.results)
+    answers = [_answer(r, None, comparison if r is not runs[0] else None) for r in runs]
+    if json:
+        terminal.print_json({"folder": str(folder), "runs": answers})
+        return
+    for answer in answers:
+        _print_answer(answer)
+    terminal.tell(f"Figures and the numbers behind them: {shown(folder)}")
+
+
+def runs_of(names: list[str], how: RunOptions) -> tuple[list[Results], Study]:
+    """The runs that are meant, each a results folder, a scenario's name or its file; and the study of the first."""
+    from bdsim.results import load_results
+    from bdsim.scenario import load_scenario
+    from bdsim.study import find_study
+
+    sources: list[Job | Path] = []
+    for name in names:
+        is_folder = (Path(name) / "manifest.json").is_file()
+        sources.append(Path(name) if is_folder else how.plan(load_scenario(name)))
+    study = next((s.scenario.study for s in sources if not isinstance(s, Path)), None)
+    runs = [load_results(s) if isinstance(s, Path) else carry_out(s, how)[0] for s in sources]
+    return runs, study or find_study()
+
+
+def carry_out(job: Job, how: RunOptions, *, figures: bool = False) -> tuple[Results, Path]:
+    """The job's results and their folder: read back where this exact run was done before, else run and kept."""
+    from bdsim import terminal
+    from bdsim.ensemble import run_job
+    from bdsim.house_style import save_all
+    from bdsim.plots import run_drawings
+
+    workers = how.at_work()
+    target = (how.results or job.scenario.study.results) / f"{job.scenario.name}-{job.fingerprint}"
+    if target.exists():
+        terminal.note(f"{job.scenario.name}: already done, read from {shown(target)}")
+    elif workers.scheduler is None:
+        terminal.note_compiling(job.settings.members)
+    with terminal.progress_bar(job.scenario.name) as report:
+        results = run_job(job, folder=target, workers=workers, progress=report)
+    if figures and not (target / "figures").exists():
+        observed = _observed(job.scenario.study, results)
+        save_all(run_drawings(results, observed), target / "figures")
+    return results, target
+
+
+def _draw_comparison(comparison: Comparison, study: Study, folder: Path) -> Path:
+    from bdsim.durable import new_folder
+    from bdsim.house_style import save_drawing
+    from bdsim.plots import comparison_drawings
+
+    names = "-vs-".join(r.name for r in comparison.all)
+    digest = hashlib.sha256(" ".join(r.fingerprint for r in comparison.all).encode()).hexdigest()[:12]
+    target = folder / f"compare-{names[:80]}-{digest}"
+    with new_folder(target) as aside:
+        for drawing in comparison_drawings(comparison, _observed(study, comparison.reference)):
+            save_drawing(drawing, aside)
+        effect = comparison.effect(("destination",))
+        effect.to_csv(aside / "effect-by-destination.csv", index=False, float_format="%.4f")
+    return target
+
+
+def _observed(study: Study, results: Results) -> Observed:
+    from bdsim.evidence import load_evidence, observed_departures
+
+    return observed_departures(load_evidence(study), results.manifest["parameters"]["values"]["mainland_stem"])
+
+
+def _answer(results: Results, folder: Path | None, comparison: Comparison | None) -> dict[str, Any]:
+    """What a run says, as plain values."""
+    from bdsim import terminal
+
+    m = results.manifest
+    return {
+        "scenario": results.name, "title": results.title, "question": m["scenario"]["question"],
+        "population": "scientists of Chinese descent", "members": m["members"],
+        "researchers_per_agent": m["researchers_per_agent"], "folder": str(folder) if folder else None,
+        "reference": comparison.reference.name if comparison else None,
+        "uncertainty": m["uncertainty"], "parameters": m["parameters"]["status"], "note": m["parameters"]["note"],
+        "held_by_hand": results.held_by_hand,
+        "periods": terminal.period_rows(results, comparison),
+        "branches": terminal.branch_rows(results, comparison) if len(m["branches"]) > 1 else [],
+    }  # fmt: skip
+
+
+def _print_answer(answer: dict[str, Any]) -> None:
+    from bdsim import terminal
+
+    title = f"{answer['title']}: departures of {answer['population']}"
+    caption = (
+        f"{answer['question']}\n"
+        f"Intervals: 90% of {answer['members']} members; {answer['uncertainty']}. {answer['note']}"
+        + (f" Held by hand: {answer['held_by_hand']}." if answer["held_by_hand"] else "")
+    )
+    terminal.print_table(
+        title,
+        terminal.period_text(answer["periods"], answer["reference"] or "", events=bool(answer["branches"])),
+        caption,
+    )
+    if answer["branches"]:
+        last = answer["periods"][-1]["until"]
+        terminal.print_table("Ways through the events", terminal.branch_text(answer["branches"], last))
+    if answer["folder"]:
+        terminal.tell(f"Results: {shown(Path(answer['folder']))}\n")

@@ -1,0 +1,115 @@
+"""Files and folders that are whole or not there: written aside, flushed to the disk, then renamed into place.
+
+One process at a time works on a target. Its lock is the operating system's, so that it goes with its owner, however
+that ends; the file beside the target names the owner for whoever finds it taken.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from bdsim.errors import StorageError
+
+__all__ = ["locked", "new_folder", "put_in_place", "refusals", "unfinished", "write_file"]
+
+
+def unfinished(target: Path) -> Path:
+    """The folder that keeps what is done of `target`, for the next try to go on from."""
+    return target.parent / f".{target.name}.unfinished"
+
+
+@contextlib.contextmanager
+def locked(target: Path) -> Iterator[None]:
+    """Keep other processes off `target`. Raises StorageError that names the one at work on it."""
+    path = target.parent / f".{target.name}.lock"
+    with refusals(target):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        with refusals(target):
+            lock.acquire(timeout=0)
+    except Timeout:
+        owner = path.read_text(encoding="ascii", errors="replace").strip() or "another one"
+        raise StorageError(f"process {owner} is at work on it; wait for it, or stop it", where=target) from None
+    try:
+        with refusals(target):
+            path.write_text(f"{os.getpid()}\n", encoding="ascii")
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+@contextlib.contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of `target` when all went well, and leaves nothing when not.
+
+    Raises StorageError when it cannot be written, or when another process is at work on it.
+    """
+    with locked(target):
+        aside = target.parent / f".{target.name}.writing"
+        try:
+            with refusals(target):
+                shutil.rmtree(aside, ignore_errors=True)
+                aside.mkdir(parents=True)
+                yield aside
+                put_in_place(aside, target)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def put_in_place(aside: Path, target: Path) -> None:
+    """Flush everything in `aside` to the disk, then let it be `target`; what was there before goes last."""
+    for path in sorted(aside.rglob("*")):
+        _flush(path)
+    _flush(aside)
+    before = target.parent / f".{target.name}.before"
+    shutil.rmtree(before, ignore_errors=True)
+    if target.exists():
+        target.rename(before)
+    aside.rename(target)
+    _flush(target.parent)
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all. Raises StorageError."""
+    aside = path.with_name(f".{path.name}.aside")
+    with refusals(path):
+        try:
+            with aside.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.rename(path)
+            _flush(path.parent)
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """To the disk; folders too, where the system lets them be opened."""
+    if path.is_dir() and os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def refusals(target: Path) -> Iterator[None]:
+    """What the disk refuses, as one line about the target."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, Timeout):
+            raise
+        raise StorageError(f"cannot be written: {error.strerror or error}", where=target) from error

@@ -1,0 +1,114 @@
+"""Where the parts of an ensemble are kept until all are there: in memory, or each in a file of its own.
+
+A part on disk is whole or not there, and survives whatever ends the program: the same run goes on from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bdsim import durable
+from bdsim.parts import Part
+
+__all__ = ["InMemory", "Keeper", "KeptParts", "Key", "OnDisk", "kept_on_disk"]
+
+
+class Key(NamedTuple):
+    """Which part: the number of the world among the distinct ones of a run, and its first draw."""
+
+    world: int
+    first: int
+
+
+class Keeper(Protocol):
+    """What holds parts."""
+
+    def __contains__(self, key: Key) -> bool: ...
+    def keep(self, key: Key, packed: bytes) -> None: ...
+    def part(self, key: Key) -> Part: ...
+
+
+class InMemory:
+    """Parts as long as somebody holds them."""
+
+    def __init__(self) -> None:
+        self._parts: dict[Key, Part] = {}
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._parts
+
+    def keep(self, key: Key, packed: bytes) -> None:
+        self._parts[key] = Part.unpacked(packed)
+
+    def part(self, key: Key) -> Part:
+        return self._parts[key]
+
+
+class OnDisk:
+    """Parts as files of a folder. One that is damaged counts as not there, and is made again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._there: set[Key] = set()
+        for path in sorted(folder.glob("*-*.part")):
+            world, first = path.stem.split("-")
+            key = Key(int(world), int(first))
+            try:
+                self.part(key)
+            except ValueError:
+                path.unlink()
+            else:
+                self._there.add(key)
+
+    def _path(self, key: Key) -> Path:
+        return self.folder / f"{key.world}-{key.first:06d}.part"
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._there
+
+    def keep(self, key: Key, packed: bytes) -> None:
+        """Raises StorageError."""
+        durable.write_file(self._path(key), packed)
+        self._there.add(key)
+
+    def part(self, key: Key) -> Part:
+        return Part.unpacked(self._path(key).read_bytes())
+
+
+@contextlib.contextmanager
+def kept_on_disk(target: Path) -> Iterator[tuple[OnDisk, Path]]:
+    """Parts on their way to the results folder `target`, and the empty folder in which its tables are written.
+
+    Left with `target` in place, or with the parts as they are for the next try. Raises StorageError when the disk
+    refuses or another process is at work on it.
+    """
+    with durable.locked(target), durable.refusals(target):
+        aside = durable.unfinished(target)
+        (aside / "parts").mkdir(parents=True, exist_ok=True)
+        tables = aside / "tables"
+        shutil.rmtree(tables, ignore_errors=True)
+        tables.mkdir()
+        yield OnDisk(aside / "parts"), tables
+        durable.put_in_place(tables, target)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+class KeptParts(Sequence[Part]):
+    """The parts of a run in order, with everyone's row in the run's one list of people."""
+
+    def __init__(self, keeper: Keeper, order: Sequence[tuple[Key, NDArray[np.int64]]], people: int) -> None:
+        self._keeper, self._order, self._people = keeper, order, people
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, i: int) -> Part:  # type: ignore[override]  # slices are not asked for
+        key, rows = self._order[i]
+        return self._keeper.part(key).renumbered(rows, self._people)

@@ -1,0 +1,196 @@
+"""Parts of an ensemble as tidy Parquet tables: written part by part, read back part by part.
+
+One row group a part in every table, so that memory holds one part whatever the number of members.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property, lru_cache
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bdsim.environment import FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
+from bdsim.errors import ResultsError
+from bdsim.observe import AXES, tidy, tidy_cohorts
+from bdsim.parameters import FIELDS
+from bdsim.parts import Leavers, Part
+from bdsim.population import GROUPS
+from bdsim.state import DESTINATIONS
+
+__all__ = ["PART_TABLES", "StoredPart", "StoredParts", "leavers_table", "write_parts"]
+
+PART_TABLES = ("departures", "stocks", "expected", "flows", "cohorts", "leavers")
+CELLS = {
+    "departures": ("field", "stage", "destination"),
+    "stocks": ("field", "stage"),
+    "expected": ("field", "stage", "destination"),
+    "flows": ("field",),
+}
+COLUMN_OF = {  # a part's table: the Parquet table, its column, the axes after years, groups and fields
+    "departures": ("departures", "researchers", ("stage", "destination")),
+    "expected": ("expected", "expected", ("stage", "destination")),
+    "variance": ("expected", "variance", ("stage", "destination")),
+    "full_scale": ("expected", "full_scale", ("stage", "destination")),
+    "stocks": ("stocks", "researchers", ("stage",)),
+    "entrants": ("flows", "entrants", ()),
+    "retired": ("flows", "retired", ()),
+}
+
+
+def write_parts(folder: Path, parts: Iterable[Part | StoredPart]) -> None:
+    """Write the tables of all members into `folder`, one part at a time."""
+    with contextlib.ExitStack() as files:
+        writers: dict[str, pq.ParquetWriter] = {}
+        first_member = 0
+        for part in parts:
+            for name, rows in _rows(part, first_member).items():
+                if name not in writers:
+                    writers[name] = files.enter_context(_writer(folder / f"{name}.parquet", rows.schema))
+                writers[name].write_table(rows, row_group_size=max(1, len(rows)))
+            first_member += part.members
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Dictionaries pay for all but the columns in which hardly a value comes twice."""
+    repeating = [name for name in schema.names if name not in ("expected", "variance", "person")]
+    return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=repeating)
+
+
+def _rows(part: Part | StoredPart, first: int) -> dict[str, pa.Table]:
+    rows = {}
+    for name, axes in CELLS.items():
+        values = {column: part.table(table) for table, (of, column, _) in COLUMN_OF.items() if of == name}
+        shape = next(iter(values.values())).shape
+        table = _cells(shape, axes)
+        table = table.set_column(0, "member", pa.array(table["member"].to_numpy() + np.int32(first)))
+        for column, array in values.items():
+            table = table.append_column(column, pa.array(array.ravel()))
+        rows[name] = table
+    cohorts = tidy_cohorts(part.table("entered"), part.table("left"), first)
+    frames = {"cohorts": cohorts, "leavers": leavers_table(part.leavers, first)}
+    return rows | {name: pa.Table.from_pandas(f, preserve_index=False) for name, f in frames.items()}
+
+
+@lru_cache(maxsize=2 * len(CELLS))
+def _cells(shape: tuple[int, ...], axes: tuple[str, ...]) -> pa.Table:
+    """What stands beside the values of `tidy`: the same for all parts of a size."""
+    frame = tidy({"value": np.zeros(shape)}, axes).drop(columns="value")
+    return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+
+
+def leavers_table(leavers: Leavers, first_member: int = 0) -> pd.DataFrame:
+    """member, person (row of people), year, destination; one row a departure."""
+    index = leavers.fate.astype(np.int32) - 1
+    return pd.DataFrame(
+        {
+            "member": leavers.member.astype(np.int32) + np.int32(first_member),
+            "person": leavers.person,
+            "year": FIRST_YEAR + index // 2,
+            "destination": pd.Categorical.from_codes(index % 2, categories=DESTINATIONS),
+        }
+    )
+
+
+class StoredParts(Sequence["StoredPart"]):
+    """The parts in a results folder. Nothing but the tables' footers is read before it is asked for.
+
+    Raises ResultsError for a table that is missing, damaged, or of another number of members than `members`.
+    """
+
+    def __init__(self, folder: Path, years: int, members: int) -> None:
+        self.folder, self.years = folder, years
+        self._files = {name: _opened(folder / f"{name}.parquet") for name in PART_TABLES}
+        sizes = self._files["departures"].metadata
+        cells = years * len(GROUPS) * len(FIELDS) * len(AXES["stage"]) * len(DESTINATIONS)
+        self._members: list[int] = [sizes.row_group(i).num_rows // cells for i in range(sizes.num_row_groups)]
+        whole = all(file.num_row_groups == len(self._members) for file in self._files.values())
+        if sum(self._members) != members or not whole:
+            raise ResultsError("the tables do not belong together; run it again", where=folder)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __getitem__(self, i: int) -> StoredPart:  # type: ignore[override]  # slices are not asked for
+        return StoredPart(self, range(len(self))[i])
+
+    def first_members(self) -> list[int]:
+        """The number of the first member of each part."""
+        return [0, *accumulate(self._members)][: len(self._members)]
+
+    def column(self, table: str, part: int, names: Sequence[str]) -> pd.DataFrame:
+        """Columns of one part of a Parquet table."""
+        with _damage(self.folder / f"{table}.parquet"):
+            return self._files[table].read_row_group(part, columns=list(names)).to_pandas()
+
+    def members(self, part: int) -> int:
+        """How many members the part has."""
+        return self._members[part]
+
+
+class StoredPart:
+    """One part of a results folder: what `Part` offers, read when asked for."""
+
+    def __init__(self, parts: StoredParts, number: int) -> None:
+        self._parts, self._number = parts, number
+
+    @property
+    def members(self) -> int:
+        return self._parts.members(self._number)
+
+    def table(self, name: str) -> Floats:
+        """As Part.table."""
+        if name in ("entered", "left"):
+            return self._cohorts[name]
+        table, column, more = COLUMN_OF[name]
+        values: Floats = self._parts.column(table, self._number, [column])[column].to_numpy(np.float64)
+        shape = (self.members, self._parts.years, len(GROUPS), len(FIELDS))
+        return np.asarray(values.reshape(*shape, *(len(AXES[axis]) for axis in more)))
+
+    @cached_property
+    def leavers(self) -> Leavers:
+        rows = self._parts.column("leavers", self._number, ["member", "person", "year", "destination"])
+        first = self._parts.first_members()[self._number]
+        codes = rows["destination"].cat.codes.to_numpy(np.int64)
+        fate = 1 + 2 * (rows["year"].to_numpy(np.int64) - FIRST_YEAR) + codes
+        member = rows["member"].to_numpy(np.int64) - first
+        return Leavers(member.astype(np.uint32), rows["person"].to_numpy(np.uint32), fate.astype(np.uint8))
+
+    @cached_property
+    def _cohorts(self) -> dict[str, Floats]:
+        rows = self._parts.column(
+            "cohorts", self._number, ["member", "origin", "entry_year", "as_of", "entered", "in_us"]
+        )
+        members, years = self.members, self._parts.years
+        cohorts = FIRST_YEAR - FIRST_ENTRY + years
+        entered = np.zeros((members, len(ORIGINS), cohorts))
+        gone = np.zeros((members, years + 1, len(ORIGINS), cohorts))
+        member = rows["member"].to_numpy() - self._parts.first_members()[self._number]
+        origin = pd.Categorical(rows["origin"], categories=ORIGINS).codes
+        cohort = rows["entry_year"].to_numpy() - FIRST_ENTRY
+        entered[member, origin, cohort] = rows["entered"]
+        gone[member, rows["as_of"].to_numpy() - FIRST_YEAR, origin, cohort] = rows["entered"] - rows["in_us"]
+        gone = np.maximum.accumulate(gone, axis=1)
+        return {"entered": entered, "left": np.diff(gone, axis=1, prepend=0.0)}
+
+
+def _opened(path: Path) -> pq.ParquetFile:
+    if not path.is_file():
+        raise ResultsError(f"{path.name} is missing", where=path.parent)
+    with _damage(path):
+        return pq.ParquetFile(path)
+
+
+@contextlib.contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """What cannot be read, as one line about the table."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        raise ResultsError(f"{path.name} cannot be read: {error}", where=path.parent) from None

@@ -1,0 +1,214 @@
+"""Members go to disk as they finish: nothing that is kept depends on who ran them, in what order, or how often."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+import bdsim
+from bdsim import ensemble
+from bdsim.ensemble import run_job
+from bdsim.errors import StorageError, UsageError
+from bdsim.keeping import OnDisk
+from bdsim.plan import Settings, plan_run
+from bdsim.workers import Workers
+
+SMALL = Settings(21, 3, 200, "compiled", 2027)
+
+
+@pytest.fixture(scope="module")
+def job():
+    """Branches, and a number of members that does not fill its last part."""
+    return plan_run(bdsim.load_scenario("protect-act"), SMALL)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(job, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    run_job(job, folder=folder)
+    return contents(folder)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "workers", [Workers(1), Workers(2), Workers(3, members_at_a_time=1), Workers(2, members_at_a_time=20)]
+)
+def test_files_do_not_depend_on_workers_or_chunks(job, undisturbed, tmp_path, workers):
+    run_job(job, folder=tmp_path / "run", workers=workers)
+    assert contents(tmp_path / "run") == undisturbed
+
+
+def test_files_do_not_depend_on_the_order_in_which_members_finish(job, undisturbed, tmp_path, monkeypatch):
+    def backwards(self, work, tasks, at_most):
+        yield from [work(task) for task in reversed(list(tasks))]
+
+    monkeypatch.setattr(Workers, "each", backwards)
+    run_job(job, folder=tmp_path / "run")
+    assert contents(tmp_path / "run") == undisturbed
+
+
+def test_a_run_in_memory_is_saved_as_the_same_files(job, undisturbed, tmp_path):
+    run_job(job).save(tmp_path / "run")
+    assert contents(tmp_path / "run") == undisturbed
+
+
+def test_what_is_read_back_answers_as_what_was_run(job, tmp_path):
+    one, other = run_job(job), run_job(job, folder=tmp_path / "run")
+    assert one.departures.equals(other.departures)
+    assert one.cohorts.equals(other.cohorts)
+    assert one.leavers.equals(other.leavers)
+    assert one.variance_split(2010, 2020) == other.variance_split(2010, 2020)
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 2])
+def test_an_interrupted_run_goes_on_and_makes_nothing_twice(job, undisturbed, tmp_path, monkeypatch, stop_after):
+    made = []
+
+    def counted(task):
+        if len(made) == stop_after:
+            raise KeyboardInterrupt
+        made.append(task)
+        return carried_out(task)
+
+    carried_out = ensemble._carried_out
+    monkeypatch.setattr(ensemble, "_carried_out", counted)
+    with pytest.raises(KeyboardInterrupt):
+        run_job(job, folder=tmp_path / "run", workers=Workers(1))
+    assert not (tmp_path / "run").exists()
+    before, stop_after = len(made), -1
+    seen = []
+    run_job(job, folder=tmp_path / "run", workers=Workers(1), progress=lambda done, _: seen.append(done))
+    assert contents(tmp_path / "run") == undisturbed
+    assert seen[0] <= 8 * before
+    assert len(made) <= before + len(seen)  # a part that was kept is not made again
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_damaged_part_is_made_again(job, undisturbed, tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        run_job(job, folder=tmp_path / "run", progress=lambda done, total: 1 / (total - done))
+    kept = sorted(tmp_path.glob(".run.unfinished/parts/*.part"))
+    rng = random.Random(1)
+    for path in kept[:3]:
+        content = bytearray(path.read_bytes())
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        path.write_bytes(content)
+    kept[3].write_bytes(kept[3].read_bytes()[:1000])
+    kept[4].write_bytes(b"")
+    run_job(job, folder=tmp_path / "run")
+    assert contents(tmp_path / "run") == undisturbed
+
+
+DRIVER = """
+    import os, sys
+    from pathlib import Path
+    import bdsim
+    from bdsim.ensemble import run_job
+    from bdsim.plan import Settings, plan_run
+    from bdsim.workers import Workers
+
+    job = plan_run(bdsim.load_scenario("protect-act"), Settings(42, 3, 60, "compiled", 2027))
+    tiny = plan_run(bdsim.load_scenario("baseline"), Settings(9, 3, 1000, "compiled", 2010))
+    run_job(tiny, workers=Workers(1))  # the machine code is there before the first fork
+    job.recipe(job.plans[0]).population
+    folder = Path(sys.argv[1])
+    for line in sys.stdin:  # a fork a try: nothing that a killed one held is left to the next
+        child = os.fork()
+        if child == 0:
+            run_job(job, folder=folder, workers=Workers(1))
+            os._exit(0)
+        print(child, flush=True)
+        os.waitpid(child, 0)
+        print("ended", flush=True)
+"""
+
+
+def test_kill_at_50_moments_loses_nothing_that_was_finished(tmp_path):
+    """Each try is killed at a random moment; parts only grow in number, and the end is as if nothing had been."""
+    rng = random.Random(7)
+    run_job(
+        plan_run(bdsim.load_scenario("protect-act"), Settings(42, 3, 60, "compiled", 2027)), folder=tmp_path / "run"
+    )
+    undisturbed = contents(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run")
+    driver = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(DRIVER), str(tmp_path / "run")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    kills, had, resumed = 0, 0, 0
+    with driver:
+        while kills < 50:
+            driver.stdin.write("go\n")
+            driver.stdin.flush()
+            child = int(driver.stdout.readline())
+            time.sleep(rng.uniform(0.0, rng.choice([0.3, 1.0])))
+            os.kill(child, signal.SIGKILL)
+            assert driver.stdout.readline() == "ended\n"
+            kills += 1
+            if (tmp_path / "run").exists():
+                assert contents(tmp_path / "run") == undisturbed
+                shutil.rmtree(tmp_path / "run")
+                had = 0
+                continue
+            parts = list(tmp_path.glob(".run.unfinished/parts/*.part"))
+            assert len(parts) >= had
+            resumed += bool(had)
+            had = len(parts)
+        driver.stdin.write("go\n")
+        driver.stdin.close()
+    assert resumed >= 10, resumed
+    assert contents(tmp_path / "run") == undisturbed
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_two_at_once_on_the_same_run(job, tmp_path):
+    """The second is told who is at work."""
+
+    def second(_done, _total):
+        with pytest.raises(StorageError, match=rf"process {os.getpid()} is at work on it"):
+            run_job(job, folder=tmp_path / "run")
+
+    run_job(job, folder=tmp_path / "run", progress=second)
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_lock_whose_owner_is_gone_is_no_obstacle(job, undisturbed, tmp_path):
+    (tmp_path / ".run.lock").write_text("999999\n")
+    run_job(job, folder=tmp_path / "run")
+    assert contents(tmp_path / "run") == undisturbed
+
+
+def test_parts_are_told_from_anything_else(tmp_path):
+    (tmp_path / "0-000000.part").write_bytes(b"PK not an archive")
+    assert (0, 0) not in OnDisk(tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [{"threads": 0}, {"members_at_a_time": 0}, {"threads": 2, "scheduler": "tcp://x:1"}])
+def test_impossible_workers_are_refused(wrong):
+    with pytest.raises(UsageError):
+        Workers(**wrong)
+
+
+@pytest.mark.slow
+def test_5000_members_take_less_than_a_gibibyte(tmp_path):
+    """The bound of docs/performance.md, whatever the number of members."""
+    script = """
+        import resource, sys
+        from pathlib import Path
+        import bdsim
+        results = bdsim.run(bdsim.load_scenario("baseline"), 5000, 0, 10, folder=Path(sys.argv[1]))
+        assert results.by()[0].shape[0] == 5000
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "run")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert int(done.stdout) < 2**20  # KiB
