@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from bdsim.errors import StorageError
 
-__all__ = ["locked", "new_folder", "put_in_place", "refusals", "unfinished", "write_file"]
+__all__ = ["locked", "new_folder", "put_in_place", "refusals", "tidied", "unfinished", "write_file"]
 
 
 def unfinished(target: Path) -> Path:
@@ -27,7 +27,7 @@ def unfinished(target: Path) -> Path:
 @contextlib.contextmanager
 def locked(target: Path) -> Iterator[None]:
     """Keep other processes off `target`. Raises StorageError that names the one at work on it."""
-    path = target.parent / f".{target.name}.lock"
+    path = _lock_of(target)
     with refusals(target):
         path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
@@ -76,6 +76,17 @@ def put_in_place(aside: Path, target: Path) -> None:
     aside.rename(target)
     _flush(target.parent)
     shutil.rmtree(before, ignore_errors=True)
+
+
+def tidied(target: Path) -> None:
+    """Take away what a kill between the last two steps of a finished run leaves."""
+    if unfinished(target).exists() or _lock_of(target).exists():
+        with contextlib.suppress(StorageError), locked(target):
+            shutil.rmtree(unfinished(target), ignore_errors=True)
+
+
+def _lock_of(target: Path) -> Path:
+    return target.parent / f".{target.name}.lock"
 
 
 def write_file(path: Path, content: bytes) -> None:

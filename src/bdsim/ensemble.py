@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdsim import draws
+from bdsim import draws, durable
 from bdsim.chance import at_full_scale
 from bdsim.keeping import InMemory, Keeper, KeptParts, Key, kept_on_disk
 from bdsim.members import Own, grouped, simulated
@@ -85,6 +85,8 @@ def run_job(
         with kept_on_disk(folder) as (keeper, tables):
             _run_missing(job, keeper, at_work, progress)
             _assembled(job, keeper).write(tables)
+    else:
+        durable.tidied(folder)
     return load_results(folder)
 
 

@@ -163,8 +163,7 @@ def test_kill_at_50_moments_loses_nothing_that_was_finished(tmp_path):
             assert len(parts) >= had
             resumed += bool(had)
             had = len(parts)
-        driver.stdin.write("go\n")
-        driver.stdin.close()
+        driver.communicate("go\n")
     assert resumed >= 10, resumed
     assert contents(tmp_path / "run") == undisturbed
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
