@@ -107,7 +107,7 @@ def test_another_seed_makes_other_people(inflow: Any, fifty: Population) -> None
     here, there = rows_of(fifty, shared), rows_of(other, shared)
     for name in ("ties", "prominence"):  # ...with other lives
         assert not np.any(columns(fifty)[name][here] == columns(other)[name][there])
-    assert (fifty.entrants() != other.entrants()).any()
+    assert (fifty.entrants != other.entrants).any()
 
 
 def test_an_identity_belongs_to_one_person(any_scale: Population) -> None:
@@ -164,7 +164,7 @@ def test_the_number_of_researchers_is_unbiased(inflow: Any, k: int) -> None:
 @pytest.mark.parametrize("k", [10, 50])
 def test_every_cell_has_its_number_rounded_up_or_down(inflow: Any, k: int) -> None:
     exact = (inflow[:, ORIGIN_OF_GROUP] * PER_DOCTORATE)[:, :, None] * SHARES / k
-    counts = build(inflow, k=k).entrants()
+    counts = build(inflow, k=k).entrants
     assert counts.shape == exact.shape
     assert np.all(np.abs(counts - exact) < 1.0)
 
@@ -175,7 +175,7 @@ def test_a_cell_is_rounded_up_as_often_as_its_remainder_says(inflow: Any, k: int
     deviations in every tenth of the remainder; false alarm 6e-4 a scale."""
     exact = (inflow[:, ORIGIN_OF_GROUP] * PER_DOCTORATE)[:, :, None] * SHARES / k
     remainder = exact - np.floor(exact)
-    up = sum(build(inflow, k=k, seed=seed).entrants() - np.floor(exact) for seed in range(20))
+    up = sum(build(inflow, k=k, seed=seed).entrants - np.floor(exact) for seed in range(20))
     for tenth in range(10):
         inside = np.floor(remainder * 10) == tenth
         p = remainder[inside]
@@ -185,14 +185,14 @@ def test_a_cell_is_rounded_up_as_often_as_its_remainder_says(inflow: Any, k: int
 
 def test_two_settled_agents_enter_for_each_doctorate_from_china(ten: Population) -> None:
     """Within the rounding of the cells, 4 standard deviations: false alarm 6e-5."""
-    by_group = ten.entrants().sum(axis=(0, 2))
-    cells = len(ten.entrants()) * len(FIELDS)
+    by_group = ten.entrants.sum(axis=(0, 2))
+    cells = len(ten.entrants) * len(FIELDS)
     assert abs(by_group[1] - 2 * by_group[0]) < 4 * np.sqrt(cells / 4 * (1 + 4))
 
 
 def test_entrants_counts_those_who_enter_and_no_one_else(fifty: Population) -> None:
     assert fifty.people.enters.all()
-    assert fifty.entrants().sum() == len(fifty)
+    assert fifty.entrants.sum() == len(fifty)
 
 
 # --- attributes --------------------------------------------------------------------------------------------
@@ -388,7 +388,7 @@ def test_those_who_stay_of_a_smaller_cohort_are_the_first_by_ordinal(inflow: Any
     after = build(fewer, inflow)
     exact = (fewer[:, ORIGIN_OF_GROUP] * PER_DOCTORATE)[:, :, None] * SHARES / 50
     p = after.people
-    entering = after.entrants()
+    entering = after.entrants
     assert np.all(np.abs(entering - exact) < 1.0)
     np.testing.assert_array_equal(
         p.enters, after.ordinal < entering[p.entry.astype(int) - FIRST_ENTRY, p.group, p.field]
@@ -398,7 +398,7 @@ def test_those_who_stay_of_a_smaller_cohort_are_the_first_by_ordinal(inflow: Any
 def test_one_origins_inflow_re_rolls_no_other_count(inflow: Any, fifty: Population) -> None:
     more = inflow.copy()
     more[2027 - FIRST_ENTRY :, 1] *= 3
-    changed = build(more, inflow).entrants() != fifty.entrants()
+    changed = build(more, inflow).entrants != fifty.entrants
     assert set(np.nonzero(changed)[0]) <= set(range(2027 - FIRST_ENTRY, len(inflow)))
     assert set(np.nonzero(changed)[1]) == {2}
 

@@ -23,7 +23,7 @@ from bdsim.environment import FIRST_YEAR, Floats
 from bdsim.errors import UsageError
 from bdsim.observe import AXES, quantile, selection
 from bdsim.population import GROUPS
-from bdsim.results import Results, collapse
+from bdsim.results import Results
 from bdsim.rule import EARLY_UNTIL, MID_UNTIL
 
 __all__ = ["LEVELS", "Comparison", "Difference", "compare", "first_difference", "year_bands"]
@@ -112,10 +112,7 @@ class Comparison:
             if not (self.reference.years[0] <= first <= last <= self.reference.years[-1]):
                 raise UsageError(f"period {first}-{last} lies outside the run", where="periods")
         match = scenario.members["draw"].map(self._member_of_draw()).to_numpy(np.int64)
-        here, there = (
-            r.gathered("expected", lambda t: _over(collapse(t, axes, origin), spans))
-            for r in (scenario, self.reference)
-        )
+        here, there = (_over(r.collapsed("expected", axes, origin), spans) for r in (scenario, self.reference))
         expected = here - there[match]
         apart = self._discordant(scenario, spans, tuple(axes), origin)
         branches = scenario.members["branch"].to_numpy()
@@ -199,15 +196,8 @@ def compare(reference: Results, *others: Results) -> Comparison:
 
 def first_difference(reference: Results, other: Results) -> int | None:
     """The first year in which any yearly table of the two runs differs, or None."""
-    for year in reference.years:
-        index = year - FIRST_YEAR
-        for name in ("departures", "expected", "stocks", "entrants", "retired"):
-            ours = getattr(reference.counts, name)[:, index]
-            theirs = getattr(other.counts, name)[:, index]
-            match = other.members["draw"].to_numpy()
-            if not np.array_equal(ours[match], theirs):
-                return year
-    return None
+    differs = (reference.digests[other.members["draw"]] != other.digests).any(axis=0)
+    return reference.years[int(differs.argmax())] if differs.any() else None
 
 
 def year_bands(horizon: int) -> list[Period]:
@@ -225,9 +215,12 @@ def _over(table: Floats, spans: list[Period]) -> Floats:
 def _noise(scenario: Results, spans: list[Period], cells: tuple[int, ...]) -> Floats:
     """Standard normal numbers at the addresses of (member, span, cell)."""
     n = np.arange(int(np.prod(cells)), dtype=np.uint64)
-    seeds = [int(seed, 16) for seed in scenario.members["seed"]]
-    luck = [[draws.uniform(s, n, last * 10_000 + first, Purpose.CHANCE, 1) for first, last in spans] for s in seeds]
-    return np.asarray(ndtri(np.array(luck)).reshape(len(seeds), len(spans), *cells))
+    keys = [
+        [draws.key_of(int(seed, 16), last * 10_000 + first, Purpose.CHANCE, 1) for first, last in spans]
+        for seed in scenario.members["seed"]
+    ]
+    luck = draws.unit(draws.output(np.array(keys, np.uint64)[:, :, None], n))
+    return np.asarray(ndtri(luck).reshape(len(keys), len(spans), *cells))
 
 
 def _pairs(reference: Results, scenario: Results) -> Pairs:

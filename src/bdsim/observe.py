@@ -54,7 +54,7 @@ class Counts:
 def counts_of(tally: Tally, weights: Floats, population: Population) -> Counts:
     """One member's tally in researchers; `weights` are researchers an agent stands for, shape (groups,)."""
     doctorates = [g for g, (_, route) in enumerate(GROUPS) if route == "doctorate"]
-    agents = population.entrants()
+    agents = population.entrants
     entered = np.zeros((len(ORIGINS), agents.shape[0]))
     for group in doctorates:
         entered[ORIGIN_OF_GROUP[group]] = agents[:, group].sum(axis=1) * weights[group]

@@ -30,8 +30,10 @@ class Leavers(NamedTuple):
     @classmethod
     def of(cls, fates: NDArray[np.uint8]) -> Leavers:
         """From a fate for everyone, shape (members, people), 0 for those who never left."""
-        member, person = np.nonzero(fates)
-        return cls(member.astype(np.uint32), person.astype(np.uint32), fates[member, person])
+        people = fates.shape[1]
+        there = np.flatnonzero(fates)
+        member = there // people
+        return cls(member.astype(np.uint32), (there - member * people).astype(np.uint32), fates.ravel()[there])
 
     def fates(self, members: int, people: int, rows: NDArray[np.int64] | None = None) -> NDArray[np.uint8]:
         """A fate for everyone, shape (members, people); `rows` gives everyone's row where `people` is a longer list."""

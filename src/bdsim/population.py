@@ -8,6 +8,7 @@ re-rolls nobody and rewires nobody.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,6 +69,7 @@ class Population:
     def __len__(self) -> int:
         return len(self.people.identity)
 
+    @cached_property
     def entrants(self) -> NDArray[np.int64]:
         """Agents entering by entry year, group and field, shape (cohorts, groups, fields)."""
         p = self.people

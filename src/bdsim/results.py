@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
@@ -103,6 +103,30 @@ class Results:
         """
         return np.concatenate([reduce(part.table(table)) for part in self.parts])
 
+    def collapsed(self, table: str, axes: Sequence[str] = (), origin: str = "china") -> Floats:
+        """A table shaped as departures summed down to (members, years, *axes); kept, since figures ask again."""
+        key = (table, *axes, origin)
+        if key not in self._collapsed:
+            self._collapsed[key] = self.gathered(table, lambda values: collapse(values, axes, origin))
+        return self._collapsed[key]
+
+    @cached_property
+    def _collapsed(self) -> dict[tuple[str, ...], Floats]:
+        return {}
+
+    @cached_property
+    def digests(self) -> NDArray[np.uint64]:
+        """A hash of everything counted in a year of a member, shape (members, years)."""
+
+        def of_part(part: Part | StoredPart) -> list[list[int]]:
+            tables = [part.table(name) for name in ("departures", "expected", "stocks", "entrants", "retired")]
+            return [
+                [_digest(table[member, year] for table in tables) for year in range(len(self.years))]
+                for member in range(part.members)
+            ]
+
+        return np.array([row for part in self.parts for row in of_part(part)], np.uint64)
+
     @cached_property
     def counts(self) -> Counts:
         """Everything counted, for all members at once; large for large ensembles."""
@@ -184,7 +208,7 @@ class Results:
 
         Returns (members, years, *axes) in researchers, and the axes. `cumulative_from` adds up from that year.
         """
-        table = self.gathered("full_scale", lambda t: collapse(t, axes, origin))
+        table = self.collapsed("full_scale", axes, origin)
         if cumulative_from is not None:
             table = table[:, cumulative_from - FIRST_YEAR :].cumsum(axis=1)
         return table, list(axes)
@@ -202,8 +226,7 @@ class Results:
         """
         span = slice(first - FIRST_YEAR, last - FIRST_YEAR + 1)
         expected, variance = (
-            self.gathered(name, lambda t: collapse(t, (), origin)[:, span].sum(axis=1))
-            for name in ("expected", "variance")
+            self.collapsed(name, (), origin)[:, span].sum(axis=1) for name in ("expected", "variance")
         )
         weights, branch = self.weights, self.members["branch"].to_numpy()
         means = {b: np.average(expected[branch == b], weights=weights[branch == b]) for b in set(branch)}
@@ -294,6 +317,13 @@ def load_results(folder: Path | str) -> Results:
     except (OSError, ValueError, KeyError) as error:
         raise ResultsError(f"a table cannot be read: {error}", where=path) from None
     return Results(manifest, members, people, StoredParts(path, years, len(members)))
+
+
+def _digest(tables: Iterable[Floats]) -> int:
+    digest = hashlib.blake2b(digest_size=8)
+    for table in tables:
+        digest.update(table.tobytes())
+    return int.from_bytes(digest.digest(), "little")
 
 
 def hash_of(path: Path) -> str:

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from bdsim.environment import FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
 from bdsim.errors import ResultsError
@@ -47,13 +50,14 @@ COLUMN_OF = {  # a part's table: the Parquet table, its column, the axes after y
 def write_parts(folder: Path, parts: Iterable[Part | StoredPart]) -> None:
     """Write the tables of all members into `folder`, one part at a time."""
     with contextlib.ExitStack() as files:
+        pool = files.enter_context(ThreadPoolExecutor())
         writers: dict[str, pq.ParquetWriter] = {}
         first_member = 0
         for part in parts:
-            for name, rows in _rows(part, first_member).items():
-                if name not in writers:
-                    writers[name] = files.enter_context(_writer(folder / f"{name}.parquet", rows.schema))
-                writers[name].write_table(rows, row_group_size=max(1, len(rows)))
+            tables = _rows(part, first_member)
+            for name in tables.keys() - writers.keys():
+                writers[name] = files.enter_context(_writer(folder / f"{name}.parquet", tables[name].schema))
+            list(pool.map(_write_group, (writers[name] for name in tables), tables.values()))
             first_member += part.members
 
 
@@ -61,6 +65,10 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     """Dictionaries pay for all but the columns in which hardly a value comes twice."""
     repeating = [name for name in schema.names if name not in ("expected", "variance", "person")]
     return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=repeating)
+
+
+def _write_group(writer: pq.ParquetWriter, rows: pa.Table) -> None:
+    writer.write_table(rows, row_group_size=max(1, len(rows)))  # left to itself, it would split a large part
 
 
 def _rows(part: Part | StoredPart, first: int) -> dict[str, pa.Table]:
@@ -124,10 +132,11 @@ class StoredParts(Sequence["StoredPart"]):
         """The number of the first member of each part."""
         return [0, *accumulate(self._members)][: len(self._members)]
 
-    def column(self, table: str, part: int, names: Sequence[str]) -> pd.DataFrame:
-        """Columns of one part of a Parquet table."""
+    def columns(self, table: str, part: int, *names: str) -> list[NDArray[Any]]:
+        """Columns of one part of a Parquet table; those of words as codes into AXES."""
         with _damage(self.folder / f"{table}.parquet"):
-            return self._files[table].read_row_group(part, columns=list(names)).to_pandas()
+            rows = self._files[table].read_row_group(part, columns=list(names), use_threads=False)
+            return [_codes(rows[name], AXES[name]) if name in AXES else rows[name].to_numpy() for name in names]
 
     def members(self, part: int) -> int:
         """How many members the part has."""
@@ -149,35 +158,38 @@ class StoredPart:
         if name in ("entered", "left"):
             return self._cohorts[name]
         table, column, more = COLUMN_OF[name]
-        values: Floats = self._parts.column(table, self._number, [column])[column].to_numpy(np.float64)
+        (values,) = self._parts.columns(table, self._number, column)
         shape = (self.members, self._parts.years, len(GROUPS), len(FIELDS))
-        return np.asarray(values.reshape(*shape, *(len(AXES[axis]) for axis in more)))
+        return np.asarray(values.reshape(*shape, *(len(AXES[axis]) for axis in more)), np.float64)
 
     @cached_property
     def leavers(self) -> Leavers:
-        rows = self._parts.column("leavers", self._number, ["member", "person", "year", "destination"])
+        names = ("member", "person", "year", "destination")
+        member, person, year, destination = self._parts.columns("leavers", self._number, *names)
+        fate = 1 + 2 * (year - FIRST_YEAR) + destination
         first = self._parts.first_members()[self._number]
-        codes = rows["destination"].cat.codes.to_numpy(np.int64)
-        fate = 1 + 2 * (rows["year"].to_numpy(np.int64) - FIRST_YEAR) + codes
-        member = rows["member"].to_numpy(np.int64) - first
-        return Leavers(member.astype(np.uint32), rows["person"].to_numpy(np.uint32), fate.astype(np.uint8))
+        return Leavers((member - first).astype(np.uint32), person, fate.astype(np.uint8))
 
     @cached_property
     def _cohorts(self) -> dict[str, Floats]:
-        rows = self._parts.column(
-            "cohorts", self._number, ["member", "origin", "entry_year", "as_of", "entered", "in_us"]
-        )
+        names = ("member", "origin", "entry_year", "as_of", "entered", "in_us")
+        member, origin, entry_year, as_of, entering, in_us = self._parts.columns("cohorts", self._number, *names)
         members, years = self.members, self._parts.years
         cohorts = FIRST_YEAR - FIRST_ENTRY + years
         entered = np.zeros((members, len(ORIGINS), cohorts))
         gone = np.zeros((members, years + 1, len(ORIGINS), cohorts))
-        member = rows["member"].to_numpy() - self._parts.first_members()[self._number]
-        origin = pd.Categorical(rows["origin"], categories=ORIGINS).codes
-        cohort = rows["entry_year"].to_numpy() - FIRST_ENTRY
-        entered[member, origin, cohort] = rows["entered"]
-        gone[member, rows["as_of"].to_numpy() - FIRST_YEAR, origin, cohort] = rows["entered"] - rows["in_us"]
+        member, cohort = member - self._parts.first_members()[self._number], entry_year - FIRST_ENTRY
+        entered[member, origin, cohort] = entering
+        gone[member, as_of - FIRST_YEAR, origin, cohort] = entering - in_us
         gone = np.maximum.accumulate(gone, axis=1)
         return {"entered": entered, "left": np.diff(gone, axis=1, prepend=0.0)}
+
+
+def _codes(words: pa.ChunkedArray, choices: Sequence[str]) -> NDArray[np.int64]:
+    """Words as positions among the choices."""
+    kept = words.combine_chunks()
+    place = np.array([choices.index(word) for word in kept.dictionary.to_pylist()], np.int64)
+    return np.asarray(place[kept.indices.to_numpy()])
 
 
 def _opened(path: Path) -> pq.ParquetFile:
