@@ -62,21 +62,27 @@ def timed(job: Job, folder: Path, workers: Workers) -> tuple[float, str]:
     return seconds, digest
 
 
-def bytes_moved(job: Job, members_at_a_time: int) -> dict[str, float]:
-    """Bytes a member to a worker and back."""
+def bytes_and_tables(job: Job, members_at_a_time: int, folder: Path) -> dict[str, float]:
+    """Bytes a member to a worker and back, and seconds to put a member into the tables."""
     sent, received = [], []
 
     class Counting(Workers):
-        def each(self, work, tasks, at_most):  # type: ignore[no-untyped-def]
+        def each(self, work, tasks, at_most):  # type: ignore[no-untyped-def]  # noqa: ARG002 - as in Workers
             for task in tasks:
                 sent.append(len(pickle.dumps((work, task))))
                 made = work(task)
                 received.append(sum(len(packed) for _, _, packed in made))
                 yield made
 
-    ensemble.run_job(job, workers=Counting(members_at_a_time=members_at_a_time))
+    results = ensemble.run_job(job, workers=Counting(members_at_a_time=members_at_a_time))
+    started = time.perf_counter()
+    results.save(folder)
     members = job.settings.members
-    return {"sent_per_member": sum(sent) / members, "received_per_member": sum(received) / members}
+    return {
+        "bytes_sent_per_member": sum(sent) / members,
+        "bytes_received_per_member": sum(received) / members,
+        "seconds_of_tables_per_member": (time.perf_counter() - started) / members,
+    }
 
 
 def main() -> None:
@@ -98,6 +104,7 @@ def main() -> None:
                 hashes.add(digest)
                 if number:
                     seconds[way].append(took)
+        moved = bytes_and_tables(job, 8, Path(name) / "tables")
     median = {way: statistics.median(times) for way, times in seconds.items()}
     overhead = (median["dask"] - median["threads"]) * cores / options.members
     report = {
@@ -108,7 +115,7 @@ def main() -> None:
         "same_files": len(hashes) == 1,
         "ratio_dask_to_threads": median["dask"] / median["threads"],
         "core_seconds_more_per_member": overhead,
-        **bytes_moved(job, 8),
+        **moved,
     }
     print(json.dumps(report, indent=1))
 

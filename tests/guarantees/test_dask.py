@@ -32,9 +32,7 @@ def cluster(tmp_path_factory):
     running = []
     with (folder / "log").open("w") as log:
         where = ("--scheduler-file", str(folder / "scheduler.json"))
-        running.append(
-            start("dask_scheduler", *where, "--host", "127.0.0.1", "--port", "0", "--no-dashboard", log=log)
-        )
+        running.append(start("dask_scheduler", *where, "--host", "127.0.0.1", "--port", "0", "--no-dashboard", log=log))
         for _ in range(600):
             if (folder / "scheduler.json").exists():
                 break

@@ -1,5 +1,6 @@
 """Members go to disk as they finish: nothing that is kept depends on who ran them, in what order, or how often."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -151,7 +152,8 @@ def test_kill_at_50_moments_loses_nothing_that_was_finished(tmp_path):
             driver.stdin.flush()
             child = int(driver.stdout.readline())
             time.sleep(rng.uniform(0.0, rng.choice([0.3, 1.0])))
-            os.kill(child, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it was quicker
+                os.kill(child, signal.SIGKILL)
             assert driver.stdout.readline() == "ended\n"
             kills += 1
             if (tmp_path / "run").exists():
@@ -198,15 +200,17 @@ def test_impossible_workers_are_refused(wrong):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
 def test_5000_members_take_less_than_a_gibibyte(tmp_path):
     """The bound of docs/performance.md, whatever the number of members."""
     script = """
-        import resource, sys
+        import sys
         from pathlib import Path
         import bdsim
         results = bdsim.run(bdsim.load_scenario("baseline"), 5000, 0, 10, folder=Path(sys.argv[1]))
         assert results.by()[0].shape[0] == 5000
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        status = Path("/proc/self/status").read_text()  # getrusage would count the parent's peak before the exec
+        print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
     """
     command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "run")]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
