@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from bdsim.environment import FIRST_ENTRY, TABLES, Timeline
 from bdsim.errors import ScenarioError
 from bdsim.evidence import History, load_evidence, rebuild_history
-from bdsim.scenario import Policy, Scenario, load_scenario
+from bdsim.scenario import Scenario, load_scenario
+from bdsim.scenario_file import Policy
 from bdsim.study import Study
 
 HORIZON = 2035

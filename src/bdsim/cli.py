@@ -250,7 +250,7 @@ def diff(
 def schema() -> None:
     """Print the JSON Schema of scenario files."""
     from bdsim import terminal
-    from bdsim.scenario import ScenarioFile
+    from bdsim.scenario_file import ScenarioFile
 
     document = ScenarioFile.model_json_schema(by_alias=True)
     terminal.print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **document})

@@ -40,6 +40,10 @@ class RunOptions:
     fit: Annotated[
         str | None, typer.Option("--fit", help="Fit to run on (default: default; none: parameters.toml).")
     ] = None
+    chance: Annotated[
+        list[str] | None,
+        typer.Option("--chance", metavar="OUTCOME=CHANCE", help="Weigh an event's outcome otherwise; no new run."),
+    ] = None
     results: Annotated[Path | None, typer.Option("--results", help="Folder for results (default: the study's).")] = None
     workers: Annotated[int | None, typer.Option("--workers", help="Threads (default: one a core).")] = None
     chunk: Annotated[int, typer.Option("--chunk", help="Members handed out at a time, in eights.")] = 8
@@ -56,6 +60,17 @@ class RunOptions:
         engine: Any = self.engine  # Settings checks the name
         settings = Settings(self.members, self.seed, self.researchers_per_agent, engine, self.horizon)
         return plan_run(scenario, settings, dict(map(parse_setting, self.set_ or [])), self.fit)
+
+    def chances(self) -> dict[str, float]:
+        """What --chance says, by outcome. Raises UsageError."""
+        found = {}
+        for text in self.chance or []:
+            name, _, value = text.rpartition("=")
+            try:
+                found[name.strip()] = float(value)
+            except ValueError:
+                raise UsageError(f"'{text}' is not OUTCOME=CHANCE, e.g. signed=0.4", where="--chance") from None
+        return found
 
     def at_work(self) -> Workers:
         """Who runs the members. Raises UsageError."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bdsim.cli_options import Json, RunOptions, with_run_options
-from bdsim.errors import shown
+from bdsim.errors import UsageError, did_you_mean, shown
 
 if TYPE_CHECKING:
     from bdsim.comparison import Comparison
@@ -51,11 +51,12 @@ def run(
     scenarios = [load_scenario(name) for name in files]
     references = [load_scenario(s.extends, s.study) if s.extends else None for s in scenarios]
     jobs = [how.plan(s) for s in scenarios]
+    _check_chances(how, [event for s in scenarios for event in s.plain()["event"]])
     beside = [how.plan(r) if r is not None else None for r in references]
     answers = []
     for job, other in zip(jobs, beside, strict=True):
         reference = carry_out(other, how)[0] if other is not None else None
-        done, folder = carry_out(job, how, figures=True)
+        done, folder = carry_out(job, how, figures=not how.chance)
         comparison = None
         if reference is not None and reference.members["branch"].nunique() == 1:
             comparison = pair(reference, done)
@@ -103,8 +104,11 @@ def runs_of(names: list[str], how: RunOptions) -> tuple[list[Results], Study]:
     for name in names:
         is_folder = (Path(name) / "manifest.json").is_file()
         sources.append(Path(name) if is_folder else how.plan(load_scenario(name)))
+    there = {s: load_results(s) for s in sources if isinstance(s, Path)}
+    plain = [there[s].manifest["scenario"] if isinstance(s, Path) else s.scenario.plain() for s in sources]
+    _check_chances(how, [event for scenario in plain for event in scenario["event"]])
     study = next((s.scenario.study for s in sources if not isinstance(s, Path)), None)
-    runs = [load_results(s) if isinstance(s, Path) else carry_out(s, how)[0] for s in sources]
+    runs = [_weighed(there[s], how) if isinstance(s, Path) else carry_out(s, how)[0] for s in sources]
     return runs, study or find_study()
 
 
@@ -126,10 +130,30 @@ def carry_out(job: Job, how: RunOptions, *, figures: bool = False) -> tuple[Resu
     if figures and not (target / "figures").exists():
         observed = _observed(job.scenario.study, results)
         save_all(run_drawings(results, observed), target / "figures")
-    return results, target
+    return _weighed(results, how), target
+
+
+def _weighed(results: Results, how: RunOptions) -> Results:
+    """The run under the chances of --chance, as far as they are of its events."""
+    from bdsim.events import outcomes_of, reweighted
+
+    known = outcomes_of(results)
+    chances = {name: chance for name, chance in how.chances().items() if name in known}
+    return reweighted(results, chances) if chances else results
+
+
+def _check_chances(how: RunOptions, events: list[dict[str, Any]]) -> None:
+    """Before anything runs: --chance names outcomes that there are."""
+    known = [outcome["name"] for event in events for outcome in event["outcomes"]]
+    for name in how.chances():
+        if name not in known:
+            raise UsageError(f"no outcome named '{name}'{did_you_mean(name, known)}", where="--chance")
 
 
 def _draw_comparison(comparison: Comparison, study: Study, folder: Path) -> Path:
+    import pandas as pd
+
+    from bdsim.answers import who_of
     from bdsim.durable import new_folder
     from bdsim.house_style import save_drawing
     from bdsim.plots import comparison_drawings
@@ -142,6 +166,12 @@ def _draw_comparison(comparison: Comparison, study: Study, folder: Path) -> Path
             save_drawing(drawing, aside)
         effect = comparison.effect(("destination",))
         effect.to_csv(aside / "effect-by-destination.csv", index=False, float_format="%.4f")
+        found = [who for who in (who_of(comparison, s) for s in comparison.others) if who is not None]
+        if found:
+            who = pd.concat([w.table.assign(scenario=w.scenario) for w in found])
+            who.to_csv(aside / "who.csv", index=False, float_format="%.4f")
+            prominent = pd.concat([w.top_decile.assign(scenario=w.scenario) for w in found])
+            prominent.to_csv(aside / "top-decile.csv", index=False, float_format="%.4f")
     return target
 
 
@@ -153,9 +183,12 @@ def _observed(study: Study, results: Results) -> Observed:
 
 def _answer(results: Results, folder: Path | None, comparison: Comparison | None) -> dict[str, Any]:
     """What a run says, as plain values."""
-    from bdsim import terminal
+    from bdsim import answers, terminal
 
     m = results.manifest
+    period = answers.effect_period(comparison, results) if comparison else None
+    precision = answers.precision_row(comparison.precision(results, period)) if comparison and period else None
+    who = answers.who_of(comparison, results) if comparison else None
     return {
         "scenario": results.name, "title": results.title, "question": m["scenario"]["question"],
         "population": "scientists of Chinese descent", "members": m["members"],
@@ -165,6 +198,13 @@ def _answer(results: Results, folder: Path | None, comparison: Comparison | None
         "held_by_hand": results.held_by_hand,
         "periods": terminal.period_rows(results, comparison),
         "branches": terminal.branch_rows(results, comparison) if len(m["branches"]) > 1 else [],
+        "events": answers.event_rows(results), "ways": m["ways"], "reweighted": m.get("reweighted", {}),
+        "precision": precision, "who": who.table.to_dict("records") if who else [],
+        "top_decile": who.top_decile.to_dict("records") if who else [],
+        "in_words": [
+            *([answers.precision_sentence(precision, comparison.reference.title)] if comparison and precision else []),
+            *([answers.who_sentence(who)] if who else []),
+        ],
     }  # fmt: skip
 
 
@@ -184,6 +224,11 @@ def _print_answer(answer: dict[str, Any]) -> None:
     )
     if answer["branches"]:
         last = answer["periods"][-1]["until"]
-        terminal.print_table("Ways through the events", terminal.branch_text(answer["branches"], last))
+        chances = "".join(f"; {name} = {chance:g} by --chance" for name, chance in answer["reweighted"].items())
+        title = f"Ways through the events ({answer['ways']}{chances})"
+        terminal.print_table(title, terminal.branch_text(answer["branches"], last))
+        terminal.print_table(*terminal.event_text(answer["events"]))
+    for sentence in answer["in_words"]:
+        terminal.tell(sentence)
     if answer["folder"]:
         terminal.tell(f"Results: {shown(Path(answer['folder']))}\n")

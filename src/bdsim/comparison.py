@@ -26,9 +26,10 @@ from bdsim.population import GROUPS
 from bdsim.results import Results
 from bdsim.rule import EARLY_UNTIL, MID_UNTIL
 
-__all__ = ["LEVELS", "Comparison", "Difference", "compare", "first_difference", "year_bands"]
+__all__ = ["LEVELS", "Comparison", "Difference", "Precision", "compare", "everyone", "first_difference", "year_bands"]
 
 LEVELS = (0.05, 0.5, 0.95)
+Z90 = float(ndtri(0.95))  # half the width of a normal variable's central 90%, in standard deviations
 Period = tuple[int, int]  # first and last year, both included
 MUST_AGREE = ("seed", "researchers_per_agent", "horizon", "program", "inputs", "fit")
 
@@ -75,6 +76,43 @@ class Difference:
             "p95": high.ravel(),
         }
         return pd.DataFrame(columns)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How well an ensemble tells an effect: the paired differences' variance beside that of unpaired runs.
+
+    All in researchers or researchers squared. The interval p05-p95 holds 90% of members and branches; variances
+    are between members, each the expected value over its branches; `half_width` is of the 90% interval of the
+    mean over members, which more of them narrow.
+    """
+
+    scenario: str
+    period: Period
+    effect: float
+    p05: float
+    median: float
+    p95: float
+    variance: float  # of the difference between a member and its pair
+    unpaired_variance: float  # of the difference between two members of unpaired runs
+    members: int
+
+    @property
+    def variance_ratio(self) -> float:
+        """How many times as many members unpaired runs need for the same interval; infinite without differences."""
+        return self.unpaired_variance / self.variance if self.variance > 0 else float("inf")
+
+    @property
+    def half_width(self) -> float:
+        """Of the 90% interval of the mean effect, by the normal approximation."""
+        return float(Z90 * np.sqrt(self.variance / self.members))
+
+    def members_needed(self, within: float = 0.05, *, paired: bool = True) -> int | None:
+        """Members that tell the mean effect to within a share of itself, 90% confidence; None without an effect."""
+        if self.effect == 0.0:
+            return None
+        variance = self.variance if paired else self.unpaired_variance
+        return max(2, int(np.ceil(variance * (Z90 / (within * self.effect)) ** 2)))
 
 
 class Pairs(NamedTuple):
@@ -132,11 +170,16 @@ class Comparison:
         tables = [self.difference(s, periods, axes, origin).table() for s in self.others]
         return pd.concat(tables, ignore_index=True)
 
-    def unpaired_variance_ratio(self, scenario: Results, period: Period, origin: str = "china") -> float:
-        """Variance of the difference of two unpaired runs over that of the paired difference."""
-        paired = self.difference(scenario, [period], (), origin).values.var()
-        one, other = (_over(r.by(origin=origin)[0], [period]).var() for r in (scenario, self.reference))
-        return float((one + other) / paired) if paired > 0 else float("inf")
+    def precision(self, scenario: Results, period: Period, origin: str = "china") -> Precision:
+        """How well the members tell the effect summed over `period`, and how unpaired runs would have told it."""
+        difference = self.difference(scenario, [period], (), origin)
+        totals = [_over(r.by(origin=origin)[0], [period])[:, 0] for r in (scenario, self.reference)]
+        there, here = (_by_draw(r, values) for r, values in zip((scenario, self.reference), totals, strict=True))
+        low, median, high = (float(x) for x in difference.band()[:, 0])
+        return Precision(
+            scenario.name, period, float(difference.mean()[0]), low, median, high,
+            _variance(_by_draw(scenario, difference.values[:, 0])), _variance(there) + _variance(here), len(there),
+        )  # fmt: skip
 
     def _member_of_draw(self) -> dict[int, int]:
         return dict(zip(self.reference.members["draw"], self.reference.members["member"], strict=True))
@@ -206,6 +249,16 @@ def year_bands(horizon: int) -> list[Period]:
     return [(a, b - 1) for a, b in pairwise([*starts, horizon + 1])]
 
 
+def _by_draw(results: Results, values: Floats) -> Floats:
+    """Expected value over the branches for each draw, shape (draws,): branches are weighed, not sampled."""
+    draw, weights = results.members["draw"].to_numpy(), results.weights
+    return np.asarray(np.bincount(draw, weights * values) / np.bincount(draw, weights))
+
+
+def _variance(values: Floats) -> float:
+    return float(values.var(ddof=1)) if len(values) > 1 else 0.0
+
+
 def _over(table: Floats, spans: list[Period]) -> Floats:
     """(members, years, ...) summed over each span of years."""
     sums = [table[:, first - FIRST_YEAR : last - FIRST_YEAR + 1].sum(axis=1) for first, last in spans]
@@ -223,11 +276,18 @@ def _noise(scenario: Results, spans: list[Period], cells: tuple[int, ...]) -> Fl
     return np.asarray(ndtri(luck).reshape(len(keys), len(spans), *cells))
 
 
+def everyone(one: Results, other: Results) -> tuple[pd.DataFrame, NDArray[np.int64], NDArray[np.int64]]:
+    """Everyone of both runs by identity, with the number of their group; and the row of each person of either."""
+    both = pd.concat([one.people, other.people]).drop_duplicates("identity").sort_values("identity", ignore_index=True)
+    labels = both["origin"].astype(str) + "/" + both["route"].astype(str)
+    both["group"] = labels.map({"/".join(g): i for i, g in enumerate(GROUPS)}).to_numpy(np.int64)
+    rows = [np.searchsorted(both["identity"], r.people["identity"]) for r in (one, other)]
+    return both, rows[0], rows[1]
+
+
 def _pairs(reference: Results, scenario: Results) -> Pairs:
     """Part by part: both sides' fates of everybody, and where they differ."""
-    both = pd.concat([reference.people, scenario.people]).drop_duplicates("identity")
-    both = both.sort_values("identity", ignore_index=True)
-    ours, theirs = (np.searchsorted(both["identity"], r.people["identity"]) for r in (reference, scenario))
+    both, ours, theirs = everyone(reference, scenario)
     draws_of, found, first = scenario.members["draw"].to_numpy(), [], 0
     for part in scenario.parts:
         own = draws_of[first : first + part.members]  # one branch, one draw after the other
@@ -237,8 +297,6 @@ def _pairs(reference: Results, scenario: Results) -> Pairs:
         changed = (before[member, person], after[member, person])
         found.append(((member + first).astype(np.uint32), person.astype(np.uint32), *changed))
         first += part.members
-    labels = both["origin"].astype(str) + "/" + both["route"].astype(str)
-    both["group"] = labels.map({"/".join(g): i for i, g in enumerate(GROUPS)}).to_numpy(np.int64)
     return Pairs(both, *(np.concatenate(column) for column in zip(*found, strict=True)))
 
 

@@ -34,6 +34,7 @@ class Purpose:
     MEMBER = 8
     CHANCE = 9  # the chance part of a band
     POSTERIOR = 10  # proposals, resampling, and which draw a member takes
+    EVENT = 11  # which way through the events, where there are too many to run them all
 
 
 def mix(z: Any) -> Any:

@@ -208,7 +208,7 @@ def _people_table(
     for population, at in zip(populations, rows, strict=True):
         p = population.people
         own: dict[str, NDArray[Any]] = {"group": p.group, "field": p.field, "entry_year": p.entry.astype(np.int32)}
-        for name, column in {**own, "prominence": population.prominence}.items():
+        for name, column in {**own, "prominence": population.prominence, "ties": p.ties}.items():
             columns.setdefault(name, np.zeros(len(identities), column.dtype))[at] = column
     group = columns.pop("group")
     labels = {name: pd.Categorical([g[i] for g in GROUPS])[group] for i, name in enumerate(("origin", "route"))}

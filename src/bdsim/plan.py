@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bdsim import compiling, draws
+from bdsim.branches import MOST_BRANCHES
 from bdsim.environment import FIRST_YEAR, LAST_POSSIBLE_YEAR, REFERENCE_YEAR, TABLES, Environment, Floats, Timeline
 from bdsim.errors import UsageError, did_you_mean
 from bdsim.evidence import History, load_evidence, rebuild_history
@@ -36,6 +37,7 @@ DEFAULT_HORIZON = 2035
 FIRST_HORIZON = 2010
 ENGINES = ("compiled", "mesa")
 PREPARING_SOURCES = (
+    "branches.py",
     "environment.py",
     "evidence.py",
     "observe.py",
@@ -44,6 +46,7 @@ PREPARING_SOURCES = (
     "population.py",
     "ensemble.py",
     "scenario.py",
+    "scenario_file.py",
 )
 PACKAGES = ("bdsim-migration", "mesa", "numba", "numpy", "pandas", "pyarrow", "pydantic", "scipy")
 
@@ -231,7 +234,10 @@ def manifest_of(job: Job) -> dict[str, Any]:
         "format": FORMAT,
         "fingerprint": job.fingerprint,
         "scenario": job.scenario.plain(),
-        "branches": [{"name": plan.branch.name, "chance": plan.branch.chance} for plan in job.plans],
+        "branches": [
+            {"name": b.name, "chance": b.chance, "outcomes": list(b.outcomes)} for b in (p.branch for p in job.plans)
+        ],
+        "ways": f"{MOST_BRANCHES} sampled by their chances" if job.scenario.sampled else "all, by their chances",
         "members": s.members,
         "seed": s.seed,
         "researchers_per_agent": s.researchers_per_agent,

@@ -52,6 +52,7 @@ COLUMNS = {
     "person": "row number in people, from 0",
     "identity": "64-bit identity of a researcher (docs/ODD.md)",
     "prominence": "rank in (0, 1)",
+    "ties": "ties to China at entry, in [0, 1]",
 }
 
 
@@ -67,7 +68,7 @@ class Results:
 
     manifest: dict[str, Any]
     members: pd.DataFrame  # member, branch, draw, weight, seed, agent_doctorate, agent_settled
-    people: pd.DataFrame  # identity, origin, route, field, entry_year, prominence; one row a researcher's agent
+    people: pd.DataFrame  # identity, origin, route, field, entry_year, prominence, ties; one row a researcher's agent
     parts: Sequence[Part | StoredPart]
 
     @property

@@ -212,3 +212,13 @@ def branch_text(rows: Sequence[Mapping[str, Any]], last: int) -> list[dict[str, 
         }
         for row in rows
     ]
+
+
+def event_text(rows: Sequence[Mapping[str, Any]]) -> tuple[str, list[dict[str, str]]]:
+    """`answers.event_rows` as a title and text for a table."""
+    title = f"What each event carries of the variance of departures {rows[0]['from']}-{rows[0]['until']}"
+    shown = [
+        {"event": row["event"], "share of variance": f"{row['share']:.0%}", "reached": f"{row['reached']:.0%}"}
+        for row in rows
+    ]
+    return title, shown
