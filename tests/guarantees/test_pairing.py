@@ -89,4 +89,27 @@ def test_branches_that_change_nothing_are_identical_to_the_baseline(baseline):
 
 def test_pairing_narrows_the_difference(baseline):
     revival = run("initiative-revival")
-    assert bdsim.compare(baseline, revival).unpaired_variance_ratio(revival, (2025, 2035)) > 5
+    assert bdsim.compare(baseline, revival).precision(revival, (2025, 2035)).variance_ratio > 5
+
+
+def test_the_stated_precision_is_that_of_repeated_ensembles():
+    """Twelve ensembles of 8 members: the variance of their mean effects against an eighth of the variance between
+    members. With 11 degrees of freedom the ratio lies in (0.17, 2.8) but for one case in a thousand; seeds fixed."""
+    pairs = [[run(name, seed=seed) for name in ("baseline", "talent-surge")] for seed in range(12)]
+    stated = [bdsim.compare(one, other).precision(other, (2026, 2035)) for one, other in pairs]
+    expected = np.mean([p.variance / p.members for p in stated])
+    found = np.var([p.effect for p in stated], ddof=1)
+    assert 0.17 < found / expected < 2.8
+
+
+def test_members_needed_are_those_that_narrow_the_mean_enough(baseline):
+    surge = run("talent-surge")
+    precision = bdsim.compare(baseline, surge).precision(surge, (2026, 2035))
+    for within in (0.02, 0.05, 0.2):
+        needed = precision.members_needed(within)
+        width = precision.half_width * np.sqrt(precision.members / needed)
+        assert width <= within * abs(precision.effect)
+        assert precision.members_needed(within, paired=False) >= needed
+    nothing = bdsim.compare(baseline, run("baseline")).precision(baseline, (2026, 2035))
+    assert nothing.effect == nothing.half_width == 0.0
+    assert nothing.members_needed() is None
