@@ -64,12 +64,12 @@ def print_table(title: str, rows: Sequence[Mapping[str, Any]], caption: str = ""
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Report]:
-    """Members done, their rate and the time left: a bar on a terminal, a line now and then elsewhere."""
+def progress_bar(title: str, what: str = "members") -> Iterator[Report]:
+    """How many are done, their rate and the time left: a bar on a terminal, a line now and then elsewhere."""
     if not err.is_terminal:
-        yield _progress_lines(title)
+        yield _progress_lines(title, what)
         return
-    text, rate = TextColumn("{task.description}"), TextColumn("{task.fields[rate]:.3g} members a second")
+    text, rate = TextColumn("{task.description}"), TextColumn("{task.fields[rate]:.3g} " + what + " a second")
     columns = (text, BarColumn(), MofNCompleteColumn(), rate, TimeElapsedColumn(), TimeRemainingColumn())
     pace = Pace()
     with Progress(*columns, console=err, transient=True) as bar:
@@ -90,7 +90,7 @@ class Pace:
         return (done - self.had) / max(time.monotonic() - self.since, 1e-9)
 
 
-def _progress_lines(title: str) -> Report:
+def _progress_lines(title: str, what: str) -> Report:
     """A line at the start, and one whenever QUIET seconds have passed without."""
     pace, spoken = Pace(), 0.0
 
@@ -98,9 +98,9 @@ def _progress_lines(title: str) -> Report:
         nonlocal spoken
         rate, now = pace.rate(done), time.monotonic()
         if not spoken:
-            note(f"{title}: {done} of {total} members are there, going on ..." if done else f"{title} ...")
+            note(f"{title}: {done} of {total} {what} are there, going on ..." if done else f"{title} ...")
         elif now - spoken > QUIET and rate > 0:
-            note(f"{title}: {done} of {total} members, {rate:.3g} a second, {(total - done) / rate:.0f} s left")
+            note(f"{title}: {done} of {total} {what}, {rate:.3g} a second, {(total - done) / rate:.0f} s left")
         else:
             return
         spoken = now
