@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from bdsim import __version__, cli_fit, cli_run, cli_why
+from bdsim import __version__, cli_fit, cli_report, cli_run, cli_why
 from bdsim.cli_options import Json
 from bdsim.errors import BdsimError, InputError, shown
 
@@ -29,7 +29,7 @@ app = typer.Typer(
     "Start with:  bdsim compare baseline initiative-revival",
 )
 
-for _module in (cli_run, cli_fit, cli_why):
+for _module in (cli_run, cli_report, cli_fit, cli_why):
     _module.register(app)
 
 

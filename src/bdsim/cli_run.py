@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bdsim.results import Results
     from bdsim.study import Study
 
-__all__ = ["carry_out", "register"]
+__all__ = ["carry_out", "observed", "register", "runs_of"]
 
 
 def register(app: typer.Typer) -> None:
@@ -128,8 +128,8 @@ def carry_out(job: Job, how: RunOptions, *, figures: bool = False) -> tuple[Resu
     with terminal.progress_bar(job.scenario.name) as report:
         results = run_job(job, folder=target, workers=workers, progress=report)
     if figures and not (target / "figures").exists():
-        observed = _observed(job.scenario.study, results)
-        save_all(run_drawings(results, observed), target / "figures")
+        facts = observed(job.scenario.study, results)
+        save_all(run_drawings(results, facts), target / "figures")
     return _weighed(results, how), target
 
 
@@ -162,7 +162,7 @@ def _draw_comparison(comparison: Comparison, study: Study, folder: Path) -> Path
     digest = hashlib.sha256(" ".join(r.fingerprint for r in comparison.all).encode()).hexdigest()[:12]
     target = folder / f"compare-{names[:80]}-{digest}"
     with new_folder(target) as aside:
-        for drawing in comparison_drawings(comparison, _observed(study, comparison.reference)):
+        for drawing in comparison_drawings(comparison, observed(study, comparison.reference)):
             save_drawing(drawing, aside)
         effect = comparison.effect(("destination",))
         effect.to_csv(aside / "effect-by-destination.csv", index=False, float_format="%.4f")
@@ -175,7 +175,8 @@ def _draw_comparison(comparison: Comparison, study: Study, folder: Path) -> Path
     return target
 
 
-def _observed(study: Study, results: Results) -> Observed:
+def observed(study: Study, results: Results) -> Observed:
+    """What is published of departures, on the scale of the run."""
     from bdsim.evidence import load_evidence, observed_departures
 
     return observed_departures(load_evidence(study), results.manifest["parameters"]["values"]["mainland_stem"])

@@ -1,0 +1,148 @@
+"""The commands that hand results on: a report to read, tables for other tools."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bdsim.cli_options import Json, RunOptions, with_run_options
+from bdsim.cli_run import observed, runs_of
+from bdsim.errors import ResultsError, UsageError, shown
+
+if TYPE_CHECKING:
+    from bdsim.plan import Job
+    from bdsim.results import Results
+    from bdsim.study import Study
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to the command line."""
+    app.command(
+        epilog="Examples:  bdsim report baseline initiative-revival --members 200  |  bdsim report results/A results/B"
+    )(report)
+    app.command(epilog="Example:  bdsim export baseline initiative-revival --format iamc --output departures.csv")(
+        export
+    )
+
+
+@with_run_options
+def report(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Scenarios or results folders; first the reference.")
+    ],
+    how: RunOptions,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to (default: results/report-.../).")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write one self-contained HTML file: answer, figures, assumptions.
+
+    Says how far to trust it and how to repeat it. Opens offline in any browser, and prints well.
+    """
+    from bdsim import terminal
+    from bdsim.comparison import compare
+    from bdsim.durable import write_file
+    from bdsim.evidence import load_evidence
+    from bdsim.fits import load_fit
+    from bdsim.parameters import load_parameters
+    from bdsim.report import rendered, report_of
+
+    if len(runs) < 2:
+        raise UsageError("name the reference and at least one run to compare with it", where="RUN")
+    found, study = runs_of(runs, how)
+    comparison = compare(found[0], *found[1:])
+    used = comparison.reference.manifest["fit"]
+    fit = load_fit(study, used["name"], load_parameters(study.parameters)) if used else None
+    terminal.note("report ...")
+    page = rendered(
+        report_of(
+            comparison, observed(study, comparison.reference), load_evidence(study).sources, fit,
+            _changes(study, found), _commands(found),
+        )
+    )  # fmt: skip
+    names = "-vs-".join(r.name for r in comparison.all)
+    digest = hashlib.sha256(" ".join(r.fingerprint for r in comparison.all).encode()).hexdigest()[:12]
+    target = output or (how.results or study.results) / f"report-{names[:80]}-{digest}" / "report.html"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_file(target, page.encode())
+    if json:
+        terminal.print_json({"report": str(target), "bytes": len(page.encode())})
+    else:
+        terminal.tell(f"Report: {shown(target)}")
+
+
+@with_run_options
+def export(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Scenarios or results folders.")],
+    how: RunOptions,
+    format_: Annotated[
+        str, typer.Option("--format", help="csv, parquet, or iamc (long form that pyam reads).")
+    ] = "csv",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File (default: departures.ENDING here).")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write departures by year for other tools: CSV, Parquet, IAMC."""
+    from bdsim import exports, terminal
+
+    target = output or Path(f"departures{exports.FORMATS.get(format_, '')}")
+    if format_ in exports.FORMATS and target.exists() and not force:
+        raise ResultsError("exists already; --force replaces it", where=target)  # before anything runs
+    found, _ = runs_of(runs, how)
+    terminal.tell(f"Written: {shown(exports.export(found, format_, target, force=force))}")
+
+
+def _changes(study: Study, runs: list[Results]) -> dict[str, list[dict[str, str]]]:
+    """The yearly values that each scenario changes; none where its file is no longer what was run."""
+    from bdsim.scenario import changed_values
+
+    jobs = [_job_of(study, results) for results in runs]
+    base = jobs[0]
+    if base is None:
+        return {r.title: [] for r in runs[1:]}
+    changes: dict[str, list[dict[str, str]]] = {}
+    for results, job in zip(runs[1:], jobs[1:], strict=True):
+        rows: list[dict[str, str]] = []
+        for plan in job.plans if job is not None else []:
+            branch = {"branch": plan.branch.name} if job is not None and len(job.plans) > 1 else {}
+            rows += [{**branch, **row} for row in changed_values(base.plans[0].timeline, plan.timeline)]
+        changes[results.title] = rows
+    return changes
+
+
+def _job_of(study: Study, results: Results) -> Job | None:
+    """The run's scenario worked out again, if it still comes to the same run."""
+    from bdsim.errors import InputError
+    from bdsim.plan import Settings, plan_run
+    from bdsim.scenario import load_scenario
+
+    m = results.manifest
+    settings = Settings(*(m[n] for n in ("members", "seed", "researchers_per_agent", "engine", "horizon")))
+    held = {name: m["parameters"]["values"][name] for name in m["parameters"]["set_by_hand"]}
+    try:
+        job = plan_run(load_scenario(results.name, study), settings, held, m["fit"]["name"] if m["fit"] else "none")
+    except InputError:
+        return None
+    return job if job.fingerprint == results.fingerprint.split("+")[0] else None
+
+
+def _commands(runs: list[Results]) -> list[str]:
+    """The command that makes these runs and this report again."""
+    m = runs[0].manifest
+    words: list[Any] = ["bdsim", "report", *(r.name for r in runs), "--members", m["members"], "--seed", m["seed"]]
+    words += ["--researchers-per-agent", m["researchers_per_agent"], "--horizon", m["horizon"], "--engine", m["engine"]]
+    words += ["--fit", m["fit"]["name"] if m["fit"] else "none"]
+    for name in m["parameters"]["set_by_hand"]:
+        words += ["--set", f"{name}={m['parameters']['values'][name]!r}"]
+    for results in runs:
+        for name, chance in results.manifest.get("reweighted", {}).items():
+            words += ["--chance", f"{name}={chance!r}"]
+    return [shlex.join(map(str, words))]
