@@ -62,7 +62,7 @@ def who_sentence(who: Who) -> str:
     chosen = table[table["side"] == side].set_index(["by", "label"])["share"]
     best = who.top_decile.set_index("under")["mean"]
     return (
-        f"Of the {totals[side]:,.0f} who leave {side} in {who.period[0]}-{who.period[1]}, "
+        f"{who.scenario}: of the {totals[side]:,.0f} who leave {side} in {who.period[0]}-{who.period[1]}, "
         f"{chosen['stage', 'early']:.0%} are in their first six years, {chosen['field', 'life']:.0%} life scientists, "
         f"{chosen['ties', 'strongest third']:.0%} have the strongest ties to China. The most prominent tenth are "
         f"{best['scenario']:.1f}% of departures under the scenario, {best['reference']:.1f}% under {who.reference}."

@@ -32,15 +32,15 @@ from bdsim.who import SIDES
 __all__ = ["Report", "Section", "Table", "rendered", "report_of"]
 
 CAVEATS = (
-    "Differences between scenarios are differences of the model, paired person by person. They are not causal estimates.",
+    "Differences between scenarios are differences of the model, paired person by person, not causal estimates.",
     "Published growth is not the Initiative's effect: departures were rising before, and the pre-trend decides the "
     "sign of any naive effect.",
     "How fast fear fades is not in the data: the series ends in December 2021, before the Initiative did. So do "
     "colleagues' influence, offers, and what US funding or visas would do rest on assumptions.",
     "A naive trend forecast 2019-2021 better than this model fitted only to 2018 ('bdsim backtest --until 2018').",
-    "Two populations: the departure series counts publishing authors by surname, stay rates count doctorates in any job.",
+    "Two populations: the departure series counts publishing authors by surname, stay rates count doctorates.",
     "After the last observed year the baseline holds every yearly table flat. It is a reference, not a forecast.",
-    "Intervals hold what the parameters' posterior, chance and the stated events leave open; not that the model is wrong.",
+    "Intervals hold what the parameters' posterior, chance and the stated events leave open, not the model's error.",
 )
 
 
@@ -173,7 +173,8 @@ def _answer(comparison: Comparison, scenario: Results) -> list[str]:
     cells = {r["destination"]: r for r in _axis_rows(comparison, scenario, period, "destination")}
     first = (
         f"By the model, {scenario.title} comes to {row['effect']:+,.0f} departures of scientists of Chinese descent in "
-        f"{period[0]}-{period[1]} against {reference}, 90% of members between {row['p05']:+,.0f} and {row['p95']:+,.0f}."
+        f"{period[0]}-{period[1]} against {reference}, "
+        f"90% of members between {row['p05']:+,.0f} and {row['p95']:+,.0f}."
     )
     second = (
         f"{reference} has {total:,.0f} departures in these years; the difference is {cells['china']['mean']:+,.0f} "
@@ -327,7 +328,7 @@ def _assumptions(results: Results, sources: Mapping[str, Source]) -> Table:
 
 def _assumption(kind: str, part: Mapping[str, Any], sources: Mapping[str, Source]) -> dict[str, str]:
     why = str(part["why"])
-    files = [sources[name].cite for name in re.findall(r"(\w+)\.csv", why) if name in sources]
+    files = [f"{name}.csv: {sources[name].cite}" for name in re.findall(r"(\w+)\.csv", why) if name in sources]
     assumed = re.search(r"assum", why, re.IGNORECASE)
     source = "; ".join(files) or "none: an assumption"
     if files and assumed:
