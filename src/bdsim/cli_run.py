@@ -157,6 +157,7 @@ def _draw_comparison(comparison: Comparison, study: Study, folder: Path) -> Path
     from bdsim.durable import new_folder
     from bdsim.house_style import save_drawing
     from bdsim.plots import comparison_drawings
+    from bdsim.plots_who import draw_who
 
     names = "-vs-".join(r.name for r in comparison.all)
     digest = hashlib.sha256(" ".join(r.fingerprint for r in comparison.all).encode()).hexdigest()[:12]
@@ -168,10 +169,12 @@ def _draw_comparison(comparison: Comparison, study: Study, folder: Path) -> Path
         effect.to_csv(aside / "effect-by-destination.csv", index=False, float_format="%.4f")
         found = [who for who in (who_of(comparison, s) for s in comparison.others) if who is not None]
         if found:
-            who = pd.concat([w.table.assign(scenario=w.scenario) for w in found])
-            who.to_csv(aside / "who.csv", index=False, float_format="%.4f")
+            table = pd.concat([w.table.assign(scenario=w.scenario) for w in found])
+            table.to_csv(aside / "who.csv", index=False, float_format="%.4f")
             prominent = pd.concat([w.top_decile.assign(scenario=w.scenario) for w in found])
             prominent.to_csv(aside / "top-decile.csv", index=False, float_format="%.4f")
+        for who in found:
+            save_drawing(draw_who(who), aside)
     return target
 
 

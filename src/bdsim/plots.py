@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 __all__ = ["comparison_drawings", "run_drawings"]
 
 LAST_OBSERVED = 2021  # the last year of the departure series
-BAND = "band: 90% of members"
+BAND, FANNED = "band: 90% of members", "bands: shares of members"
+FAN = (0.95, 0.8, 0.5)  # shares of members, from the widest band to the narrowest
 
 
 def run_drawings(results: Results, observed: Observed) -> list[Drawing]:
     """Figures of one scenario alone."""
-    return [draw_departures([results], observed), draw_destination([results], observed)]
+    return [draw_departures([results], observed), draw_fan(results, observed), draw_destination([results], observed)]
 
 
 def comparison_drawings(comparison: Comparison, observed: Observed) -> list[Drawing]:
@@ -74,6 +75,32 @@ def draw_departures(runs: Sequence[Results], observed: Observed) -> Drawing:
         f"{r.title} {_at(r, r.by()[0], r.years[-1])} in {r.years[-1]}" for r in runs
     )
     return Drawing("departures", figure, pd.concat(rows, ignore_index=True), alt)
+
+
+@styled
+def draw_fan(results: Results, observed: Observed) -> Drawing:
+    """A fan of 50%, 80% and 95% of members around the median, published totals, and where the data end."""
+    figure, (ax,) = _canvas(1, 1, width=7.2, height=4.4)
+    values, _ = results.by()
+    when = np.array(results.years) + 0.5
+    levels = [0.5, *(edge for share in FAN for edge in ((1 - share) / 2, (1 + share) / 2))]
+    lines = dict(zip(levels, results.band(values, levels), strict=True))
+    for share, alpha in zip(FAN, (0.16, 0.22, 0.32), strict=True):
+        low, high = lines[(1 - share) / 2], lines[(1 + share) / 2]
+        ax.fill_between(when, low, high, color=COLOURS[0], alpha=alpha, lw=0, label=f"{share:.0%} of members")
+    ax.plot(when, lines[0.5], color=COLOURS[0], label="Median")
+    _points(ax, *observed.everywhere, "Published totals")
+    ax.set_ylim(bottom=0)
+    ax.set_ylabel("Researchers leaving the US per year")
+    _time_axis(ax, [results])
+    ax.legend(loc="upper left")
+    _finish(figure, [results], f"{results.title}: departures of scientists of Chinese descent", fan=True)
+    numbers = {f"p{100 * level:04.1f}": line for level, line in sorted(lines.items())}
+    table = pd.DataFrame({"year": list(results.years), "scenario": results.name, **numbers})
+    alt = (
+        f"Fan of departures per year: {results.title} {_at(results, values, results.years[-1])} in {results.years[-1]}"
+    )
+    return Drawing("fan", figure, table, alt)
 
 
 @styled
@@ -275,12 +302,12 @@ def _decimal(date: str) -> float:
 
 def _finish(
     figure: Figure, runs: Sequence[Results], title: str, *, observed: bool = True, spans: bool = True,
-    rescaled: bool = False,
+    rescaled: bool = False, fan: bool = False,
 ) -> None:  # fmt: skip
     """Title, and a source line that says what is drawn, what the bands hold and what the parameters are worth."""
     m = runs[0].manifest
     parts = [
-        f"Line: median; {BAND}; {m['uncertainty']}. {m['members']} members, one agent stands for "
+        f"Line: median; {FANNED if fan else BAND}; {m['uncertainty']}. {m['members']} members, one agent stands for "
         f"{m['researchers_per_agent']} researchers."
     ]
     if spans and any(r.manifest["scenario"]["policy"] for r in runs):

@@ -24,7 +24,8 @@ from bdsim.evidence import Observed, Source
 from bdsim.fits import Fit
 from bdsim.house_style import NAMES, STYLE, Drawing
 from bdsim.observe import AXES
-from bdsim.plots import comparison_drawings
+from bdsim.plots import comparison_drawings, draw_fan
+from bdsim.plots_who import draw_who
 from bdsim.results import Results
 from bdsim.terminal import branch_rows, branch_text, period_rows, period_text
 from bdsim.who import SIDES
@@ -111,11 +112,12 @@ def report_of(
     answer = [sentence for scenario in others for sentence in _answer(comparison, scenario)]
     sections = [
         Section("Departures and differences", tables=[_periods(r, comparison) for r in comparison.all],
-                figures=[picture(d, f"f{i}") for i, d in enumerate(comparison_drawings(comparison, observed))]),
+                figures=[picture(d, f"f{i}") for i, d in enumerate(_drawings(comparison, observed))]),
         Section("How sure the difference is", [_precision_words(comparison, s) for s in others],
                 tables=[_precision_table(comparison)]),
         Section("Where, in which field, at which stage", tables=[_axis_table(comparison, s) for s in others]),
         Section("Who leaves", [who_sentence(w) for w in _whos(comparison)],
+                figures=[picture(draw_who(w), f"w{i}") for i, w in enumerate(_whos(comparison))],
                 tables=[t for w in _whos(comparison) for t in _who_tables(w)]),
         *([events] if (events := _events(comparison)) else []),
         Section("Assumptions and their sources", tables=[_assumptions(r, sources) for r in comparison.all]),
@@ -160,6 +162,10 @@ def picture(drawing: Drawing, prefix: str) -> Picture:
 
 def _escaped(text: str) -> str:
     return str(markupsafe.escape(text))
+
+
+def _drawings(comparison: Comparison, observed: Observed) -> list[Drawing]:
+    return [*comparison_drawings(comparison, observed), *(draw_fan(s, observed) for s in comparison.others)]
 
 
 def _answer(comparison: Comparison, scenario: Results) -> list[str]:
