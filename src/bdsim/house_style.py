@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -78,6 +79,13 @@ class Drawing:
     figure: Figure
     numbers: pd.DataFrame
     alt: str
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        file = io.BytesIO()
+        with mpl.rc_context(STYLE):
+            self.figure.savefig(file, format="png", dpi=110)
+        return file.getvalue()
 
 
 def styled(draw: Callable[P, Drawing]) -> Callable[P, Drawing]:
