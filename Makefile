@@ -1,5 +1,6 @@
 # make demo   set everything up and compare an Initiative revival with the baseline
 # make test   set everything up and run every check
+# make slow   the two that take minutes: simulation-based calibration, and 5,000 members in bounded memory
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
