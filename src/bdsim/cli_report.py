@@ -26,6 +26,8 @@ def register(app: typer.Typer) -> None:
     app.command(
         epilog="Examples:  bdsim report baseline initiative-revival --members 200  |  bdsim report results/A results/B"
     )(report)
+    app.command(epilog="Example:  bdsim verify results/baseline-*")(verify)
+    app.command(epilog="Example:  bdsim reproduce results/baseline-0c63e3fa9f77")(reproduce)
     app.command(epilog="Example:  bdsim export baseline initiative-revival --format iamc --output departures.csv")(
         export
     )
@@ -100,6 +102,56 @@ def export(
     terminal.tell(f"Written: {shown(exports.export(found, format_, target, force=force))}")
 
 
+def verify(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Results folders.")],
+    json: Json = False,
+) -> None:
+    """Check every table of a results folder against its manifest.
+
+    Names each file that is missing or is not what was written; exit code 1 then.
+    """
+    from bdsim import terminal
+    from bdsim.integrity import verified
+
+    found = {folder: verified(folder) for folder in folders}
+    if json:
+        terminal.print_json([{"folder": str(f), "ok": not p, "problems": p} for f, p in found.items()])
+    for folder, problems in found.items():
+        for problem in problems:
+            terminal.note(f"{shown(folder)}: {problem}")
+        if not problems and not json:
+            terminal.tell(f"{shown(folder)}: every table is what was written")
+    if any(found.values()):
+        raise SystemExit(1)
+
+
+def reproduce(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A results folder.")],
+    json: Json = False,
+) -> None:
+    """Run a results folder's manifest again and compare every byte.
+
+    Says which versions or files are not what they were; exit code 1 when a table differs.
+    """
+    from bdsim import terminal
+    from bdsim.integrity import reproduced
+    from bdsim.study import find_study
+
+    with terminal.progress_bar("reproduce") as report:
+        found = reproduced(folder, find_study(), progress=report)
+    if json:
+        terminal.print_json({"same": found.same, "differing": found.differing, "changed": found.changed})
+    else:
+        if found.same:
+            terminal.tell(f"{shown(folder)}: the same, to the byte")
+        else:
+            terminal.tell(f"{shown(folder)}: {', '.join(found.differing)} differ")
+        for line in found.changed:
+            terminal.tell(f"  not as it was: {line}")
+    if not found.same:
+        raise SystemExit(1)
+
+
 def _changes(study: Study, runs: list[Results]) -> dict[str, list[dict[str, str]]]:
     """The yearly values that each scenario changes; none where its file is no longer what was run."""
     from bdsim.scenario import changed_values
@@ -119,16 +171,12 @@ def _changes(study: Study, runs: list[Results]) -> dict[str, list[dict[str, str]
 
 
 def _job_of(study: Study, results: Results) -> Job | None:
-    """The run's scenario worked out again, if it still comes to the same run."""
+    """The run worked out again from its manifest, if it still comes to the same run."""
     from bdsim.errors import InputError
-    from bdsim.plan import Settings, plan_run
-    from bdsim.scenario import load_scenario
+    from bdsim.integrity import job_of
 
-    m = results.manifest
-    settings = Settings(*(m[n] for n in ("members", "seed", "researchers_per_agent", "engine", "horizon")))
-    held = {name: m["parameters"]["values"][name] for name in m["parameters"]["set_by_hand"]}
     try:
-        job = plan_run(load_scenario(results.name, study), settings, held, m["fit"]["name"] if m["fit"] else "none")
+        job = job_of(results.manifest, study)
     except InputError:
         return None
     return job if job.fingerprint == results.fingerprint.split("+")[0] else None

@@ -23,7 +23,7 @@ from bdsim.parts import Part
 from bdsim.plan import FORMAT
 from bdsim.storage import StoredPart, StoredParts, leavers_table, write_parts
 
-__all__ = ["COLUMNS", "Results", "load_results"]
+__all__ = ["COLUMNS", "Results", "hash_of", "load_results", "read_manifest"]
 
 COLUMNS = {
     "member": "number of the ensemble member",
@@ -301,17 +301,23 @@ def collapse(table: Floats, axes: Sequence[str], origin: str) -> Floats:
     return np.moveaxis(summed, [2 + kept.index(a) for a in axes], range(2, 2 + len(axes)))
 
 
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What made the results in a folder. Raises ResultsError when it is not a results folder of this version."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ResultsError("is not a results folder (no manifest.json)", where=folder) from None
+    except (OSError, ValueError) as error:
+        raise ResultsError(f"manifest.json cannot be read: {error}", where=folder) from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ResultsError("was written by another version of bdsim", where=folder)
+    return manifest
+
+
 def load_results(folder: Path | str) -> Results:
     """Read a results folder back. Raises ResultsError when it is not one, or when a table does not fit."""
     path = Path(folder)
-    try:
-        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ResultsError("is not a results folder (no manifest.json)", where=path) from None
-    except (OSError, ValueError) as error:
-        raise ResultsError(f"manifest.json cannot be read: {error}", where=path) from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ResultsError("was written by another version of bdsim", where=path)
+    manifest = read_manifest(path)
     try:
         members, people = (pd.read_parquet(path / f"{name}.parquet") for name in ("members", "people"))
         years = int(manifest["horizon"]) - FIRST_YEAR + 1
