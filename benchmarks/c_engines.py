@@ -91,9 +91,9 @@ class Member(ctypes.Structure):
 
 
 class Counts(ctypes.Structure):
-    """c/bdsim.h: Tally."""
+    """c/bdsim.h: Tally. C does without the yearly invariants that bdsim checks."""
 
-    _fields_ = tuple((name, Pointer) for name in (*Tally._fields, "fate"))
+    _fields_ = tuple((name, Pointer) for name in (*(n for n in Tally._fields if n != "breaches"), "fate"))
 
 
 @cache
@@ -213,4 +213,4 @@ def _member(work: Workload, member: int, kept: list[object]) -> Member:
 def _counts(work: Workload, tally: Tally, kept: list[object]) -> Counts:
     fate = np.zeros(work.rows, np.uint8)
     kept.append(fate)
-    return Counts(*(array.ctypes.data for array in tally), fate.ctypes.data)
+    return Counts(*(getattr(tally, name).ctypes.data for name, _ in Counts._fields_[:-1]), fate.ctypes.data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -19,6 +20,8 @@ __all__ = ["app", "main"]
 # Typer before 0.20 stands on click, later ones carry their own copy; this is the root of either's usage errors.
 COMMAND_LINE_ERROR: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
+KEPT = "nothing half-written is left, and the same command goes on from the members that are finished"
+
 app = typer.Typer(
     name="bdsim",
     no_args_is_help=True,
@@ -33,9 +36,17 @@ for _module in (cli_run, cli_report, cli_fit, cli_why):
     _module.register(app)
 
 
+class Ended(BaseException):
+    """A signal that asks the program to end: SIGTERM, or SIGHUP when its terminal closes."""
+
+
 def main() -> NoReturn:
-    """Run the command line. Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 130 interrupted."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    """Run the command line.
+
+    Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 130 interrupted, 128 + n ended by signal n.
+    """
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        signal.signal(number, _end)
     try:
         code = int(app(standalone_mode=False) or 0)  # Typer turns Ctrl-C into a returned 130
         if code == 130:
@@ -52,19 +63,43 @@ def main() -> NoReturn:
         _complain(f"bdsim: {error}")
         code = 1
     except (KeyboardInterrupt, typer.Abort):
-        _complain("interrupted; nothing half-written is left, and a run goes on from the members that it has finished")
+        _complain(f"interrupted; {KEPT}")
         code = 130
+    except Ended as signalled:
+        code = int(str(signalled))
+        _complain(f"ended by signal {code - 128}; {KEPT}")
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except OSError as error:
         _complain(f"bdsim: {shown(Path(error.filename)) + ': ' if error.filename else ''}{error.strerror or error}")
         code = 1
+    except MemoryError:
+        _complain("bdsim: not enough memory; fewer --members or more researchers an agent (-k) need less")
+        code = 1
+    _leave(code)
+
+
+def _end(number: int, _frame: object) -> None:
+    raise Ended(128 + number)
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit, whatever became of the streams, and without waiting for members that nobody waits for."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):  # full, closed, or never there
+            if stream is not None:
+                with contextlib.suppress(OSError, ValueError):
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    if code >= 128 and "bdsim.workers" in sys.modules and sys.modules["bdsim.workers"].are_at_work():
+        os._exit(code)
     sys.exit(code)
 
 
 def _complain(line: str) -> None:
-    sys.stderr.write(line + "\n")
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # nobody listens
+        sys.stderr.write(line + "\n")
 
 
 def _version(asked: bool) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from bdsim.scenario import Scenario
     from bdsim.workers import Workers
 
-__all__ = ["Json", "RunOptions", "with_run_options"]
+__all__ = ["Json", "RunOptions", "finishing_first", "with_run_options"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 BACKENDS = ("threads", "dask")
@@ -107,3 +110,25 @@ def with_run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     called.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
     called.__annotations__ = {p.name: p.annotation for p in (*own, *more)}
     return called
+
+
+@contextlib.contextmanager
+def finishing_first(stop: threading.Event) -> Iterator[None]:
+    """The first Ctrl-C sets `stop`, so that members at work are finished and kept; the second stops at once."""
+
+    def first(_number: int, _frame: Any) -> None:
+        from bdsim import terminal
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        stop.set()
+        terminal.note("finishing the members that are at work; Ctrl-C again stops at once")
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield  # somebody else decides what Ctrl-C does here
+        return
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

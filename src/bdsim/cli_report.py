@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bdsim.cli_options import Json, RunOptions, with_run_options
-from bdsim.cli_run import observed, runs_of
+from bdsim.cli_run import draw_run, end_with_failures, observed, run_kept, runs_of
 from bdsim.errors import ResultsError, UsageError, shown
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ def register(app: typer.Typer) -> None:
         epilog="Examples:  bdsim report baseline initiative-revival --members 200  |  bdsim report results/A results/B"
     )(report)
     app.command(epilog="Example:  bdsim verify results/baseline-*")(verify)
+    app.command(epilog="Examples:  bdsim retry results/baseline-0c63e3fa9f77  |  bdsim retry results/A --draw 17")(
+        retry
+    )
     app.command(epilog="Example:  bdsim reproduce results/baseline-0c63e3fa9f77")(reproduce)
     app.command(epilog="Example:  bdsim export baseline initiative-revival --format iamc --output departures.csv")(
         export
@@ -50,7 +53,7 @@ def report(
     """
     from bdsim import terminal
     from bdsim.comparison import compare
-    from bdsim.durable import write_file
+    from bdsim.durable import publish
     from bdsim.evidence import load_evidence
     from bdsim.fits import load_fit
     from bdsim.parameters import load_parameters
@@ -72,12 +75,12 @@ def report(
     names = "-vs-".join(r.name for r in comparison.all)
     digest = hashlib.sha256(" ".join(r.fingerprint for r in comparison.all).encode()).hexdigest()[:12]
     target = output or (how.results or study.results) / f"report-{names[:80]}-{digest}" / "report.html"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_file(target, page.encode())
+    publish(target, page.encode())
     if json:
         terminal.print_json({"report": str(target), "bytes": len(page.encode())})
     else:
         terminal.tell(f"Report: {shown(target)}")
+    end_with_failures(found)
 
 
 @with_run_options
@@ -100,6 +103,7 @@ def export(
         raise ResultsError("exists already; --force replaces it", where=target)  # before anything runs
     found, _ = runs_of(runs, how)
     terminal.tell(f"Written: {shown(exports.export(found, format_, target, force=force))}")
+    end_with_failures(found)
 
 
 def verify(
@@ -123,6 +127,50 @@ def verify(
             terminal.tell(f"{shown(folder)}: every table is what was written")
     if any(found.values()):
         raise SystemExit(1)
+
+
+def retry(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A results folder with members that failed.")],
+    draw: Annotated[
+        int | None, typer.Option("--draw", help="Only run this one again, keep nothing, and show what it raises.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Run the members of a results folder that failed once more.
+
+    Nothing else runs; those that go through take their places in the tables. Exit code 1 while any still fails.
+    """
+    from bdsim import terminal
+    from bdsim.integrity import job_of, replayed
+    from bdsim.results import load_results
+    from bdsim.study import find_study
+    from bdsim.workers import Workers
+
+    results, study = load_results(folder), find_study()
+    job = job_of(results.manifest, study)
+    if job.fingerprint != results.fingerprint:
+        raise ResultsError("the program or the study is not what it was; run the scenario again", where=folder)
+    if draw is not None:
+        text = replayed(job, results, draw)
+        terminal.tell(text or f"draw {draw} went through")
+        raise SystemExit(1 if text else 0)
+    before = len(results.failures)
+    if before:
+        results = run_kept(job, folder, Workers(), retry=True)
+        draw_run(results, study, folder)
+    left = len(results.failures)
+    if json:
+        terminal.print_json({"failed_before": before, "failed": left, "failures": results.failures.to_dict("records")})
+    elif not before:
+        terminal.tell(f"{shown(folder)}: no member failed")
+    else:
+        terminal.tell(f"{shown(folder)}: {before - left} of {before} that had failed went through")
+        rows = [
+            {"branch": f["branch"], "draw": f["draw"], "error": f["error"]} for f in results.failures.to_dict("records")
+        ]
+        if rows:
+            terminal.print_table("Still failing (traceback: --draw N)", rows)
+    end_with_failures([results])
 
 
 def reproduce(

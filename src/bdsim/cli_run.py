@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bdsim.cli_options import Json, RunOptions, with_run_options
+from bdsim.cli_options import Json, RunOptions, finishing_first, with_run_options
 from bdsim.errors import UsageError, did_you_mean, shown
 
 if TYPE_CHECKING:
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from bdsim.plan import Job
     from bdsim.results import Results
     from bdsim.study import Study
+    from bdsim.workers import Workers
 
-__all__ = ["carry_out", "observed", "register", "runs_of"]
+__all__ = ["carry_out", "draw_run", "end_with_failures", "observed", "register", "run_kept", "runs_of"]
 
 
 def register(app: typer.Typer) -> None:
@@ -53,7 +55,7 @@ def run(
     jobs = [how.plan(s) for s in scenarios]
     _check_chances(how, [event for s in scenarios for event in s.plain()["event"]])
     beside = [how.plan(r) if r is not None else None for r in references]
-    answers = []
+    answers, every = [], []
     for job, other in zip(jobs, beside, strict=True):
         reference = carry_out(other, how)[0] if other is not None else None
         done, folder = carry_out(job, how, figures=not how.chance)
@@ -61,11 +63,13 @@ def run(
         if reference is not None and reference.members["branch"].nunique() == 1:
             comparison = pair(reference, done)
         answers.append(_answer(done, folder, comparison))
+        every += [done, *([reference] if reference is not None else [])]
     if json:
         terminal.print_json(answers)
-        return
-    for answer in answers:
-        _print_answer(answer)
+    else:
+        for answer in answers:
+            _print_answer(answer)
+    end_with_failures(every)
 
 
 @with_run_options
@@ -88,10 +92,11 @@ def compare(
     answers = [_answer(r, None, comparison if r is not runs[0] else None) for r in runs]
     if json:
         terminal.print_json({"folder": str(folder), "runs": answers})
-        return
-    for answer in answers:
-        _print_answer(answer)
-    terminal.tell(f"Figures and the numbers behind them: {shown(folder)}")
+    else:
+        for answer in answers:
+            _print_answer(answer)
+        terminal.tell(f"Figures and the numbers behind them: {shown(folder)}")
+    end_with_failures(runs)
 
 
 def runs_of(names: list[str], how: RunOptions) -> tuple[list[Results], Study]:
@@ -115,22 +120,45 @@ def runs_of(names: list[str], how: RunOptions) -> tuple[list[Results], Study]:
 def carry_out(job: Job, how: RunOptions, *, figures: bool = False) -> tuple[Results, Path]:
     """The job's results and their folder: read back where this exact run was done before, else run and kept."""
     from bdsim import terminal
-    from bdsim.ensemble import run_job
-    from bdsim.house_style import save_all
-    from bdsim.plots import run_drawings
+    from bdsim.durable import restored
 
     workers = how.at_work()
     target = (how.results or job.scenario.study.results) / f"{job.scenario.name}-{job.fingerprint}"
+    restored(target)
     if target.exists():
         terminal.note(f"{job.scenario.name}: already done, read from {shown(target)}")
     elif workers.scheduler is None:
         terminal.note_compiling(job.settings.members)
-    with terminal.progress_bar(job.scenario.name) as report:
-        results = run_job(job, folder=target, workers=workers, progress=report)
-    if figures and not (target / "figures").exists():
-        facts = observed(job.scenario.study, results)
-        save_all(run_drawings(results, facts), target / "figures")
+    results = run_kept(job, target, workers)
+    if len(results.failures):
+        terminal.note(f"{results.failures_in_words}; the rest is in the tables; next: bdsim retry {shown(target)}")
+    if figures:
+        draw_run(results, job.scenario.study, target)
     return _weighed(results, how), target
+
+
+def run_kept(job: Job, target: Path, workers: Workers, *, retry: bool = False) -> Results:
+    """The job's results in the folder `target`, with progress, and Ctrl-C heard once before it is obeyed."""
+    from bdsim import terminal
+    from bdsim.ensemble import run_job
+
+    with terminal.progress_bar(job.scenario.name) as report, finishing_first(workers.stop):
+        return run_job(job, folder=target, workers=workers, progress=report, retry=retry)
+
+
+def draw_run(results: Results, study: Study, target: Path) -> None:
+    """The figures of one run, beside its tables, where they are not there yet."""
+    from bdsim.house_style import save_all
+    from bdsim.plots import run_drawings
+
+    if not (target / "figures").exists():
+        save_all(run_drawings(results, observed(study, results)), target / "figures")
+
+
+def end_with_failures(runs: Iterable[Results]) -> None:
+    """Exit code 1 when a member of any of the runs failed: what was said stands, and is not the whole."""
+    if any(len(results.failures) for results in runs):
+        raise SystemExit(1)
 
 
 def _weighed(results: Results, how: RunOptions) -> Results:
@@ -154,7 +182,7 @@ def _draw_comparison(comparison: Comparison, study: Study, folder: Path) -> Path
     import pandas as pd
 
     from bdsim.answers import who_of
-    from bdsim.durable import new_folder
+    from bdsim.durable import new_folder, sealed
     from bdsim.house_style import save_drawing
     from bdsim.plots import comparison_drawings
     from bdsim.plots_who import draw_who
@@ -175,6 +203,7 @@ def _draw_comparison(comparison: Comparison, study: Study, folder: Path) -> Path
             prominent.to_csv(aside / "top-decile.csv", index=False, float_format="%.4f")
         for who in found:
             save_drawing(draw_who(who), aside)
+        sealed(aside)
     return target
 
 
@@ -195,7 +224,7 @@ def _answer(results: Results, folder: Path | None, comparison: Comparison | None
     who = answers.who_of(comparison, results) if comparison else None
     return {
         "scenario": results.name, "title": results.title, "question": m["scenario"]["question"],
-        "population": "scientists of Chinese descent", "members": m["members"],
+        "population": "scientists of Chinese descent", "members": m["members"], "failed": m["failed"],
         "researchers_per_agent": m["researchers_per_agent"], "folder": str(folder) if folder else None,
         "reference": comparison.reference.name if comparison else None,
         "uncertainty": m["uncertainty"], "parameters": m["parameters"]["status"], "note": m["parameters"]["note"],
@@ -218,7 +247,9 @@ def _print_answer(answer: dict[str, Any]) -> None:
     title = f"{answer['title']}: departures of {answer['population']}"
     caption = (
         f"{answer['question']}\n"
-        f"Intervals: 90% of {answer['members']} members; {answer['uncertainty']}. {answer['note']}"
+        f"Intervals: 90% of {answer['members']} members"
+        + (f", less {answer['failed']} that failed" if answer["failed"] else "")
+        + f"; {answer['uncertainty']}. {answer['note']}"
         + (f" Held by hand: {answer['held_by_hand']}." if answer["held_by_hand"] else "")
     )
     terminal.print_table(

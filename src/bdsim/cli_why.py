@@ -300,7 +300,7 @@ def _keep(kind: str, job: Job, question: str, drawings: Sequence[Drawing], facts
     """Figures, their numbers and what made them, in a folder of the study's results."""
     import json
 
-    from bdsim.durable import new_folder
+    from bdsim.durable import new_folder, sealed
     from bdsim.house_style import save_drawing
     from bdsim.plan import manifest_of
 
@@ -311,6 +311,7 @@ def _keep(kind: str, job: Job, question: str, drawings: Sequence[Drawing], facts
             save_drawing(drawing, aside)
         manifest = {**manifest_of(job), "question": question, "answer": facts}
         (aside / "manifest.json").write_text(json.dumps(manifest, indent=1, default=str), encoding="utf-8")
+        sealed(aside)
     return folder
 
 

@@ -149,7 +149,7 @@ class Comparison:
         for first, last in spans:
             if not (self.reference.years[0] <= first <= last <= self.reference.years[-1]):
                 raise UsageError(f"period {first}-{last} lies outside the run", where="periods")
-        match = scenario.members["draw"].map(self._member_of_draw()).to_numpy(np.int64)
+        match = self.reference.positions(scenario.members["draw"].to_numpy())
         here, there = (_over(r.collapsed("expected", axes, origin), spans) for r in (scenario, self.reference))
         expected = here - there[match]
         apart = self._discordant(scenario, spans, tuple(axes), origin)
@@ -180,9 +180,6 @@ class Comparison:
             scenario.name, period, float(difference.mean()[0]), low, median, high,
             _variance(_by_draw(scenario, difference.values[:, 0])), _variance(there) + _variance(here), len(there),
         )  # fmt: skip
-
-    def _member_of_draw(self) -> dict[int, int]:
-        return dict(zip(self.reference.members["draw"], self.reference.members["member"], strict=True))
 
     def _discordant(self, scenario: Results, spans: list[Period], axes: tuple[str, ...], origin: str) -> Floats:
         """Researchers counted on one side and not the other, shape (members, periods, *axes)."""
@@ -215,11 +212,15 @@ class Comparison:
 
 
 def compare(reference: Results, *others: Results) -> Comparison:
-    """Pair scenarios with a reference run. Raises UsageError when they do not share luck, scale or parameters."""
+    """Pair scenarios with a reference run; a member whose pair failed is left out.
+
+    Raises UsageError when they do not share luck, scale or parameters.
+    """
     if not others:
         raise UsageError("nothing to compare with", where="compare")
     if reference.members["branch"].nunique() > 1:
         raise UsageError(f"'{reference.name}' branches; a reference must not", where="compare")
+    paired: list[Results] = []
     for other in others:
         for key in MUST_AGREE:
             if reference.manifest[key] != other.manifest[key]:
@@ -232,14 +233,19 @@ def compare(reference: Results, *others: Results) -> Comparison:
             if ours[name] != theirs.get(name):
                 problem = f"'{reference.name}' and '{other.name}' differ in {name}"
                 raise UsageError(f"{problem}: {ours[name]:g} against {theirs.get(name)}", where="compare")
-        if not set(other.members["draw"]) <= set(reference.members["draw"]):
+        lacking = set(other.members["draw"]) - set(reference.members["draw"])
+        if not lacking <= set(reference.failures["draw"]):
             raise UsageError(f"'{other.name}' has members that '{reference.name}' lacks", where="compare")
-    return Comparison(reference, others)
+        paired.append(other.without(lacking))
+        if not len(paired[-1].members):
+            raise UsageError(f"no member of '{other.name}' has its pair in '{reference.name}'", where="compare")
+    return Comparison(reference, tuple(paired))
 
 
 def first_difference(reference: Results, other: Results) -> int | None:
     """The first year in which any yearly table of the two runs differs, or None."""
-    differs = (reference.digests[other.members["draw"]] != other.digests).any(axis=0)
+    match = reference.positions(other.members["draw"].to_numpy())
+    differs = (reference.digests[match] != other.digests).any(axis=0)
     return reference.years[int(differs.argmax())] if differs.any() else None
 
 
@@ -251,7 +257,8 @@ def year_bands(horizon: int) -> list[Period]:
 
 def _by_draw(results: Results, values: Floats) -> Floats:
     """Expected value over the branches for each draw, shape (draws,): branches are weighed, not sampled."""
-    draw, weights = results.members["draw"].to_numpy(), results.weights
+    _, draw = np.unique(results.members["draw"], return_inverse=True)
+    weights = results.weights
     return np.asarray(np.bincount(draw, weights * values) / np.bincount(draw, weights))
 
 
@@ -288,11 +295,10 @@ def everyone(one: Results, other: Results) -> tuple[pd.DataFrame, NDArray[np.int
 def _pairs(reference: Results, scenario: Results) -> Pairs:
     """Part by part: both sides' fates of everybody, and where they differ."""
     both, ours, theirs = everyone(reference, scenario)
-    draws_of, found, first = scenario.members["draw"].to_numpy(), [], 0
+    match, found, first = reference.positions(scenario.members["draw"].to_numpy()), [], 0
     for part in scenario.parts:
-        own = draws_of[first : first + part.members]  # one branch, one draw after the other
         after = part.leavers.fates(part.members, len(both), theirs)
-        before = reference.fates(range(own[0], own[-1] + 1), ours, len(both))
+        before = reference.fates_of(match[first : first + part.members], ours, len(both))
         member, person = np.nonzero(before != after)
         changed = (before[member, person], after[member, person])
         found.append(((member + first).astype(np.uint32), person.astype(np.uint32), *changed))

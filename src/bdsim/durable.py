@@ -7,6 +7,7 @@ that ends; the file beside the target names the owner for whoever finds it taken
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -16,7 +17,23 @@ from filelock import FileLock, Timeout
 
 from bdsim.errors import StorageError
 
-__all__ = ["locked", "new_folder", "put_in_place", "refusals", "tidied", "unfinished", "write_file"]
+__all__ = [
+    "SEAL",
+    "hash_of",
+    "locked",
+    "new_folder",
+    "publish",
+    "put_in_place",
+    "refusals",
+    "restored",
+    "sealed",
+    "tidied",
+    "unfinished",
+    "write_file",
+]
+
+SEAL = "SHA256SUMS"  # in each folder of results, as `sha256sum -c` reads it
+PATIENCE = 0.2  # seconds: an owner that is just leaving is no owner
 
 
 def unfinished(target: Path) -> Path:
@@ -33,9 +50,12 @@ def locked(target: Path) -> Iterator[None]:
     lock = FileLock(path)
     try:
         with refusals(target):
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=PATIENCE)
     except Timeout:
-        owner = path.read_text(encoding="ascii", errors="replace").strip() or "another one"
+        owner = ""
+        with contextlib.suppress(OSError):  # it has just left
+            owner = path.read_text(encoding="ascii", errors="replace").strip()
+        owner = owner or "another one"
         raise StorageError(f"process {owner} is at work on it; wait for it, or stop it", where=target) from None
     try:
         with refusals(target):
@@ -69,7 +89,7 @@ def put_in_place(aside: Path, target: Path) -> None:
     for path in sorted(aside.rglob("*")):
         _flush(path)
     _flush(aside)
-    before = target.parent / f".{target.name}.before"
+    before = _predecessor(target)
     shutil.rmtree(before, ignore_errors=True)
     if target.exists():
         target.rename(before)
@@ -78,19 +98,51 @@ def put_in_place(aside: Path, target: Path) -> None:
     shutil.rmtree(before, ignore_errors=True)
 
 
-def tidied(target: Path) -> None:
-    """Take away what a kill between the last two steps of a finished run leaves."""
-    if unfinished(target).exists() or _lock_of(target).exists():
+def restored(target: Path) -> None:
+    """Bring `target` back where a kill met the moment between its leaving and its successor's coming."""
+    if not target.exists() and _predecessor(target).exists():
         with contextlib.suppress(StorageError), locked(target):
-            shutil.rmtree(unfinished(target), ignore_errors=True)
+            if not target.exists() and _predecessor(target).exists():
+                _predecessor(target).rename(target)
+
+
+def tidied(target: Path) -> None:
+    """Take away what a kill between the last steps of a finished run leaves. Its parts stay if it is not done."""
+    left = (unfinished(target), _predecessor(target), _lock_of(target))
+    if target.exists() and any(path.exists() for path in left):
+        with contextlib.suppress(StorageError), locked(target):
+            for path in left[:2]:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def sealed(folder: Path) -> None:
+    """Write the hash of every file of a folder beside them."""
+    lines = [f"{hash_of(path)}  {path.name}\n" for path in sorted(folder.iterdir()) if path.is_file()]
+    (folder / SEAL).write_text("".join(lines), encoding="utf-8")
+
+
+def hash_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _predecessor(target: Path) -> Path:
+    return target.parent / f".{target.name}.before"
 
 
 def _lock_of(target: Path) -> Path:
     return target.parent / f".{target.name}.lock"
 
 
+def publish(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, in a folder that is made for it, alone. Raises StorageError."""
+    with locked(path):
+        write_file(path, content)
+
+
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all. Raises StorageError."""
+    """Write a file whole or not at all, where nobody else does. Raises StorageError."""
     aside = path.with_name(f".{path.name}.aside")
     with refusals(path):
         try:

@@ -53,6 +53,7 @@ __all__ = [
 SETTLED = 1  # GROUPS[1]
 AHEAD = 6  # researchers: long enough for memory to answer, short enough to stay in the nearest cache
 NO_OFFER, OFFERED = 0.0, 1.0
+CERTAIN = 1.0 + 1e-12  # two chances that add up to certainty, rounded
 
 
 @inlined
@@ -292,6 +293,23 @@ def book(n: int, year: int, people: People, state: State, block: Block, tally: T
         put(state.ties, row, get(block.ties, j))
 
 
+@inlined
+def is_sound(fear: Any, ties: Any, to_china: Any, to_elsewhere: Any) -> Any:
+    """Whether fear and ties lie in [0, 1] and chances are chances; nothing that is not a number does."""
+    feels = (fear >= 0.0) & (fear <= 1.0) & (ties >= 0.0) & (ties <= 1.0)
+    return feels & (to_china >= 0.0) & (to_elsewhere >= 0.0) & (to_china + to_elsewhere <= CERTAIN)
+
+
+@inlined
+def watch(n: int, year: int, block: Block, tally: Tally) -> None:
+    """Count everyone in the block whose state is none that the rule can come to: it costs a few comparisons each."""
+    breaches = get(tally.breaches, year)
+    for j in range(n):
+        p, q = get(block.to_china, j), get(block.to_elsewhere, j)
+        breaches = breaches + where(is_sound(get(block.fear, j), get(block.ties, j), p, q), 0.0, 1.0)
+    put(tally.breaches, year, breaches)
+
+
 @compiled
 def window(year: int, field: int, people: People) -> tuple[int, int]:
     """First row, and the one after the last, of the field's people who may be here in year number `year`."""
@@ -396,6 +414,7 @@ def close_year(year: int, people: People, d: Decisions, state: State, block: Blo
                 block.went_elsewhere[j] = 1.0 if d.choice[row] == ELSEWHERE else 0.0
                 if d.choice[row] != STAY:
                     state.fate[row] = 1 + 2 * year + d.choice[row]
+            watch(n, year, block, tally)
             book(n, year, people, state, block, tally)
 
 
@@ -422,6 +441,7 @@ def live_year(
                 choose_all(n, year, keys, state, block)
             else:
                 spread(n, state, block)
+            watch(n, year, block, tally)
             book(n, year, people, state, block, tally)
 
 

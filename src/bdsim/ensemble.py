@@ -6,8 +6,10 @@ finish, and how often the run was interrupted changes nothing that is kept, to t
 
 from __future__ import annotations
 
+import json
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,20 +19,24 @@ from numpy.typing import NDArray
 
 from bdsim import draws, durable
 from bdsim.chance import at_full_scale
+from bdsim.errors import MembersFailedError
 from bdsim.keeping import InMemory, Keeper, KeptParts, Key, kept_on_disk
+from bdsim.lanes import WIDTH
 from bdsim.members import Own, grouped, simulated
-from bdsim.observe import Counts, check_conservation, counts_of
+from bdsim.observe import Counts, check_member, counts_of
 from bdsim.parameters import FIELDS, Parameters
-from bdsim.parts import Part
+from bdsim.parts import Failure, Part
 from bdsim.plan import DEFAULT_HORIZON, Job, Recipe, Settings, World, content, manifest_of, plan_run, program_hash
 from bdsim.population import GROUPS, Population
-from bdsim.results import Results, load_results
+from bdsim.results import FAILURES, Results, load_results
 from bdsim.scenario import Plan, Scenario
+from bdsim.state import Tally, new_tally
 from bdsim.workers import Workers
 
-__all__ = ["Progress", "run", "run_job", "run_member"]
+__all__ = ["Progress", "run", "run_job", "run_member", "run_one"]
 
 Progress = Callable[[int, int], None]  # members done, members in all
+Lived = tuple[Counts, NDArray[np.uint8]]  # a member's counts, and everyone's fate, shape (people,)
 
 
 @dataclass(frozen=True)
@@ -63,25 +69,33 @@ def run(
 
     Each member draws its parameters from `fit` (default: fitted/default; 'none': the values of parameters.toml);
     `parameters` holds some at values. With a `folder` every member goes to disk as it finishes, memory does not grow
-    with their number, and a run that was interrupted goes on. Raises UsageError for a number outside its range,
-    ParameterError and EvidenceError for the study's files, StorageError for a disk that refuses, InvariantError when
-    the simulation breaks its own checks.
+    with their number, and a run that was interrupted goes on. A member that raises is a row of `failures`, and a
+    warning says so; the rest go on. Raises UsageError for a number outside its range, ParameterError and EvidenceError
+    for the study's files, StorageError for a disk that refuses, MembersFailedError when no member is left.
     """
     settings = Settings(members, seed, researchers_per_agent, engine, horizon)
-    return run_job(plan_run(scenario, settings, parameters, fit), folder=folder, workers=workers, progress=progress)
+    results = run_job(plan_run(scenario, settings, parameters, fit), folder=folder, workers=workers, progress=progress)
+    if len(results.failures):
+        warnings.warn(results.failures_in_words, RuntimeWarning, stacklevel=2)
+    return results
 
 
 def run_job(
-    job: Job, *, folder: Path | None = None, workers: Workers | None = None, progress: Progress | None = None
-) -> Results:
-    """Run what `plan_run` worked out; what stands in `folder` already is read back. Arguments as in `run`."""
+    job: Job, *, folder: Path | None = None, workers: Workers | None = None, progress: Progress | None = None,
+    retry: bool = False,
+) -> Results:  # fmt: skip
+    """Run what `plan_run` worked out; what stands in `folder` already is read back. Arguments as in `run`.
+
+    With `retry` the members of `folder` that failed run once more, and nothing else does.
+    """
     at_work = workers or Workers()
     if folder is None:
         kept = InMemory()
         _run_missing(job, kept, at_work, progress)
         results = _assembled(job, kept)
         return replace(results, parts=list(results.parts))
-    if not folder.exists():
+    durable.restored(folder)
+    if retry or not folder.exists():
         with kept_on_disk(folder) as (keeper, tables):
             _run_missing(job, keeper, at_work, progress)
             _assembled(job, keeper).write(tables)
@@ -97,6 +111,12 @@ def run_member(world: World, seed: int, member: int, *, sampled: bool = True) ->
     return counts_of(tally, own.weights, world.population), fates
 
 
+def run_one(job: Job, plan: Plan, draw: int) -> Lived:
+    """One member of a run, as the run makes it: raises what made it fail there."""
+    task = Task(0, job.recipe(plan), job.settings.engine, job.settings.seed, [], program_hash())
+    return _lived(task, task.recipe.population, {draw: _own(job, draw)})[draw]
+
+
 def _distinct(job: Job) -> list[list[Plan]]:
     """Branches that come to the same yearly tables, together: they are simulated once."""
     found: dict[bytes, list[Plan]] = {}
@@ -106,10 +126,15 @@ def _distinct(job: Job) -> list[list[Plan]]:
 
 
 def _run_missing(job: Job, keeper: Keeper, workers: Workers, progress: Progress | None) -> None:
-    """Have every part made that the keeper lacks, and keep each as it comes."""
+    """Have every member run that the keeper lacks or that failed, and keep each part as it comes."""
     worlds = [job.recipe(plans[0]) for plans in _distinct(job)]
     groups = list(grouped(range(job.settings.members)))
-    missing = [(w, g) for w in range(len(worlds)) for g in groups if Key(w, g[0]) not in keeper]
+    missing: list[tuple[int, list[int]]] = []
+    for world in range(len(worlds)):
+        for group in groups:
+            key = Key(world, group[0])
+            draws_left = [failure.draw for failure in keeper.failed(key)] if key in keeper else group
+            missing += [(world, draws_left)] if draws_left else []
     total = job.settings.members * len(worlds)
     done = total - sum(len(group) for _, group in missing)
     tell = progress or (lambda *_: None)
@@ -121,8 +146,11 @@ def _run_missing(job: Job, keeper: Keeper, workers: Workers, progress: Progress 
             yield Task(world, worlds[world], job.settings.engine, job.settings.seed, own, program_hash())
 
     for made in workers.each(_carried_out, tasks(), len(missing)):
-        for key, size, packed in made:
-            keeper.keep(key, packed)
+        for key, size, packed, failures in made:
+            if key in keeper:  # what failed before has run again
+                part = keeper.part(key).completed(Part.unpacked(packed))
+                packed, failures = part.packed(), part.failures
+            keeper.keep(key, packed, failures)
             done += size
             tell(done, total)
 
@@ -141,64 +169,160 @@ def _own(job: Job, draw: int) -> Own:
     return Own(parameters.behaviour(), job.weights(parameters), seed)
 
 
-def _carried_out(task: Task) -> list[tuple[Key, int, bytes]]:
-    """Every part of a task: its key, its number of members, and itself, packed."""
+def _carried_out(task: Task) -> list[tuple[Key, int, bytes, tuple[Failure, ...]]]:
+    """Every part of a task: its key, its number of members, itself, packed, and who of it did not go through."""
     population = task.recipe.population
     made = []
     for members in task.parts:
-        own, first = list(members.values()), next(iter(members))
-        if task.engine == "mesa":
-            runs = [_mesa_member(task, population, draw, o) for draw, o in members.items()]
-        else:
-            pairs = simulated(population, task.recipe.environment, own)
-            runs = [(counts_of(t, o.weights, population), f) for (t, f), o in zip(pairs, own, strict=True)]
-        counts = Counts.stacked([c for c, _ in runs])
-        check_conservation(counts, first)
-        drawn = at_full_scale(counts.expected, counts.variance, [o.seed for o in own])
-        part = Part.of(counts, drawn, np.stack([fates for _, fates in runs]))
-        made.append((Key(task.world, first), len(own), part.packed()))
+        lived, failures = _attempted(task, population, members)
+        part = _part(task, population, {draw: members[draw] for draw in lived}, lived, failures)
+        made.append((Key(task.world, _first_of_group(members)), len(members), part.packed(), part.failures))
     return made
 
 
-def _mesa_member(task: Task, population: Population, draw: int, own: Own) -> tuple[Counts, NDArray[np.uint8]]:
+def _first_of_group(draws_of: Mapping[int, Own]) -> int:
+    """The draw by which the group of WIDTH that these belong to is known."""
+    first = min(draws_of)
+    return first - first % WIDTH
+
+
+def _attempted(
+    task: Task, population: Population, members: Mapping[int, Own]
+) -> tuple[dict[int, Lived], list[Failure]]:
+    """What each member came to, and what those raised who came to nothing.
+
+    Where a group that runs side by side raises, each of it runs alone: one that fails stops no other. What the disk
+    or the system refuses (OSError) is no member's failure, and is raised.
+    """
+    try:
+        return _lived(task, population, members), []
+    except OSError:
+        raise
+    except Exception as error:
+        if len(members) == 1:
+            return {}, [Failure.of(next(iter(members)), error)]
+    lived: dict[int, Lived] = {}
+    failures: list[Failure] = []
+    for draw, own in members.items():
+        alone, failed = _attempted(task, population, {draw: own})
+        lived |= alone
+        failures += failed
+    return lived, failures
+
+
+def _lived(task: Task, population: Population, members: Mapping[int, Own]) -> dict[int, Lived]:
+    """Every member run and checked. Raises InvariantError, and whatever a rule of one's own may raise."""
+    own = list(members.values())
+    if task.engine == "mesa":
+        runs = [_mesa_member(task, population, draw, o) for draw, o in members.items()]
+    else:
+        runs = simulated(population, task.recipe.environment, own)
+    lived = {}
+    for (draw, o), (tally, fates) in zip(members.items(), runs, strict=True):
+        counts = counts_of(tally, o.weights, population)
+        check_member(counts, tally, fates, population, draw)
+        lived[draw] = counts, fates
+    return lived
+
+
+def _part(
+    task: Task, population: Population, own: Mapping[int, Own], lived: Mapping[int, Lived], failures: list[Failure]
+) -> Part:
+    """The members that went through, stacked; of shape (0, ...) where none did."""
+    if lived:
+        counts = Counts.stacked([counts for counts, _ in lived.values()])
+        fates = np.stack([fates for _, fates in lived.values()])
+    else:
+        nobody = new_tally(len(task.recipe.environment.offers), len(FIELDS))
+        empty = counts_of(nobody, np.zeros(len(GROUPS)), population)
+        counts = Counts(*(getattr(empty, f.name)[:0] for f in fields(Counts)))
+        fates = np.zeros((0, len(population)), np.uint8)
+    seeds = [o.seed for o in own.values()]
+    drawn = at_full_scale(counts.expected, counts.variance, seeds) if seeds else counts.expected
+    return Part.of(counts, drawn, fates, list(lived), failures)
+
+
+def _mesa_member(task: Task, population: Population, draw: int, own: Own) -> tuple[Tally, NDArray[np.uint8]]:
     from bdsim.agents import MigrationModel  # Mesa takes a second to import; most runs never need it
 
     world = World(population, task.recipe.environment, own.behaviour, own.weights)
     model = MigrationModel(world, seed=task.seed, member=draw)
     model.run_model()
-    return counts_of(model.tally, world.weights, population), model.state.fate
+    return model.tally, model.state.fate
 
 
 def _assembled(job: Job, keeper: Keeper) -> Results:
-    """Members of all branches one after the other; people of all branches in one list."""
+    """Members of all branches one after the other; people of all branches in one list.
+
+    Raises MembersFailedError where no member of a branch went through.
+    """
+    groups = list(grouped(range(job.settings.members)))
     world_of = {plan.branch.name: world for world, plans in enumerate(_distinct(job)) for plan in plans}
+    failed = [[f for g in groups for f in keeper.failed(Key(w, g[0]))] for w in range(len(_distinct(job)))]
+    for plan in job.plans:
+        lost = failed[world_of[plan.branch.name]]
+        if len(lost) == job.settings.members:
+            raise MembersFailedError(
+                f"{job.scenario.name}: all {len(lost)} members of '{plan.branch.name}' failed; first: {lost[0].error}"
+            )
     populations = [job.recipe(plans[0]).population for plans in _distinct(job)]
     identities = np.unique(np.concatenate([p.people.identity for p in populations]))
     rows = [np.searchsorted(identities, p.people.identity) for p in populations]
     order = [
-        (Key(world_of[plan.branch.name], group[0]), rows[world_of[plan.branch.name]])
-        for plan in job.plans
-        for group in grouped(range(job.settings.members))
+        (Key(world, group[0]), rows[world])
+        for world in (world_of[plan.branch.name] for plan in job.plans)
+        for group in groups
+        if len(keeper.failed(Key(world, group[0]))) < len(group)
     ]
-    parts = KeptParts(keeper, order, len(identities))
-    return Results(manifest_of(job), _members_table(job), _people_table(populations, rows, identities), parts)
+    failures = _failures_table(job, [failed[world_of[plan.branch.name]] for plan in job.plans])
+    lost_draws = [{f.draw for f in failed[world_of[plan.branch.name]]} for plan in job.plans]
+    return Results(
+        {**manifest_of(job), "failed": len(failures)},
+        _members_table(job, lost_draws),
+        _people_table(populations, rows, identities),
+        KeptParts(keeper, order, len(identities)),
+        failures,
+    )
 
 
-def _members_table(job: Job) -> pd.DataFrame:
-    m, plans = job.settings.members, job.plans
-    weights = np.array([job.weights(job.member_parameters(draw)) for draw in range(m)])
+def _members_table(job: Job, lost: Sequence[set[int]]) -> pd.DataFrame:
+    """One row a member that went through, branch by branch; `lost` are the draws of each branch that did not."""
+    every = range(job.settings.members)
+    weights = np.array([job.weights(job.member_parameters(draw)) for draw in every])
+    seeds = np.array([_seed_text(job, draw) for draw in every])
+    draws_of = [np.array([draw for draw in every if draw not in gone], np.int64) for gone in lost]
+    draw = np.concatenate(draws_of)
+    sizes = [len(d) for d in draws_of]
     routes = [route for _, route in GROUPS]
-    stands = {f"agent_{route}": weights[:, routes.index(route)] for route in ("doctorate", "settled")}
+    stands = {f"agent_{route}": weights[draw, routes.index(route)] for route in ("doctorate", "settled")}
     return pd.DataFrame(
         {
-            "member": np.arange(m * len(plans)),
-            "branch": np.repeat([plan.branch.name for plan in plans], m),
-            "draw": np.tile(np.arange(m), len(plans)),
-            "weight": np.repeat([plan.branch.chance / m for plan in plans], m),
-            "seed": [f"{draws.member_seed(job.settings.seed, draw):016x}" for draw in range(m)] * len(plans),
-            **{name: np.tile(column, len(plans)) for name, column in stands.items()},
+            "member": np.arange(len(draw)),
+            "branch": np.repeat([plan.branch.name for plan in job.plans], sizes),
+            "draw": draw,
+            "weight": np.repeat([p.branch.chance / size for p, size in zip(job.plans, sizes, strict=True)], sizes),
+            "seed": seeds[draw],
+            **stands,
         }
     )
+
+
+def _failures_table(job: Job, failed: Sequence[Sequence[Failure]]) -> pd.DataFrame:
+    """One row a branch and draw that did not go through, with all that it takes to run it again."""
+    rows = [
+        {
+            "branch": plan.branch.name, "draw": failure.draw, "seed": _seed_text(job, failure.draw),
+            "parameters": json.dumps(job.member_parameters(failure.draw).values), "error": failure.error,
+            "traceback": failure.traceback,
+        }
+        for plan, failures in zip(job.plans, failed, strict=True)
+        for failure in failures
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=list(FAILURES))
+
+
+def _seed_text(job: Job, draw: int) -> str:
+    return f"{draws.member_seed(job.settings.seed, draw):016x}"
 
 
 def _people_table(

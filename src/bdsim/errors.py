@@ -11,6 +11,7 @@ BdsimError
 │   ├── ResultsError      a results folder that cannot be read
 │   └── UsageError        an argument outside its range
 ├── StorageError        the disk refused, or another process is at work there; exit code 1
+├── MembersFailedError  every member of a branch raised, so that there is nothing to tabulate; exit code 1
 └── InvariantError      the simulation broke its own promise (nobody lost, nobody twice); exit code 1
 
 An InputError is one line: file, place in the file, what is wrong, the nearest valid choice.
@@ -28,6 +29,7 @@ __all__ = [
     "FitError",
     "InputError",
     "InvariantError",
+    "MembersFailedError",
     "ParameterError",
     "ResultsError",
     "ScenarioError",
@@ -98,6 +100,10 @@ class StorageError(BdsimError):
         super().__init__(f"{_one_line(shown(where))}: {problem}")
 
 
+class MembersFailedError(BdsimError):
+    """Every member of a branch failed; the message has the first reason."""
+
+
 class InvariantError(BdsimError):
     """The simulation broke a promise that it checks every year."""
 
@@ -118,7 +124,7 @@ def shown(path: Path | str) -> str:
     """A path as the person typed it: relative to where they stand when it lies below."""
     try:
         text = str(Path(path).resolve().relative_to(Path.cwd())) if isinstance(path, Path) else path
-    except (ValueError, OSError):
+    except (ValueError, OSError, RuntimeError):  # a link that leads to itself is a RuntimeError until Python 3.13
         text = str(path)
     return _one_line(text)
 

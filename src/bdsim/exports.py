@@ -68,7 +68,7 @@ def export(runs: list[Results], form: str, target: Path, *, force: bool = False)
     Raises UsageError for an unknown form, ResultsError for a file that is there already without `force`, and
     StorageError when the disk refuses.
     """
-    from bdsim.durable import write_file
+    from bdsim.durable import publish
 
     if form not in FORMATS:
         raise UsageError(f"unknown format '{form}'{did_you_mean(form, FORMATS)}", where="--format")
@@ -79,6 +79,5 @@ def export(runs: list[Results], form: str, target: Path, *, force: bool = False)
     else:
         table = pd.concat([r.summary().assign(scenario=r.name) for r in runs], ignore_index=True)
     content = table.to_parquet(index=False) if form == "parquet" else table.to_csv(index=False).encode()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_file(target, content)
+    publish(target, content)
     return target

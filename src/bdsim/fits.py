@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bdsim import draws
+from bdsim import draws, durable
 from bdsim.draws import Purpose
 from bdsim.errors import FitError, did_you_mean
 from bdsim.parameters import Parameters
@@ -63,6 +63,7 @@ def load_fit(study: Study, name: str, parameters: Parameters) -> Fit:
     """Read a fit back. Raises FitError when it is not there, or was made for other parameters."""
     folder = study.root / "calibration" / "fitted"
     path = folder / name
+    durable.restored(path)
     if not (path / "manifest.json").is_file():
         there = [p.name for p in folder.iterdir() if p.is_dir()] if folder.is_dir() else []
         raise FitError(f"no fit named '{name}'{did_you_mean(name, [*there, NO_FIT])}", where=folder)

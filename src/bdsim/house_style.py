@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from bdsim.durable import new_folder
+from bdsim.durable import new_folder, sealed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -116,6 +116,7 @@ def save_all(drawings: Sequence[Drawing], folder: Path) -> None:
     with new_folder(folder) as aside:
         for drawing in drawings:
             save_drawing(drawing, aside)
+        sealed(aside)
 
 
 def caption(figure: Figure, title: str, source: str) -> None:

@@ -3,38 +3,79 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bdsim.ensemble import Progress, run_job
-from bdsim.errors import ResultsError
+from pydantic import ValidationError
+
+from bdsim.durable import SEAL, hash_of
+from bdsim.ensemble import Progress, run_job, run_one
+from bdsim.errors import ResultsError, UsageError
+from bdsim.parts import Failure
 from bdsim.plan import Job, Settings, manifest_of, plan_run
-from bdsim.results import hash_of, read_manifest
+from bdsim.results import MANIFEST, Results, read_manifest
 from bdsim.scenario import Scenario
 from bdsim.scenario_file import ScenarioFile
 from bdsim.study import Study
 from bdsim.workers import Workers
 
-__all__ = ["Reproduction", "job_of", "reproduced", "verified"]
+__all__ = ["Reproduction", "job_of", "replayed", "reproduced", "verified"]
 
 
 def verified(folder: Path) -> list[str]:
     """What is wrong with the files of a results folder, one line a file; nothing when all are as they were written.
 
-    Raises ResultsError when the folder has no manifest that can be read.
+    Tables are held against two records, the manifest and SHA256SUMS, so that a record that was touched is found too;
+    figures against the SHA256SUMS beside them. Raises ResultsError when there is no results folder.
     """
-    manifest = read_manifest(folder)
-    problems = []
-    for name, digest in manifest["tables"].items():
-        path = folder / name
-        if not path.is_file():
-            problems.append(f"{name} is missing")
-        elif hash_of(path) != digest:
-            problems.append(f"{name} is not what was written (SHA-256 {hash_of(path)[:16]}, was {digest[:16]})")
+    if not (folder / MANIFEST).is_file():
+        read_manifest(folder)  # says what is there instead
+    sums, problems = _read_seal(folder)
+    found = {name: _hash(folder / name) for name in sums}
+    damaged = [name for name, digest in sums.items() if found[name] != digest]
+    recorded = {} if MANIFEST in damaged else read_manifest(folder)["tables"]
+    for name in damaged:
+        if found[name] is not None and found[name] == recorded.get(name):
+            problems.append(f"{SEAL} is not what was written (what it says of {name} is not what the manifest says)")
+        else:
+            problems.append(_damage(name, sums[name], found[name]))
+    for name, digest in recorded.items():
+        if name not in damaged and sums.get(name) != digest:
+            was = _hash(folder / name) if name not in sums else found[name]
+            problems.append(f"{SEAL} lacks {name}" if was == digest else _damage(name, digest, was))
+    for below in sorted(path.parent for path in folder.glob(f"*/{SEAL}")):
+        sums, more = _read_seal(below)
+        problems += [f"{below.name}/{line}" for line in more]
+        hashes = {name: _hash(below / name) for name in sums}
+        problems += [f"{below.name}/{_damage(n, d, hashes[n])}" for n, d in sums.items() if hashes[n] != d]
     return problems
+
+
+def _damage(name: str, was: str, found: str | None) -> str:
+    if found is None:
+        return f"{name} is missing"
+    return f"{name} is not what was written (SHA-256 {found[:16]}, was {was[:16]})"
+
+
+def _hash(path: Path) -> str | None:
+    return hash_of(path) if path.is_file() else None
+
+
+def _read_seal(folder: Path) -> tuple[dict[str, str], list[str]]:
+    """The hashes of a folder's files by name, and what is wrong with the list itself."""
+    try:
+        lines = (folder / SEAL).read_bytes().decode("utf-8").split("\n")[:-1]
+    except FileNotFoundError:
+        return {}, [f"{SEAL} is missing"]
+    except UnicodeDecodeError:
+        return {}, [f"{SEAL} is not what was written (not plain text)"]
+    entries = [re.fullmatch(r"([0-9a-f]{64})  ([^/\0]+)", line) for line in lines]
+    problems = [f"{SEAL} is not what was written (line {i})" for i, e in enumerate(entries, start=1) if e is None]
+    return {entry[2]: entry[1] for entry in entries if entry is not None}, problems
 
 
 @dataclass(frozen=True)
@@ -55,9 +96,13 @@ def job_of(manifest: Mapping[str, Any], study: Study) -> Job:
     Raises InputError of the file at fault.
     """
     plain = manifest["scenario"]
-    parts = ScenarioFile.model_validate_json(
-        json.dumps({key: plain[key] for key in ("title", "question", "policy", "lever", "event")})
-    )
+    try:
+        parts = ScenarioFile.model_validate_json(
+            json.dumps({key: plain[key] for key in ("title", "question", "policy", "lever", "event")})
+        )
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
+        raise ResultsError(error.errors()[0]["msg"], where=MANIFEST, place=f"scenario.{place}") from None
     scenario = Scenario(
         plain["name"], study.scenarios / f"{plain['name']}.toml", study, plain["title"], plain["question"],
         plain["notes"], plain["extends"], tuple(parts.policy), tuple(parts.lever), tuple(parts.event),
@@ -97,3 +142,22 @@ def _changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     if then["fingerprint"] != now["fingerprint"] and not said:
         raise ResultsError("the manifest does not describe a run of this study", where="reproduce")
     return said
+
+
+def replayed(job: Job, results: Results, draw: int) -> str:
+    """Run a member that failed once more, alone and by the parameters of its row: the traceback, or '' without one.
+
+    Raises UsageError for a draw that did not fail.
+    """
+    rows = results.failures[results.failures["draw"] == draw]
+    if not len(rows):
+        there = ", ".join(map(str, sorted(set(results.failures["draw"])))) or "none"
+        raise UsageError(f"{draw} did not fail; those that did: {there}", where="--draw")
+    row = rows.iloc[0]
+    plan = next(plan for plan in job.plans if plan.branch.name == row["branch"])
+    own = replace(job, parameters=job.parameters.with_values(json.loads(row["parameters"])), fit=None)
+    try:
+        run_one(own, plan, draw)
+    except Exception as error:
+        return Failure.of(draw, error).traceback
+    return ""

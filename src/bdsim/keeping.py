@@ -6,6 +6,7 @@ A part on disk is whole or not there, and survives whatever ends the program: th
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdsim import durable
-from bdsim.parts import Part
+from bdsim.parts import Failure, Part
 
 __all__ = ["InMemory", "Keeper", "KeptParts", "Key", "OnDisk", "kept_on_disk"]
+
+PARTS = "parts"
 
 
 class Key(NamedTuple):
@@ -31,8 +34,9 @@ class Keeper(Protocol):
     """What holds parts."""
 
     def __contains__(self, key: Key) -> bool: ...
-    def keep(self, key: Key, packed: bytes) -> None: ...
+    def keep(self, key: Key, packed: bytes, failures: tuple[Failure, ...]) -> None: ...
     def part(self, key: Key) -> Part: ...
+    def failed(self, key: Key) -> tuple[Failure, ...]: ...
 
 
 class InMemory:
@@ -44,11 +48,15 @@ class InMemory:
     def __contains__(self, key: Key) -> bool:
         return key in self._parts
 
-    def keep(self, key: Key, packed: bytes) -> None:
+    def keep(self, key: Key, packed: bytes, failures: tuple[Failure, ...]) -> None:  # noqa: ARG002 - a Keeper's
         self._parts[key] = Part.unpacked(packed)
 
     def part(self, key: Key) -> Part:
         return self._parts[key]
+
+    def failed(self, key: Key) -> tuple[Failure, ...]:
+        """Members of a part that is there which did not go through."""
+        return self._parts[key].failures
 
 
 class OnDisk:
@@ -56,16 +64,14 @@ class OnDisk:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._there: set[Key] = set()
+        self._there: dict[Key, tuple[Failure, ...]] = {}
         for path in sorted(folder.glob("*-*.part")):
             world, first = path.stem.split("-")
             key = Key(int(world), int(first))
             try:
-                self.part(key)
+                self._there[key] = self.part(key).failures
             except ValueError:
                 path.unlink()
-            else:
-                self._there.add(key)
 
     def _path(self, key: Key) -> Path:
         return self.folder / f"{key.world}-{key.first:06d}.part"
@@ -73,31 +79,58 @@ class OnDisk:
     def __contains__(self, key: Key) -> bool:
         return key in self._there
 
-    def keep(self, key: Key, packed: bytes) -> None:
+    def keep(self, key: Key, packed: bytes, failures: tuple[Failure, ...]) -> None:
         """Raises StorageError."""
         durable.write_file(self._path(key), packed)
-        self._there.add(key)
+        self._there[key] = failures
 
     def part(self, key: Key) -> Part:
         return Part.unpacked(self._path(key).read_bytes())
+
+    def failed(self, key: Key) -> tuple[Failure, ...]:
+        """As InMemory.failed."""
+        return self._there[key]
+
+    def hand_on(self, folder: Path) -> None:
+        """Leave the parts in the results folder as long as a member of them is still to be run again."""
+        if any(self._there.values()):
+            _linked(self.folder, folder)
 
 
 @contextlib.contextmanager
 def kept_on_disk(target: Path) -> Iterator[tuple[OnDisk, Path]]:
     """Parts on their way to the results folder `target`, and the empty folder in which its tables are written.
 
-    Left with `target` in place, or with the parts as they are for the next try. Raises StorageError when the disk
-    refuses or another process is at work on it.
+    Left with `target` in place, or with the parts as they are for the next try. A `target` that is there already, with
+    members that failed, gives the parts to start from, and stays until its successor is whole. Raises StorageError
+    when the disk refuses or another process is at work on it.
     """
     with durable.locked(target), durable.refusals(target):
         aside = durable.unfinished(target)
-        (aside / "parts").mkdir(parents=True, exist_ok=True)
+        (aside / PARTS).mkdir(parents=True, exist_ok=True)
+        if (target / PARTS).is_dir():
+            _linked(target / PARTS, aside / PARTS)
         tables = aside / "tables"
         shutil.rmtree(tables, ignore_errors=True)
         tables.mkdir()
-        yield OnDisk(aside / "parts"), tables
+        keeper = OnDisk(aside / PARTS)
+        yield keeper, tables
+        keeper.hand_on(tables / PARTS)
         durable.put_in_place(tables, target)
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _linked(source: Path, folder: Path) -> None:
+    """The parts of `source` in `folder` too, those apart that are there; as second names where the disk has such."""
+    folder.mkdir(exist_ok=True)
+    for path in sorted(source.glob("*-*.part")):
+        other = folder / path.name
+        if other.exists():
+            continue
+        try:
+            os.link(path, other)
+        except OSError:
+            shutil.copyfile(path, other)
 
 
 class KeptParts(Sequence[Part]):

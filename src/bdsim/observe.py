@@ -16,7 +16,7 @@ from bdsim.population import GROUPS, ORIGIN_OF_GROUP, Population
 from bdsim.rule import CAREER
 from bdsim.state import DESTINATIONS, STAGES, Tally
 
-__all__ = ["AXES", "Counts", "check_conservation", "counts_of", "quantile", "tidy"]
+__all__ = ["AXES", "Counts", "check_conservation", "check_member", "counts_of", "quantile", "tidy"]
 
 AXES = {
     "origin": ORIGINS,
@@ -73,6 +73,32 @@ def counts_of(tally: Tally, weights: Floats, population: Population) -> Counts:
         entered=entered[None],
         left=left[None],
     )
+
+
+def check_member(counts: Counts, tally: Tally, fates: NDArray[np.uint8], population: Population, draw: int) -> None:
+    """What every sampled member must hold to in every year: see docs/reliability.md.
+
+    `counts` are the member's alone, `fates` has shape (rows,). Raises InvariantError naming the member, the year and
+    the first promise that was broken.
+    """
+    unsound = np.flatnonzero(~(tally.breaches == 0.0))
+    if len(unsound):
+        year = int(unsound[0])
+        raise InvariantError(
+            f"member {draw}, {FIRST_YEAR + year}: fear or ties outside [0, 1], or chances that are none, of "
+            f"{tally.breaches[year]:.0f} agents"
+        )
+    check_conservation(counts, draw)
+    people, gone = population.people, np.flatnonzero(fates)
+    years, groups, fields_, _, destinations = tally.departures.shape
+    cell = ((fates[gone].astype(np.int64) - 1) * groups + people.group[gone]) * fields_ + people.field[gone]
+    left = np.bincount(cell, minlength=years * destinations * groups * fields_)
+    counted = left.reshape(years, destinations, groups, fields_).transpose(0, 2, 3, 1)
+    if not np.array_equal(counted, tally.departures.sum(axis=3)):
+        year = int(np.argwhere(counted != tally.departures.sum(axis=3))[0, 0])
+        raise InvariantError(
+            f"member {draw}, {FIRST_YEAR + year}: the people who left are not the departures that were counted"
+        )
 
 
 def check_conservation(counts: Counts, first_member: int = 0) -> None:

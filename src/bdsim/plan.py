@@ -17,7 +17,7 @@ import numpy as np
 from bdsim import compiling, draws
 from bdsim.branches import MOST_BRANCHES
 from bdsim.environment import FIRST_YEAR, LAST_POSSIBLE_YEAR, REFERENCE_YEAR, TABLES, Environment, Floats, Timeline
-from bdsim.errors import UsageError, did_you_mean
+from bdsim.errors import InvariantError, UsageError, did_you_mean
 from bdsim.evidence import History, load_evidence, rebuild_history
 from bdsim.fits import Fit, chosen_fit
 from bdsim.parameters import Behaviour, Parameters, load_parameters
@@ -32,7 +32,7 @@ from bdsim.scenario import Plan, Scenario
 
 __all__ = ["DEFAULT_HORIZON", "Job", "Recipe", "Settings", "World", "content", "manifest_of", "plan_run", "versions"]
 
-FORMAT = 2  # of a results folder
+FORMAT = 3  # of a results folder
 DEFAULT_HORIZON = 2035
 FIRST_HORIZON = 2010
 ENGINES = ("compiled", "mesa")
@@ -192,7 +192,10 @@ def _population(
 ) -> Population:
     origins = int(ORIGIN_OF_GROUP[-1]) + 1
     here, planned = (np.frombuffer(table).reshape(-1, origins) for table in (inflow, reference))
-    return build_population(here, planned, np.array(shares), rewired, k, seed)
+    made = build_population(here, planned, np.array(shares), rewired, k, seed)
+    if len(np.unique(made.people.identity)) < len(made):
+        raise InvariantError("two researchers have the same identity")
+    return made
 
 
 def content(timeline: Timeline) -> bytes:

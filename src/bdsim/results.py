@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -14,16 +14,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bdsim.durable import new_folder
-from bdsim.environment import FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
+from bdsim.durable import hash_of, new_folder, sealed
+from bdsim.environment import FIRST_ENTRY, FIRST_YEAR, LAST_POSSIBLE_YEAR, ORIGINS, Floats
 from bdsim.errors import ResultsError, UsageError
 from bdsim.observe import AXES, Counts, quantile, selection, tidy, tidy_cohorts
-from bdsim.parts import Part
+from bdsim.parts import Chosen, Part
 from bdsim.plan import FORMAT
-from bdsim.storage import StoredPart, StoredParts, leavers_table, write_parts
+from bdsim.storage import UNREADABLE, StoredPart, StoredParts, leavers_table, write_parts
 
-__all__ = ["COLUMNS", "Results", "hash_of", "load_results", "read_manifest"]
+__all__ = ["COLUMNS", "FAILURES", "MANIFEST", "Results", "load_results", "read_manifest"]
+
+MANIFEST = "manifest.json"
+FAILURES = ("branch", "draw", "seed", "parameters", "error", "traceback")
 
 COLUMNS = {
     "member": "number of the ensemble member",
@@ -53,6 +57,9 @@ COLUMNS = {
     "identity": "64-bit identity of a researcher (docs/ODD.md)",
     "prominence": "rank in (0, 1)",
     "ties": "ties to China at entry, in [0, 1]",
+    "parameters": "of a member that failed, by name, as JSON",
+    "error": "what it raised",
+    "traceback": "where it raised it",
 }
 
 
@@ -69,7 +76,14 @@ class Results:
     manifest: dict[str, Any]
     members: pd.DataFrame  # member, branch, draw, weight, seed, agent_doctorate, agent_settled
     people: pd.DataFrame  # identity, origin, route, field, entry_year, prominence, ties; one row a researcher's agent
-    parts: Sequence[Part | StoredPart]
+    parts: Sequence[Part | StoredPart | Chosen]
+    failures: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(FAILURES)))
+
+    @property
+    def failures_in_words(self) -> str:
+        """How many members failed, of how many, and the first reason."""
+        tried = len(self.members) + len(self.failures)
+        return f"{self.name}: {len(self.failures)} of {tried} members failed; first: {self.failures['error'].iloc[0]}"
 
     @property
     def name(self) -> str:
@@ -119,7 +133,7 @@ class Results:
     def digests(self) -> NDArray[np.uint64]:
         """A hash of everything counted in a year of a member, shape (members, years)."""
 
-        def of_part(part: Part | StoredPart) -> list[list[int]]:
+        def of_part(part: Part | StoredPart | Chosen) -> list[list[int]]:
             tables = [part.table(name) for name in ("departures", "expected", "stocks", "entrants", "retired")]
             return [
                 [_digest(table[member, year] for table in tables) for year in range(len(self.years))]
@@ -177,6 +191,35 @@ class Results:
             if inside.stop > inside.start:
                 found.append(part.leavers.fates(part.members, people or len(self.people), rows)[inside])
         return np.concatenate(found)
+
+    def fates_of(self, members: NDArray[np.int64], rows: NDArray[np.int64], people: int) -> Fates:
+        """As `fates`, of members in ascending order, few of them apart."""
+        first = int(members[0])
+        return self.fates(range(first, int(members[-1]) + 1), rows, people)[members - first]
+
+    def positions(self, draws: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The members with these draws, in a run of one branch. Raises UsageError for a draw that is not there."""
+        known = self.members["draw"].to_numpy()  # ascending
+        found = np.searchsorted(known, draws)
+        inside = np.minimum(found, len(known) - 1)
+        if not (known[inside] == draws).all():
+            raise UsageError(f"'{self.name}' lacks a member", where="draw")
+        return np.asarray(found, np.int64)
+
+    def without(self, draws: Iterable[int]) -> Results:
+        """The same run without some draws; the chance of each branch stays what it is."""
+        keep = ~self.members["draw"].isin(list(draws)).to_numpy()
+        if keep.all():
+            return self
+        parts = [
+            Chosen(part, np.flatnonzero(keep[first : first + part.members]))
+            for first, part in zip(self._firsts, self.parts, strict=True)
+        ]
+        members = self.members[keep].reset_index(drop=True)
+        before, after = (m.groupby("branch", observed=True)["weight"].sum() for m in (self.members, members))
+        weight = members["weight"] * members["branch"].map(before / after)
+        members = members.assign(member=np.arange(len(members)), weight=weight)
+        return replace(self, members=members, parts=[part for part in parts if part.members])
 
     @cached_property
     def _firsts(self) -> list[int]:
@@ -257,8 +300,10 @@ class Results:
     def write(self, aside: Path) -> None:
         """Fill an empty folder with all that a results folder holds. Raises OSError."""
         write_parts(aside, self.parts)
-        self.members.to_parquet(aside / "members.parquet", index=False, compression="zstd")
-        self.people.to_parquet(aside / "people.parquet", index=False, compression="zstd")
+        whole = {"members": self.members, "people": self.people}
+        whole |= {"failures": self.failures} if len(self.failures) else {}
+        for name, table in whole.items():
+            table.to_parquet(aside / f"{name}.parquet", index=False, compression="zstd", write_page_checksum=True)
         parts = StoredParts(aside, len(self.years), len(self.members))
         written = replace(self, parts=parts)  # what was worked out once is read from here
         written.summary().to_csv(aside / "summary.csv", index=False)
@@ -266,7 +311,8 @@ class Results:
         split = {"years": [first, self.years[-1]], **written.variance_split(first, self.years[-1])}
         hashes = {p.name: hash_of(p) for p in sorted(aside.iterdir())}
         manifest = {**self.manifest, "tables": hashes, "columns": COLUMNS, "variance_of_departures": split}
-        (aside / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        (aside / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        sealed(aside)
 
     def summary(self) -> pd.DataFrame:
         """Departures a year by origin and destination: median and 90% band over members, at full scale."""
@@ -301,16 +347,84 @@ def collapse(table: Floats, axes: Sequence[str], origin: str) -> Floats:
     return np.moveaxis(summed, [2 + kept.index(a) for a in axes], range(2, 2 + len(axes)))
 
 
+class _Shape(BaseModel):
+    """What must be in a manifest for anybody to read it; more may be."""
+
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+
+
+class _ScenarioShape(_Shape):
+    name: str
+    title: str
+    question: str
+    extends: str | None
+    notes: str
+    policy: list[dict[str, Any]]
+    lever: list[dict[str, Any]]
+    event: list[dict[str, Any]]
+
+
+class _BranchShape(_Shape):
+    name: str
+    chance: float
+    outcomes: list[str]
+
+
+class _ParametersShape(_Shape):
+    status: str
+    note: str
+    set_by_hand: list[str]
+    values: dict[str, float]
+    units: dict[str, str]
+
+    @model_validator(mode="after")
+    def complete(self) -> _ParametersShape:
+        if not set(self.set_by_hand) | {"mainland_stem"} <= set(self.values):
+            raise ValueError("a value is missing")
+        return self
+
+
+class _FitShape(_Shape):
+    name: str
+    fingerprint: str
+
+
+class _ManifestShape(_Shape):
+    fingerprint: str
+    scenario: _ScenarioShape
+    branches: list[_BranchShape] = Field(min_length=1)
+    ways: str
+    members: int
+    failed: int
+    seed: int
+    researchers_per_agent: int = Field(ge=1)
+    engine: str
+    horizon: int = Field(ge=FIRST_YEAR, le=LAST_POSSIBLE_YEAR)
+    parameters: _ParametersShape
+    fit: _FitShape | None
+    uncertainty: str
+    inputs: dict[str, str]
+    program: str
+    versions: dict[str, str]
+    tables: dict[str, str]
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """What made the results in a folder. Raises ResultsError when it is not a results folder of this version."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ResultsError("is not a results folder (no manifest.json)", where=folder) from None
-    except (OSError, ValueError) as error:
-        raise ResultsError(f"manifest.json cannot be read: {error}", where=folder) from None
+        raise ResultsError(f"is not a results folder (no {MANIFEST})", where=folder) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ResultsError(f"{MANIFEST} cannot be read: {error}", where=folder) from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ResultsError("was written by another version of bdsim", where=folder)
+    try:
+        _ManifestShape.model_validate(manifest)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ResultsError(first["msg"], where=folder / MANIFEST, place=place) from None
     return manifest
 
 
@@ -319,11 +433,16 @@ def load_results(folder: Path | str) -> Results:
     path = Path(folder)
     manifest = read_manifest(path)
     try:
-        members, people = (pd.read_parquet(path / f"{name}.parquet") for name in ("members", "people"))
+        names = ("members", "people", *(("failures",) if manifest["failed"] else ()))
+        members, people, *failed = (
+            pd.read_parquet(path / f"{name}.parquet", page_checksum_verification=True) for name in names
+        )
         years = int(manifest["horizon"]) - FIRST_YEAR + 1
-    except (OSError, ValueError, KeyError) as error:
+    except UNREADABLE as error:
         raise ResultsError(f"a table cannot be read: {error}", where=path) from None
-    return Results(manifest, members, people, StoredParts(path, years, len(members)))
+    if not {"member", "branch", "draw", "weight", "seed"} <= set(members) or not {"identity"} <= set(people):
+        raise ResultsError("a table lacks a column", where=path)
+    return Results(manifest, members, people, StoredParts(path, years, len(members)), *failed)
 
 
 def _digest(tables: Iterable[Floats]) -> int:
@@ -331,9 +450,3 @@ def _digest(tables: Iterable[Floats]) -> int:
     for table in tables:
         digest.update(table.tobytes())
     return int.from_bytes(digest.digest(), "little")
-
-
-def hash_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

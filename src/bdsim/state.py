@@ -114,7 +114,7 @@ class Block(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """What is counted, in agents; the first axis of all but the last is the year from FIRST_YEAR.
+    """What is counted, in agents; the first axis of all but `left_before` is the year from FIRST_YEAR.
 
     Members side by side add a last axis of length WIDTH.
     """
@@ -127,6 +127,7 @@ class Tally(NamedTuple):
     retired: Floats  # (years, groups, fields)
     left: Floats  # (years, origins, cohorts): departures of the doctorate route by entry year
     left_before: Floats  # (origins, cohorts): the same before FIRST_YEAR
+    breaches: Floats  # (years,): researchers whose fear or ties left [0, 1], or whose chances are no chances
 
     def of_member(self, lane: int) -> Tally:
         """One of the members that ran side by side."""
@@ -234,4 +235,5 @@ def new_tally(years: int, fields: int, members: int = 1) -> Tally:
         retired=_zeros((*cells[:3], *last)),
         left=_zeros((years, origins, cohorts, *last)),
         left_before=_zeros((origins, cohorts, *last)),
+        breaches=_zeros((years, *last)),
     )

@@ -23,12 +23,13 @@ from bdsim.environment import FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
 from bdsim.errors import ResultsError
 from bdsim.observe import AXES, tidy, tidy_cohorts
 from bdsim.parameters import FIELDS
-from bdsim.parts import Leavers, Part
+from bdsim.parts import Chosen, Leavers, Part
 from bdsim.population import GROUPS
 from bdsim.state import DESTINATIONS
 
-__all__ = ["PART_TABLES", "StoredPart", "StoredParts", "leavers_table", "write_parts"]
+__all__ = ["PART_TABLES", "UNREADABLE", "StoredPart", "StoredParts", "leavers_table", "write_parts"]
 
+UNREADABLE = (OSError, ValueError, KeyError, IndexError, OverflowError, MemoryError, pa.ArrowException)
 PART_TABLES = ("departures", "stocks", "expected", "flows", "cohorts", "leavers")
 CELLS = {
     "departures": ("field", "stage", "destination"),
@@ -47,7 +48,7 @@ COLUMN_OF = {  # a part's table: the Parquet table, its column, the axes after y
 }
 
 
-def write_parts(folder: Path, parts: Iterable[Part | StoredPart]) -> None:
+def write_parts(folder: Path, parts: Iterable[Part | StoredPart | Chosen]) -> None:
     """Write the tables of all members into `folder`, one part at a time."""
     with contextlib.ExitStack() as files:
         pool = files.enter_context(ThreadPoolExecutor())
@@ -64,14 +65,14 @@ def write_parts(folder: Path, parts: Iterable[Part | StoredPart]) -> None:
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     """Dictionaries pay for all but the columns in which hardly a value comes twice."""
     repeating = [name for name in schema.names if name not in ("expected", "variance", "person")]
-    return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=repeating)
+    return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=repeating, write_page_checksum=True)
 
 
 def _write_group(writer: pq.ParquetWriter, rows: pa.Table) -> None:
     writer.write_table(rows, row_group_size=max(1, len(rows)))  # left to itself, it would split a large part
 
 
-def _rows(part: Part | StoredPart, first: int) -> dict[str, pa.Table]:
+def _rows(part: Part | StoredPart | Chosen, first: int) -> dict[str, pa.Table]:
     rows = {}
     for name, axes in CELLS.items():
         values = {column: part.table(table) for table, (of, column, _) in COLUMN_OF.items() if of == name}
@@ -196,7 +197,7 @@ def _opened(path: Path) -> pq.ParquetFile:
     if not path.is_file():
         raise ResultsError(f"{path.name} is missing", where=path.parent)
     with _damage(path):
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(path, page_checksum_verification=True)
 
 
 @contextlib.contextmanager
@@ -204,5 +205,5 @@ def _damage(path: Path) -> Iterator[None]:
     """What cannot be read, as one line about the table."""
     try:
         yield
-    except (OSError, ValueError, KeyError) as error:
+    except UNREADABLE as error:
         raise ResultsError(f"{path.name} cannot be read: {error}", where=path.parent) from None

@@ -91,13 +91,12 @@ def _counted(comparison: Comparison, scenario: Results, period: Period, groups: 
     chosen = np.isin(both["group"].to_numpy(), groups)
     codes = _codes(both)
     settled = (both["route"] == "settled").to_numpy()
-    draws, first = scenario.members["draw"].to_numpy(), 0
+    match, first = comparison.reference.positions(scenario.members["draw"].to_numpy()), 0
     low, high = (1 + 2 * (year - FIRST_YEAR) for year in (period[0], period[1] + 1))
     for part in scenario.parts:
         span = slice(first, first + part.members)
         there = part.leavers.fates(part.members, len(both), rows_there)
-        own = draws[span]
-        here = comparison.reference.fates(range(own[0], own[-1] + 1), rows_here, len(both))
+        here = comparison.reference.fates_of(match[span], rows_here, len(both))
         inside = [(low <= fates) & (fates < high) & chosen for fates in (there, here)]
         member, person = np.nonzero(inside[0] | inside[1])
         side = np.where(inside[0] & inside[1], 2, np.where(inside[0], 0, 1))[member, person]

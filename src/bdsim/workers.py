@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import pickle
 import socket
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -15,11 +17,14 @@ import joblib
 from bdsim.errors import BdsimError, UsageError
 from bdsim.lanes import WIDTH
 
-__all__ = ["Workers"]
+__all__ = ["Workers", "are_at_work"]
 
 T = TypeVar("T")
 R = TypeVar("R")
-WAVE = 16  # tasks a worker before the next are handed out: what bounds the results that wait to be kept
+WAVE = 16  # tasks a worker of a cluster before the next are handed out: bounds the results that wait to be kept
+HEED = 0.2  # seconds between two looks at whether somebody asked to stop
+AHEAD = 2  # tasks a thread that are handed out: one at work, one that waits
+THREADS = "bdsim-members"
 PATIENCE = 15  # seconds for a scheduler to answer
 
 
@@ -27,12 +32,14 @@ PATIENCE = 15  # seconds for a scheduler to answer
 class Workers:
     """How many threads (None: one a core), or the address of a Dask scheduler; members handed out at a time.
 
-    `members_at_a_time` counts in whole parts of eight. Raises UsageError for numbers below 1.
+    `members_at_a_time` counts in whole parts of eight. Once `stop` is set, nothing more is begun, and what threads
+    have at work is finished; a cluster's tasks in flight are given up. Raises UsageError for numbers below 1.
     """
 
     threads: int | None = None
     scheduler: str | None = None
     members_at_a_time: int = WIDTH
+    stop: threading.Event = field(default_factory=threading.Event, compare=False)
 
     def __post_init__(self) -> None:
         for name, value in (("--workers", self.threads), ("--chunk", self.members_at_a_time)):
@@ -48,29 +55,55 @@ class Workers:
         return -(-self.members_at_a_time // WIDTH)
 
     def each(self, work: Callable[[T], R], tasks: Iterable[T], at_most: int) -> Iterator[R]:
-        """`work` of every task, as they finish; at most WAVE results a worker wait to be taken.
+        """`work` of every task, as they finish; no more wait to be taken than the workers can make meanwhile.
 
-        Raises what `work` raises, UsageError when the scheduler does not answer or has no workers.
+        Raises what `work` raises, UsageError when the scheduler does not answer or has no workers, and
+        KeyboardInterrupt once all that is left has been taken after `stop`.
         """
         if self.scheduler is None:
             jobs = max(1, min(self.threads or joblib.cpu_count(), at_most))
-            yield from _in_waves(joblib.Parallel(n_jobs=jobs, prefer="threads", **HOW), work, tasks)
-            return
-        with _cluster(self.scheduler):
+            made = self._on_threads(work, tasks, jobs)
+        else:
+            made = self._on_cluster(work, tasks, self.scheduler)
+        yield from made
+        if self.stop.is_set():
+            raise KeyboardInterrupt
+
+    def _on_threads(self, work: Callable[[T], R], tasks: Iterable[T], jobs: int) -> Iterator[R]:
+        """Threads of our own, since joblib cannot stop handing out; even one, so that Ctrl-C is heard meanwhile."""
+        waiting, running = iter(tasks), set[Future[R]]()
+        pool = ThreadPoolExecutor(jobs, thread_name_prefix=THREADS)
+        try:
+            while True:
+                free = 0 if self.stop.is_set() else AHEAD * jobs - len(running)
+                running |= {pool.submit(work, task) for task in islice(waiting, free)}
+                if self.stop.is_set():
+                    running = {future for future in running if not future.cancel()}
+                if not running:
+                    return
+                done, running = wait(running, timeout=HEED, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _on_cluster(self, work: Callable[[T], R], tasks: Iterable[T], scheduler: str) -> Iterator[R]:
+        """The workers of a Dask cluster, through joblib."""
+        with _cluster(scheduler):
             # Bytes are sent with each task; joblib would leave anything else large with one worker, which may die.
             packed = (pickle.dumps((work, task)) for task in tasks)
-            yield from _in_waves(joblib.Parallel(**HOW), _unpacked_work, packed)
+            with joblib.Parallel(return_as="generator_unordered", pre_dispatch="all", batch_size=1) as parallel:
+                size = WAVE * parallel._effective_n_jobs()
+                while wave := list(islice(packed, size)):
+                    for made in parallel(joblib.delayed(_unpacked_work)(task) for task in wave):
+                        yield made
+                        if self.stop.is_set():
+                            return
 
 
-HOW: dict[str, Any] = {"return_as": "generator_unordered", "pre_dispatch": "all", "batch_size": 1}
-
-
-def _in_waves(parallel: Any, work: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
-    waiting = iter(tasks)
-    with parallel:
-        size = WAVE * parallel._effective_n_jobs()
-        while wave := list(islice(waiting, size)):
-            yield from parallel(joblib.delayed(work)(task) for task in wave)
+def are_at_work() -> bool:
+    """Whether threads of a run that was given up still finish what nobody waits for."""
+    return any(thread.name.startswith(THREADS) for thread in threading.enumerate())
 
 
 def _unpacked_work(packed: bytes) -> Any:
