@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
-import tomllib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from bdsim.environment import FIRST_ENTRY, FIRST_YEAR, TABLES, Floats, Timeline
 from bdsim.errors import EvidenceError, did_you_mean
 from bdsim.study import Study
+from bdsim.text_files import read_text, read_toml
 
 __all__ = [
     "Evidence",
@@ -237,13 +238,10 @@ def load_evidence(study: Study) -> Evidence:
 
 def _read(path: Path, model: type[Row]) -> tuple[Row, ...]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            rows = [(reader.line_num, row) for row in reader]
-            header = list(reader.fieldnames or [])
-    except FileNotFoundError:
-        raise EvidenceError("this file of facts is missing", where=path) from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reader = csv.DictReader(io.StringIO(read_text(path, EvidenceError)), strict=True)
+        rows = [(reader.line_num, row) for row in reader]
+        header = list(reader.fieldnames or [])
+    except csv.Error as error:
         raise EvidenceError(f"cannot be read: {error}", where=path) from error
     for column in header:
         if column not in (names := [f.alias or n for n, f in model.model_fields.items()]):
@@ -268,10 +266,7 @@ def _read(path: Path, model: type[Row]) -> tuple[Row, ...]:
 
 
 def _read_sources(path: Path) -> dict[str, Source]:
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise EvidenceError(f"cannot be read: {error}", where=path) from error
+    tables = read_toml(path, EvidenceError)
     sources = {}
     for name, table in tables.items():
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from bdsim.environment import ORIGINS, Floats
 from bdsim.errors import ParameterError, did_you_mean
 from bdsim.rule import Weights
+from bdsim.text_files import read_toml
 
 __all__ = [
     "FIELDS",
@@ -150,12 +150,7 @@ def parse_setting(text: str, where: str = "--set") -> tuple[str, float]:
 
 def load_parameters(path: Path) -> Parameters:
     """Read and check parameters.toml. Raises ParameterError: file, place, problem."""
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ParameterError("this file is missing", where=path) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ParameterError(f"cannot be read: {error}", where=path) from error
+    tables = read_toml(path, ParameterError)
     status, note = str(tables.pop("status", "")), str(tables.pop("note", ""))
     entries: dict[str, Parameter] = {}
     for section, content in tables.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -16,10 +17,21 @@ import numpy as np
 
 from bdsim import compiling, draws
 from bdsim.branches import MOST_BRANCHES
-from bdsim.environment import FIRST_YEAR, LAST_POSSIBLE_YEAR, REFERENCE_YEAR, TABLES, Environment, Floats, Timeline
+from bdsim.environment import (
+    FIRST_YEAR,
+    LAST_POSSIBLE_YEAR,
+    ORIGINS,
+    REFERENCE_YEAR,
+    TABLES,
+    Environment,
+    Floats,
+    Timeline,
+)
 from bdsim.errors import InvariantError, UsageError, did_you_mean
 from bdsim.evidence import History, load_evidence, rebuild_history
 from bdsim.fits import Fit, chosen_fit
+from bdsim.lanes import WIDTH
+from bdsim.memory import available
 from bdsim.parameters import Behaviour, Parameters, load_parameters
 from bdsim.population import (
     GROUPS,
@@ -48,6 +60,8 @@ PREPARING_SOURCES = (
     "scenario.py",
     "scenario_file.py",
 )
+BYTES_PER_PERSON = 330  # people, and what is needed to make them; measured by benchmarks/reliability.py
+BYTES_PER_STATE = 50  # of each member that runs at the same time, on two threads
 PACKAGES = ("bdsim-migration", "mesa", "numba", "numpy", "pandas", "pyarrow", "pydantic", "scipy")
 
 
@@ -182,8 +196,27 @@ def plan_run(
     evidence = load_evidence(study)
     history = rebuild_history(evidence, settings.horizon, known["past_growth"])
     plans = scenario.plans(history)
+    _check_memory(scenario.name, settings, plans)
     digest = _fingerprint(settings, known, history, plans, used)
     return Job(scenario, settings, known, history, plans, digest, used, held)
+
+
+def _check_memory(name: str, settings: Settings, plans: list[Plan]) -> None:
+    """Refuse what this machine cannot hold before any of it is allocated. Raises UsageError."""
+    per_doctorate = np.array([1.0 + (SETTLED_AGENTS_PER_DOCTORATE if o == "china" else 0.0) for o in ORIGINS])
+    agents = max(float((p.timeline.inflow() @ per_doctorate).sum()) for p in plans) / settings.researchers_per_agent
+    needed = agents * (BYTES_PER_PERSON + BYTES_PER_STATE * min(settings.members, WIDTH))
+    free = available()
+    if needed > free:
+        raise UsageError(
+            f"'{name}' has {agents:,.0f} agents, which need about {needed / 1e9:,.1f} GB of memory, and "
+            f"{free / 1e9:,.1f} GB are free; {_larger(settings, needed / free)} would do",
+            where="researchers_per_agent",
+        )
+
+
+def _larger(settings: Settings, times: float) -> str:
+    return f"{math.ceil(settings.researchers_per_agent * times * 1.5):,} researchers an agent"
 
 
 @lru_cache(maxsize=4)

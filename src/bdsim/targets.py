@@ -6,7 +6,6 @@ calibration/targets.toml is expanded into one Target a fact; `statistic_of` read
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from bdsim.evidence import Evidence
 from bdsim.observe import Counts, selection
 from bdsim.parameters import FIELDS
 from bdsim.state import DESTINATIONS
+from bdsim.text_files import read_toml
 
 __all__ = ["Role", "Target", "load_targets", "model_value", "standardised", "yearly_to_china"]
 
@@ -127,12 +127,7 @@ class Target:
 
 def load_targets(path: Path, evidence: Evidence, parameters: Sequence[str]) -> list[Target]:
     """Read and check targets.toml, and look up its facts. Raises TargetError: file, place, problem."""
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise TargetError("this file is missing", where=path) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise TargetError(f"cannot be read: {error}", where=path) from None
+    tables = read_toml(path, TargetError)
     try:
         file = TargetFile.model_validate(tables)
     except ValidationError as error:

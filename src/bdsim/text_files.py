@@ -1,0 +1,58 @@
+"""Text that a person wrote, read with care: what is too large, of another kind or built to be slow is refused.
+
+Loading a study reads text and nothing else: TOML, CSV and JSON cannot hold code, and nothing here runs any.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from bdsim.errors import InputError
+
+__all__ = ["decoded", "parsed_toml", "read_text", "read_toml"]
+
+LARGEST_FILE = 1_000_000  # bytes: a hundred times the largest that anybody wrote by hand
+MOST_KEY_PARTS = 40  # of a dotted key; tomllib takes minutes for one of 20,000
+KEY_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
+DOTTED = re.compile(rf"(?<![\w-]){KEY_PART}(?:[ \t]*+\.[ \t]*+{KEY_PART}){{{MOST_KEY_PARTS},}}")
+
+
+def read_text(path: Path, error: type[InputError]) -> str:
+    """The text of a file, with line ends as in Unix and no byte order mark. Raises `error`: file and problem."""
+    try:
+        if not path.is_file():  # a pipe or a device would never end
+            problem = "is not a file" if path.exists() else "this file is missing"
+            raise error(problem, where=path)
+        if path.stat().st_size > LARGEST_FILE:
+            raise error(f"larger than {LARGEST_FILE:,} bytes; this is no file of a study", where=path)
+        return decoded(path.read_bytes(), path, error)
+    except (OSError, ValueError) as problem:  # ValueError: a name with a NUL byte
+        reason = problem.strerror if isinstance(problem, OSError) else problem
+        raise error(f"cannot be read: {reason}", where=path) from None
+
+
+def decoded(content: bytes, path: Path, error: type[InputError]) -> str:
+    """UTF-8 text, with line ends as in Unix and no byte order mark. Raises `error` where it is none."""
+    try:
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as problem:
+        said = f"cannot be read: it is not UTF-8 text (byte {problem.start})"
+        raise error(said, where=path) from None
+
+
+def read_toml(path: Path, error: type[InputError]) -> dict[str, Any]:
+    """The tables of a TOML file. Raises `error`: file and problem."""
+    return parsed_toml(read_text(path, error), path, error)
+
+
+def parsed_toml(text: str, path: Path, error: type[InputError]) -> dict[str, Any]:
+    """The tables of TOML text. Raises `error`: file and problem."""
+    if DOTTED.search(text):
+        raise error(f"cannot be read: a key of more than {MOST_KEY_PARTS} parts", where=path)
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as problem:  # TOMLDecodeError is a ValueError; so are numbers of 5,000 digits
+        raise error(f"cannot be read: it is not TOML: {problem}", where=path) from None
