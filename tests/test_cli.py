@@ -64,7 +64,7 @@ def test_run_keeps_tables_summary_manifest_and_figures(here, capsys):
     folder = next(here.glob("results/initiative-revival-*"))
     names = {p.name for p in folder.iterdir()}
     assert {"departures.parquet", "stocks.parquet", "summary.csv", "manifest.json", "figures"} <= names
-    assert {p.suffix for p in (folder / "figures").iterdir()} == {".png", ".svg", ".csv"}
+    assert {p.suffix for p in (folder / "figures").iterdir() if p.name != "SHA256SUMS"} == {".png", ".svg", ".csv"}
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["parameters"]["status"] == "fitted/default"
     split = manifest["variance_of_departures"]
@@ -238,29 +238,6 @@ def test_results_survive_the_disk(here, capsys):
     (folder / "stocks.parquet").unlink()
     with pytest.raises(bdsim.BdsimError, match="stocks"):
         bdsim.load_results(folder)
-
-
-def test_ctrl_c_ends_with_one_line_and_a_run_that_goes_on(here):
-    command = [sys.executable, "-m", "bdsim.cli", "run", "baseline"]
-    # Compiled beforehand, so that the signal meets a run at work; a background shell may have SIGINT ignored.
-    warm = [*command, "-m", "1", "-k", "1000", "--results", str(here / "warm")]
-    subprocess.run(warm, cwd=here, capture_output=True, check=True, timeout=240)
-    process = subprocess.Popen(
-        [*command, "--members", "3000"], cwd=here, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-    assert process.stderr is not None
-    assert "baseline" in process.stderr.readline()
-    time.sleep(1.5)
-    os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert err.strip().splitlines()[-1].startswith("interrupted")
-    assert "Traceback" not in err
-    (left,) = (p for p in Path(here / "results").iterdir() if p.name != "README.md")
-    assert left.name.endswith(".unfinished")
-    assert list(left.glob("parts/*.part"))
-    assert not list(left.glob("tables/*"))
 
 
 def test_a_closed_pipe_is_no_error(here):

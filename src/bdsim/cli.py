@@ -45,6 +45,9 @@ def main() -> NoReturn:
 
     Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 130 interrupted, 128 + n ended by signal n.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us: nobody listens, which is no mistake
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, _end)
     try:
@@ -88,17 +91,16 @@ def _leave(code: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, ValueError, AttributeError):  # full, closed, or never there
-            if stream is not None:
-                with contextlib.suppress(OSError, ValueError):
-                    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        except (OSError, ValueError):  # full, or closed
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     if code >= 128 and "bdsim.workers" in sys.modules and sys.modules["bdsim.workers"].are_at_work():
         os._exit(code)
     sys.exit(code)
 
 
 def _complain(line: str) -> None:
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # nobody listens
+    with contextlib.suppress(OSError, ValueError):  # nobody listens
         sys.stderr.write(line + "\n")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +11,31 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bdsim import draws, durable
 from bdsim.draws import Purpose
 from bdsim.errors import FitError, did_you_mean
 from bdsim.parameters import Parameters
 from bdsim.study import Study
+from bdsim.text_files import read_text
 
 __all__ = ["DEFAULT_FIT", "NO_FIT", "Fit", "chosen_fit", "load_fit"]
 
 DEFAULT_FIT = "default"
 NO_FIT = "none"
+
+
+class _FitManifest(BaseModel):
+    """What must be in a fit's manifest for a run to stand on it; more is."""
+
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+    held: dict[str, float]
+    statement: str
+    fingerprint: str
+    cost: float
+    identifiability: list[str]
+    warnings: list[str]
 
 
 @dataclass(frozen=True)
@@ -68,13 +83,19 @@ def load_fit(study: Study, name: str, parameters: Parameters) -> Fit:
         there = [p.name for p in folder.iterdir() if p.is_dir()] if folder.is_dir() else []
         raise FitError(f"no fit named '{name}'{did_you_mean(name, [*there, NO_FIT])}", where=folder)
     try:
-        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-        table = pd.read_csv(path / "parameters.csv")
-        rows = pd.read_csv(path / "draws.csv")
-        complete = {"held", "statement", "fingerprint"} <= set(manifest) and {"parameter", "mode"} <= set(table)
-    except (OSError, ValueError, TypeError) as error:
+        manifest = json.loads(read_text(path / "manifest.json", FitError))
+        _FitManifest.model_validate(manifest)
+        table = pd.read_csv(io.StringIO(read_text(path / "parameters.csv", FitError)))
+        rows = pd.read_csv(io.StringIO(read_text(path / "draws.csv", FitError))).astype(np.float64)
+        modes = table["mode"].astype(np.float64)
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
+        raise FitError(error.errors()[0]["msg"], where=path / "manifest.json", place=place) from None
+    except KeyError as error:
+        raise FitError(f"parameters.csv has no column {error}", where=path) from None
+    except (ValueError, TypeError, RecursionError) as error:
         raise FitError(f"cannot be read: {error}", where=path) from None
-    if not complete or rows.empty or list(rows) != list(table["parameter"]):
+    if rows.empty or list(rows) != list(table.get("parameter", [])) or not np.isfinite(modes).all():
         raise FitError("is not a fit of this program", where=path)
     unknown = [n for n in rows if n not in parameters.entries]
     if unknown or not np.isfinite(rows.to_numpy()).all():

@@ -57,6 +57,7 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 8,
     "svg.hashsalt": "bdsim",
+    "text.parse_math": False,  # a title is a title, whatever dollars it names
     "figure.dpi": 100,
 }
 NAMES = {
