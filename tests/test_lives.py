@@ -138,15 +138,31 @@ def test_terms_of_real_agents_add_up_to_the_rates_that_they_weigh(scenario):
 # --- explanations --------------------------------------------------------------------------------------------
 
 
+class Open(Researcher):
+    """Says by which rates the clocks ran, the answer to the offer included."""
+
+    rates = None
+
+    def choose(self, china, elsewhere):
+        self.rates = (china, elsewhere)
+        return super().choose(china, elsewhere)
+
+
+class OpenModel(MigrationModel):
+    researcher_class = Open
+
+
 @pytest.mark.parametrize("scenario", ["baseline", "initiative-revival"])
 def test_what_is_explained_is_what_the_model_then_does_to_the_bit(scenario):
-    """Fear, ties, both chances and the choice of everyone in every year; and departures add up to the tally."""
-    model = model_of(scenario)
+    """Fear, ties, rates, chances and the choice of everyone in every year; and departures add up to the tally."""
+    model = model_of(scenario, kind=OpenModel)
     offered = 0
     while model.running:
         rows, year = list(model.agent_of_row), model.year - FIRST_YEAR
-        told = [explain(model.agent_of_row[row]) for row in rows]
+        agents = list(model.agent_of_row.values())
+        told = [explain(agent) for agent in agents]
         model.step()
+        assert [(m.china.rate, m.elsewhere.rate) for m in told] == [agent.rates for agent in agents]
         d = model.decisions
         assert [m.choice for m in told] == d.choice[rows].tolist()
         assert [m.fear for m in told] == d.fear[rows].tolist()
@@ -459,18 +475,31 @@ def test_nodes_are_those_here_and_those_whose_fate_is_of_last_year(picture, year
         assert set(nodes.loc[nodes["status"] == status, "row"]) == set(gone)
 
 
-def test_nodes_say_what_agents_and_last_moments_say(baseline, picture, year):
+def of_node(node):
+    return node.identity, node.origin, node.route, node.field, node.entry_year, node.stage, node.fear, node.ties
+
+
+def test_nodes_of_those_here_say_what_their_agents_say(picture):
     nodes, _ = network(picture)
-    for node in nodes.itertuples():
-        if node.status == "here":
-            agent = picture.agent_of_row[node.row]
-            told = (agent.identity, agent.origin, agent.route, agent.field, agent.stage, agent.fear, agent.ties)
-        else:
-            life = baseline.life(node.row)
+    for node in nodes[nodes["status"] == STATUSES[0]].itertuples():
+        a = picture.agent_of_row[node.row]
+        assert of_node(node) == (a.identity, a.origin, a.route, a.field, a.entry, a.stage, a.fear, a.ties)
+
+
+def test_nodes_of_those_just_gone_say_what_their_last_moments_say():
+    """In every year: stage, fear and ties are those they left with. Some left in the last year of a stage."""
+    watch = watched(scale=500)
+    seen = 0
+    for year in range(FIRST_YEAR, watch.year + 1):
+        nodes, _ = network(watch.on_1_january(year))
+        for node in nodes[nodes["status"] != STATUSES[0]].itertuples():
+            life = watch.life(node.row)
             last = life.moments[-1]
             assert last.year == year - 1 and node.status == f"{last.chosen} last year"
-            told = (life.identity, life.origin, life.route, life.field, last.stage, last.fear, last.ties)
-        assert told == (node.identity, node.origin, node.route, node.field, node.stage, node.fear, node.ties)
+            person = (life.identity, life.origin, life.route, life.field, life.entry)
+            assert of_node(node) == (*person, last.stage, last.fear, last.ties)
+            seen += 1
+    assert seen == np.count_nonzero(watch.model.state.fate)
 
 
 @pytest.mark.parametrize("field", [None, "math_physical"])
