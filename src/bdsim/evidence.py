@@ -50,7 +50,8 @@ class Row(BaseModel):
 
 
 Year = Field(ge=1900, le=2100)
-Count = Field(ge=0)
+MOST = 1e9  # of anything that is counted or spent
+Count = Field(ge=0, le=MOST)
 Share = Field(ge=0, le=1)
 Origin = Literal["china", "india", "other", "all"]
 Position = Literal["engineering_cs", "life", "math_physical", "social"]
@@ -97,8 +98,8 @@ class Doctorates(Row):
 
 class Spending(Row):
     year: int = Year
-    china: float = Field(gt=0)
-    us: float = Field(gt=0)
+    china: float = Field(ge=0.001, le=MOST)
+    us: float = Field(ge=0.001, le=MOST)
 
 
 class AgencyFunding(Row):
@@ -314,7 +315,7 @@ def _inflow(
             known[row.origin][row.year] = row.doctorates
     try:
         tables = _inflow_tables(known, horizon, past_growth)
-    except (KeyError, ValueError) as missing:
+    except (KeyError, ValueError, ZeroDivisionError) as missing:
         path = evidence.folder / "doctorates.csv"
         raise EvidenceError(f"the inflow cannot be built; missing or contradictory: {missing}", where=path) from None
     first, last = min(known["all"]), max(known["all"])
@@ -358,6 +359,8 @@ def _inflow_tables(known: Mapping[str, Mapping[int, float]], horizon: int, past_
     china = np.array([of("china", china_share, y) for y in entry_years])
     india = np.array([of("india", india_share, y) for y in entry_years])
     every = np.array([total(y) for y in entry_years])
+    if min(china.min(), india.min()) < 0:
+        raise ValueError(f"China's published years exceed its total of 2001-2020, {CHINA_2001_2020:,.0f}")
     if (every - china - india).min() < 0:
         year = entry_years[int(np.argmin(every - china - india))]
         raise ValueError(f"China and India exceed the total of {year}")

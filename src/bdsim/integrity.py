@@ -48,11 +48,20 @@ def verified(folder: Path) -> list[str]:
             was = _hash(folder / name) if name not in sums else found[name]
             problems.append(f"{SEAL} lacks {name}" if was == digest else _damage(name, digest, was))
     for below in sorted(path.parent for path in folder.glob(f"*/{SEAL}")):
-        sums, more = _read_seal(below)
-        problems += [f"{below.name}/{line}" for line in more]
-        hashes = {name: _hash(below / name) for name in sums}
-        problems += [f"{below.name}/{_damage(n, d, hashes[n])}" for n, d in sums.items() if hashes[n] != d]
+        problems += [f"{below.name}/{line}" for line in _unsealed(below)]
     return problems
+
+
+def _unsealed(folder: Path) -> list[str]:
+    """What is wrong with a folder that has no record beside its list of hashes: file and list disagree."""
+    sums, problems = _read_seal(folder)
+    for name, digest in sums.items():
+        if _hash(folder / name) is None:
+            problems.append(f"{name} is missing, or {SEAL} is not what was written")
+        elif _hash(folder / name) != digest:
+            problems.append(f"{name} is not what {SEAL} says; one of the two is not what was written")
+    there = {path.name for path in folder.iterdir()} - {SEAL}
+    return problems + [f"{name} is not in {SEAL}" for name in sorted(there - set(sums))]
 
 
 def _damage(name: str, was: str, found: str | None) -> str:

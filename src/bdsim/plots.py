@@ -152,11 +152,15 @@ def draw_destination(runs: Sequence[Results], observed: Observed) -> Drawing:
     _time_axis(ax, runs)
     ax.legend(loc="lower right")
     _finish(figure, runs, "Destination of departing scientists of Chinese descent")
-    alt = "Share of departures going to China: " + "; ".join(
-        f"{r.title} {r.by('destination')[0][:, -1, 0].sum() / r.by()[0][:, -1].sum():.0%} in {r.years[-1]}"
-        for r in runs
-    )
+    alt = "Share of departures going to China: " + "; ".join(f"{r.title} {_last_share(r)}" for r in runs)
     return Drawing("destination", figure, pd.concat(rows, ignore_index=True), alt)
+
+
+def _last_share(results: Results) -> str:
+    to_china, total = (results.by(*axes)[0][:, -1] for axes in (("destination",), ()))
+    if total.sum() == 0:
+        return f"has no departures in {results.years[-1]}"
+    return f"{to_china[:, 0].sum() / total.sum():.0%} in {results.years[-1]}"
 
 
 @styled
