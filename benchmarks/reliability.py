@@ -28,10 +28,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import machine
 import numpy as np
 
 import bdsim
+import machine
 from bdsim.errors import BdsimError
 from bdsim.integrity import verified
 from bdsim.study import create_study
@@ -46,7 +46,8 @@ SERVER = """
     from bdsim.workers import Workers
 
     for members in (1, 8):  # the machine code is there before the first fork
-        run_job(plan_run(bdsim.load_scenario("baseline"), Settings(members, 3, 1000, "compiled", 2010)), workers=Workers(1))
+        job = plan_run(bdsim.load_scenario("baseline"), Settings(members, 3, 1000, "compiled", 2010))
+        run_job(job, workers=Workers(1))
     print("ready", flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
@@ -350,7 +351,7 @@ def two_at_once(commands: Commands, times: int, rng: random.Random) -> Tally:
                 text=True,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-            )  # fmt: skip
+            )
             for _ in range(4)
         ]
         ends = [Ended(p.returncode, "", err) for p in several for err in [p.communicate()[1]]]
@@ -465,9 +466,8 @@ def main() -> None:
             started = time.perf_counter()
             tally = trial(commands, asked.times or usual, random.Random(f"{asked.seed} {name}"))
             seconds = time.perf_counter() - started
-            print(
-                f"{tally.what}: {tally.tried} tried, {tally.reached} met it at work, {tally.lost} lost ({seconds:.0f} s)"
-            )
+            met = f"{tally.tried} tried, {tally.reached} met it at work"
+            print(f"{tally.what}: {met}, {tally.lost} lost ({seconds:.0f} s)")
             for note in tally.notes:
                 print(f"    {note}")
             rows.append({"trial": name, **asdict(tally)})

@@ -223,6 +223,7 @@ def check(
     """
     from bdsim import terminal
     from bdsim.plan import Settings, plan_run
+    from bdsim.remarks import remarks
     from bdsim.scenario import load_scenario
     from bdsim.study import find_study
 
@@ -233,7 +234,7 @@ def check(
             scenario = load_scenario(name)
             job = plan_run(scenario, Settings())
             verdict = f"{len(job.plans)} branches" if len(job.plans) > 1 else "ok"
-            verdicts.append({"scenario": name, "ok": True, "message": verdict})
+            verdicts.append({"scenario": name, "ok": True, "message": "; ".join([verdict, *remarks(job)])})
         except InputError as error:
             verdicts.append({"scenario": name, "ok": False, "message": str(error)})
     if json:

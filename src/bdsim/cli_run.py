@@ -121,7 +121,10 @@ def carry_out(job: Job, how: RunOptions, *, figures: bool = False) -> tuple[Resu
     """The job's results and their folder: read back where this exact run was done before, else run and kept."""
     from bdsim import terminal
     from bdsim.durable import restored
+    from bdsim.remarks import remarks
 
+    for remark in remarks(job):
+        terminal.note(f"{job.scenario.name}: {remark}")
     workers = how.at_work()
     target = (how.results or job.scenario.study.results) / f"{job.scenario.name}-{job.fingerprint}"
     restored(target)

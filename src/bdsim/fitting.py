@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import optimize
 
 from bdsim.calibration import SOBOL_POINTS, Optimum, Problem, best_of, make_problem, optimise, sobol_starts
-from bdsim.durable import new_folder
+from bdsim.durable import locked, new_folder, refusals, unfinished, write_file
 from bdsim.ensemble import run_member
 from bdsim.environment import FIRST_YEAR, Floats
 from bdsim.errors import FitError, did_you_mean
@@ -64,13 +64,9 @@ class Memory:
             return json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             found = answer()
-        try:
+        with refusals(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(".part")
-            part.write_text(json.dumps(found), encoding="utf-8")
-            part.replace(path)  # whole or not at all
-        except OSError as error:
-            raise FitError(f"cannot be written: {error.strerror or error}", where=self.folder) from error
+            write_file(path, json.dumps(found).encode())
         return found
 
     def models(self, problem: Problem, points: Floats) -> Floats:
@@ -175,7 +171,18 @@ def calibrate(
     if name is not None and (not name or Path(name).name != name or name.startswith(".")):
         raise FitError(f"'{name}' is not a plain name", where="--name")
     problem = make_problem(home, targets=targets, free=free, fix=fix)
-    memory = Memory(home.fitted / f".{name}.unfinished" if name else None, problem.fingerprint())
+    if name is None:
+        return _calibrated(problem, Memory(None, problem.fingerprint()), starts, seed, report)
+    kept = unfinished(home.fitted / name)
+    with locked(kept):  # two that fit under one name at once would each spoil what the other remembers
+        memory = Memory(kept, problem.fingerprint())
+        result = _calibrated(problem, memory, starts, seed, report)
+        result.save(home, name)
+        memory.forget()
+    return result
+
+
+def _calibrated(problem: Problem, memory: Memory, starts: int, seed: int, report: Report) -> Calibration:
     optima = _optima(problem, starts, memory, report)
     covariance, jacobian = laplace_covariance(problem, min(optima, key=lambda o: o.cost).x)
     best, warnings = best_of(optima, np.sqrt(np.diag(covariance)))
@@ -194,9 +201,6 @@ def calibrate(
         mean_field_gap=mean_field_gap(problem, best.x), scrutiny_share=scrutiny_share(problem, posterior),
     )  # fmt: skip
     report("checks", 1, 1)
-    if name is not None:
-        result.save(home, name)
-        memory.forget()
     return result
 
 
