@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -17,12 +17,31 @@ from bdsim.branches import Branch, are_sampled, branches_of
 from bdsim.environment import TABLES, Timeline
 from bdsim.errors import ScenarioError, did_you_mean
 from bdsim.evidence import History
-from bdsim.scenario_file import Event, Lever, Part, Policy, ScenarioFile, read_scenario_file
+from bdsim.scenario_file import Event, Lever, Part, Policy, Problem, ScenarioFile, read_scenario_file
 from bdsim.study import Study, find_study
 
-__all__ = ["Plan", "Scenario", "changed_parts", "changed_values", "load_scenario"]
+__all__ = [
+    "Plan",
+    "Scenario",
+    "changed_parts",
+    "changed_values",
+    "inherit",
+    "load_scenario",
+    "located",
+    "parent_of",
+    "problems_between",
+    "resolve",
+]
 
-T = TypeVar("T", bound="Policy | Lever | Event")
+
+class Named(Protocol):
+    """Anything that can take the place of what bears the same name."""
+
+    @property
+    def name(self) -> str | None: ...
+
+
+T = TypeVar("T", bound=Named)
 
 
 @dataclass(frozen=True)
@@ -91,36 +110,60 @@ def load_scenario(path: Path | str, study: Study | None = None) -> Scenario:
 
     Raises ScenarioError (file, place, problem, nearest valid choice) or StudyError.
     """
-    given, study = _located(Path(path), study)
-    own = read_scenario_file(given)
-    parts = own.policy, own.lever, own.event
-    if own.extends is not None:
-        parent_path = _parent(own.extends, given, study)
-        parent = read_scenario_file(parent_path)
-        if parent.extends is not None:
-            raise ScenarioError(
-                f"'{own.extends}' itself extends '{parent.extends}'; extends goes one level",
-                where=given,
-                place="extends",
-            )
-        _check_drop(own, parent, given)
-        parts = (
-            _inherit(parent.policy, own.policy, own.drop),
-            _inherit(parent.lever, own.lever, own.drop),
-            _inherit(parent.event, own.event, own.drop),
-        )
-    elif own.drop:
-        raise ScenarioError("nothing to drop without extends", where=given, place="drop")
-    _check_events(parts[2], own, given)
+    given, study = located(path, study)
+    return resolve(read_scenario_file(given), given, study)
+
+
+def resolve(own: ScenarioFile, given: Path, study: Study) -> Scenario:
+    """What a file comes to with what it inherits. `given` is where it is, or where it would be if it were on disk.
+
+    Raises ScenarioError.
+    """
+    parent = parent_of(own, given, study)
+    for problem in problems_between(own, parent):
+        raise ScenarioError(problem.message, where=given, place=problem.place)
+    policies, levers, events = _in_force(own, parent)
     return Scenario(
         name=given.stem, path=given.resolve(), study=study, title=own.title, question=own.question,
-        notes=own.notes, extends=own.extends, policies=tuple(parts[0]), levers=tuple(parts[1]),
-        events=tuple(parts[2]),
+        notes=own.notes, extends=own.extends, policies=tuple(policies), levers=tuple(levers), events=tuple(events),
     )  # fmt: skip
 
 
-def _located(given: Path, study: Study | None) -> tuple[Path, Study]:
-    """The file meant by a path or a name, and the study it belongs to."""
+def parent_of(own: ScenarioFile, given: Path, study: Study) -> ScenarioFile | None:
+    """The file that `own` extends, read and checked. Raises ScenarioError, about `given` or about the parent."""
+    if own.extends is None:
+        return None
+    parent = read_scenario_file(_parent(own.extends, given, study))
+    if parent.extends is not None:
+        problem = f"'{own.extends}' itself extends '{parent.extends}'; extends goes one level"
+        raise ScenarioError(problem, where=given, place="extends")
+    return parent
+
+
+def problems_between(own: ScenarioFile, parent: ScenarioFile | None) -> Iterator[Problem]:
+    """What is wrong only when a file is seen with what it inherits, and its events with one another."""
+    if parent is not None:
+        yield from _problems_of_drop(own, parent)
+    elif own.drop:
+        yield Problem("drop", "nothing to drop without extends", "drop")
+    yield from _problems_of_events(_in_force(own, parent)[2], own, parent)
+
+
+def _in_force(
+    own: ScenarioFile, parent: ScenarioFile | None
+) -> tuple[Sequence[Policy], Sequence[Lever], Sequence[Event]]:
+    if parent is None:
+        return own.policy, own.lever, own.event
+    return (
+        inherit(parent.policy, own.policy, own.drop),
+        inherit(parent.lever, own.lever, own.drop),
+        inherit(parent.event, own.event, own.drop),
+    )
+
+
+def located(path: Path | str, study: Study | None) -> tuple[Path, Study]:
+    """The file meant by a path or a name, and the study it belongs to. Raises ScenarioError or StudyError."""
+    given = Path(path)
     try:
         if given.is_file():
             return given, study or find_study(given.parent)
@@ -149,43 +192,49 @@ def _parent(name: str, child: Path, study: Study) -> Path:
     raise ScenarioError(f"no scenario named '{name}'{hint}", where=child, place="extends")
 
 
-def _inherit(inherited: Sequence[T], own: Sequence[T], drop: Sequence[str]) -> list[T]:
+def inherit(inherited: Sequence[T], own: Sequence[T], drop: Sequence[str]) -> list[T]:
     """The parent's parts without those dropped; a part that bears an inherited name takes its place."""
     named = {part.name: part for part in own if part.name is not None}
     kept = [named.pop(part.name, part) if part.name else part for part in inherited if part.name not in drop]
     return kept + [part for part in own if part.name is None or part.name in named]
 
 
-def _check_drop(own: ScenarioFile, parent: ScenarioFile, path: Path) -> None:
+def _problems_of_drop(own: ScenarioFile, parent: ScenarioFile) -> Iterator[Problem]:
     inherited = [part.name for kind in (parent.policy, parent.lever, parent.event) for part in kind if part.name]
     for i, name in enumerate(own.drop):
         if name not in inherited:
             hint = did_you_mean(name, inherited)
-            raise ScenarioError(f"'{own.extends}' has nothing named '{name}'{hint}", where=path, place=f"drop[{i}]")
+            yield Problem(f"drop[{i}]", f"'{own.extends}' has nothing named '{name}'{hint}", f"drop[{i}]")
 
 
-def _check_events(events: Sequence[Event], own: ScenarioFile, path: Path) -> None:
+def _problems_of_events(events: Sequence[Event], own: ScenarioFile, parent: ScenarioFile | None) -> Iterator[Problem]:
     """That events refer to earlier ones, and decide before they take effect."""
     decided: dict[str, dt.date] = {}
     for event in events:
-        mine = event in own.event
-        place = f"event[{own.event.index(event)}]" if mine else f"event '{event.name}' of '{own.extends}'"
+        place, field = _places_of(event, own, parent)
         if event.given is not None and event.given not in decided:
             problem = f"no outcome named '{event.given}' in an earlier event{did_you_mean(event.given, decided)}"
-            raise ScenarioError(problem, where=path, place=f"{place}.given")
-        if event.given is not None and event.on < decided[event.given]:
+            yield Problem(f"{place}.given", problem, f"{field}.given")
+        elif event.given is not None and event.on < decided[event.given]:
             problem = f"on ({event.on}) lies before '{event.given}' ({decided[event.given]})"
-            raise ScenarioError(problem, where=path, place=f"{place}.on")
-        for outcome in event.outcomes:
+            yield Problem(f"{place}.on", problem, f"{field}.on")
+        for i, outcome in enumerate(event.outcomes):
             if outcome.name in decided:
                 problem = f"two outcomes are named '{outcome.name}'"
-                raise ScenarioError(problem, where=path, place=f"{place}.outcomes")
+                yield Problem(f"{place}.outcomes", problem, f"{field}.outcomes[{i}].name")
             decided[outcome.name] = event.on
             begins = [p.start for p in outcome.policy]
             begins += [dt.date(v.years[0], 1, 1) for v in outcome.lever if v.years[0] < event.on.year]
             if begins and min(begins) < event.on:
                 problem = f"'{outcome.name}' takes effect on {min(begins)}, before it is decided on {event.on}"
-                raise ScenarioError(problem, where=path, place=f"{place}.outcomes")
+                yield Problem(f"{place}.outcomes", problem, f"{field}.outcomes[{i}]")
+
+
+def _places_of(event: Event, own: ScenarioFile, parent: ScenarioFile | None) -> tuple[str, str]:
+    """What the command line calls the place of an event, and what a form does (see drafts)."""
+    if event in own.event or parent is None:
+        return (place := f"event[{own.event.index(event)}]"), place
+    return f"event '{event.name}' of '{own.extends}'", f"extends.event[{parent.event.index(event)}]"
 
 
 def changed_parts(one: Scenario, other: Scenario) -> list[dict[str, str]]:
