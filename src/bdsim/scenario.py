@@ -119,7 +119,7 @@ def resolve(own: ScenarioFile, given: Path, study: Study) -> Scenario:
 
     Raises ScenarioError.
     """
-    parent = parent_of(own, given, study)
+    parent = parent_of(own.extends, given, study)
     for problem in problems_between(own, parent):
         raise ScenarioError(problem.message, where=given, place=problem.place)
     policies, levers, events = _in_force(own, parent)
@@ -129,13 +129,13 @@ def resolve(own: ScenarioFile, given: Path, study: Study) -> Scenario:
     )  # fmt: skip
 
 
-def parent_of(own: ScenarioFile, given: Path, study: Study) -> ScenarioFile | None:
-    """The file that `own` extends, read and checked. Raises ScenarioError, about `given` or about the parent."""
-    if own.extends is None:
+def parent_of(extends: str | None, given: Path, study: Study) -> ScenarioFile | None:
+    """The scenario that the file `given` extends, read and checked. Raises ScenarioError, about either of the two."""
+    if extends is None:
         return None
-    parent = read_scenario_file(_parent(own.extends, given, study))
+    parent = read_scenario_file(_parent(extends, given, study))
     if parent.extends is not None:
-        problem = f"'{own.extends}' itself extends '{parent.extends}'; extends goes one level"
+        problem = f"'{extends}' itself extends '{parent.extends}'; extends goes one level"
         raise ScenarioError(problem, where=given, place="extends")
     return parent
 
@@ -184,7 +184,11 @@ def _parent(name: str, child: Path, study: Study) -> Path:
         raise ScenarioError(f"'{name}' must be the plain name of a scenario", where=child, place="extends")
     for folder in (child.parent, study.scenarios):
         path = folder / f"{name.removesuffix('.toml')}.toml"
-        if path.is_file():
+        try:
+            there = path.is_file()
+        except OSError as error:  # a name that no file system takes
+            raise ScenarioError(f"cannot be looked up: {error.strerror}", where=child, place="extends") from None
+        if there:
             if path.resolve() == child.resolve():
                 raise ScenarioError("a scenario cannot extend itself", where=child, place="extends")
             return path

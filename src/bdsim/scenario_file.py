@@ -29,6 +29,7 @@ __all__ = [
     "read_content",
     "read_scenario_file",
     "spelled",
+    "tables_of",
     "text_of",
 ]
 
@@ -232,7 +233,7 @@ def parse_scenario(content: bytes, path: Path) -> ScenarioFile:
     Raises ScenarioError with the first of its problems and the number of the others.
     """
     try:
-        return ScenarioFile.model_validate(_tables(content, path))
+        return ScenarioFile.model_validate(tables_of(content, path))
     except ValidationError as error:
         first, *others = _problems(error)
         more = f" (and {len(others)} more)" if others else ""
@@ -242,7 +243,7 @@ def parse_scenario(content: bytes, path: Path) -> ScenarioFile:
 def problems_of(content: bytes) -> list[Problem]:
     """Every problem that the content of a file has by itself, the one that is told first at the front."""
     try:
-        ScenarioFile.model_validate(_tables(content, None))
+        ScenarioFile.model_validate(tables_of(content, None))
     except ScenarioError as error:
         return [Problem("", error.problem, "")]
     except ValidationError as error:
@@ -260,7 +261,8 @@ def text_of(content: bytes, path: Path | None) -> str:
         raise ScenarioError(f"is not UTF-8 text (byte {error.start})", where=path) from None
 
 
-def _tables(content: bytes, path: Path | None) -> dict[str, Any]:
+def tables_of(content: bytes, path: Path | None) -> dict[str, Any]:
+    """Content as plain values, before any of them is checked. Raises ScenarioError when it is no TOML."""
     text = text_of(content, path)
     try:
         return tomllib.loads(text)
