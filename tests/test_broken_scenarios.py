@@ -72,8 +72,8 @@ def test_an_empty_file_is_refused(tmp_path: Path, study: Study) -> None:
 
 
 def test_a_huge_file_is_refused_unread(tmp_path: Path, study: Study) -> None:
-    path = written(tmp_path, HEAD + "#" * 1_000_001)
-    refused(path, study, "larger than 1,000,000 bytes", "mine.toml")
+    path = written(tmp_path, HEAD + "#" * 250_001)
+    refused(path, study, "larger than 250,000 bytes", "mine.toml")
 
 
 def test_a_missing_file_is_refused_with_the_nearest_one(tmp_path: Path, study: Study) -> None:
@@ -128,7 +128,8 @@ def test_a_hexadecimal_number_of_5000_digits_is_refused(tmp_path: Path, study: S
 
 def test_a_deeply_nested_file_is_refused(tmp_path: Path, study: Study) -> None:
     refused(written(tmp_path, HEAD + "x = " + "[" * 5000), study, "is not TOML", "mine.toml")
-    refused(written(tmp_path, HEAD + ".".join(["a"] * 2000) + " = 1"), study, "unknown name", "mine.toml")
+    refused(written(tmp_path, HEAD + ".".join(["a"] * 39) + " = 1"), study, "unknown name", "mine.toml")
+    refused(written(tmp_path, HEAD + ".".join(["a"] * 2000) + " = 1"), study, "more than 40 parts", "mine.toml")
 
 
 def test_a_chain_of_1500_events_is_refused_or_loads(tmp_path: Path, study: Study) -> None:

@@ -198,7 +198,7 @@ def test_two_kinds_of_line_ends_are_refused(fresh_study: Study) -> None:
 
 def test_a_file_nested_too_deeply_is_refused(fresh_study: Study) -> None:
     text = f'title = "Deep"\nquestion = "How?"\n{".".join(["a"] * 2000)} = 1\n'
-    assert "nested too deeply" in refusal(lambda: draft_of(text, fresh_study))
+    assert "a key of more than 40 parts" in refusal(lambda: draft_of(text, fresh_study))
 
 
 # --- a value at a time -------------------------------------------------------------------------------------
@@ -874,8 +874,10 @@ def test_a_draft_with_problems_is_not_saved(fresh_study: Study) -> None:
 
 def test_a_draft_that_grew_too_large_is_a_problem_and_can_shrink_again(fresh_study: Study) -> None:
     draft = Draft.open("talent-surge", fresh_study)
-    draft.set("notes", "x" * 1_000_001)
-    assert [problem.message for problem in draft.problems()] == ["larger than 1,000,000 bytes; this is no scenario"]
+    draft.set("notes", "x" * 250_001)
+    assert [problem.message for problem in draft.problems()] == [
+        "larger than 250,000 bytes; this is no file of a study"
+    ]
     assert "larger than" in refusal(draft.save)
     draft.set("notes", "x")
     assert draft.problems() == []

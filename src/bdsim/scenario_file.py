@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from bdsim.environment import FIRST_ENTRY, FIRST_YEAR, LAST_POSSIBLE_YEAR, ORIGINS, TABLES
 from bdsim.errors import ScenarioError, did_you_mean
+from bdsim.text_files import decoded, parsed_toml, read_bytes
 
 __all__ = [
     "PARTS",
@@ -33,8 +33,9 @@ __all__ = [
     "text_of",
 ]
 
-LARGEST_FILE = 1_000_000  # bytes
 MOST_EVENTS = 24
+MOST_PARTS = 500  # policies, or levers
+MOST_PROBLEMS = 1000  # that are counted: the file of more is another kind of file
 LARGEST_VALUE = 1e6  # of a lever
 GREATEST = 1e9  # of any yearly table, whatever levers make of it
 LEAST = {"set": 0.0, "add": -LARGEST_VALUE, "multiply": 0.0}  # value of a lever
@@ -43,8 +44,20 @@ FIRST_DAY, LAST_DAY = dt.date(FIRST_YEAR, 1, 1), dt.date(LAST_POSSIBLE_YEAR, 12,
 # Bounds that the checks below enforce in words of their own; here so that the schema and a form know them too.
 DAYS: dict[str, Any] = {"formatMinimum": str(FIRST_DAY), "formatMaximum": str(LAST_DAY)}
 Year = Annotated[int, Field(json_schema_extra={"minimum": FIRST_YEAR, "maximum": LAST_POSSIBLE_YEAR})]
-Name = Annotated[str, Field(min_length=1, max_length=120)]
-Why = Annotated[str, Field(min_length=1, description="Where this assumption comes from; say so when it is one")]
+
+
+def _readable(text: str) -> str:
+    """Text without what could move the cursor, hide other text or end it: it is shown on terminals and in pages."""
+    for character in text:
+        if not character.isprintable() and character not in "\n\t\u00a0\u202f\u2009":
+            raise ValueError(f"must not contain the character {character.encode('unicode_escape').decode()}")
+    return text
+
+
+READABLE = AfterValidator(_readable)
+Name = Annotated[str, Field(min_length=1, max_length=120), READABLE]
+Sentence = Annotated[str, Field(min_length=1), READABLE]
+Why = Annotated[Sentence, Field(description="Where this assumption comes from; say so when it is one")]
 Origin = Literal["china", "india", "other"]
 
 
@@ -190,12 +203,12 @@ class ScenarioFile(Part):
     """A scenario as a person writes it."""
 
     title: Name
-    question: Annotated[str, Field(min_length=1)] = Field(description="What the scenario asks, in one sentence")
+    question: Sentence = Field(description="What the scenario asks, in one sentence")
     extends: Name | None = Field(default=None, description="Name of the scenario this one changes; one level only")
     drop: list[Name] = Field(default=[], description="Names of inherited policies, levers or events to leave out")
-    notes: str = ""
-    policy: list[Policy] = []
-    lever: list[Lever] = []
+    notes: Annotated[str, READABLE] = ""
+    policy: list[Policy] = Field(default=[], max_length=MOST_PARTS)
+    lever: list[Lever] = Field(default=[], max_length=MOST_PARTS)
     event: list[Event] = Field(default=[], max_length=MOST_EVENTS)
 
     @model_validator(mode="after")
@@ -219,12 +232,7 @@ def read_scenario_file(path: Path) -> ScenarioFile:
 
 def read_content(path: Path) -> bytes:
     """The bytes of a file that may be a scenario. Raises ScenarioError when it is too large or cannot be read."""
-    try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise ScenarioError(f"larger than {LARGEST_FILE:,} bytes; this is no scenario", where=path)
-        return path.read_bytes()
-    except OSError as error:
-        raise ScenarioError(f"cannot be read: {error.strerror}", where=path) from None
+    return read_bytes(path, ScenarioError)
 
 
 def parse_scenario(content: bytes, path: Path) -> ScenarioFile:
@@ -253,29 +261,20 @@ def problems_of(content: bytes) -> list[Problem]:
 
 def text_of(content: bytes, path: Path | None) -> str:
     """Content as text, lines ending in LF, without a byte order mark. Raises ScenarioError."""
-    if len(content) > LARGEST_FILE:
-        raise ScenarioError(f"larger than {LARGEST_FILE:,} bytes; this is no scenario", where=path)
-    try:
-        return content.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        raise ScenarioError(f"is not UTF-8 text (byte {error.start})", where=path) from None
+    return decoded(content, path, ScenarioError)
 
 
 def tables_of(content: bytes, path: Path | None) -> dict[str, Any]:
     """Content as plain values, before any of them is checked. Raises ScenarioError when it is no TOML."""
-    text = text_of(content, path)
-    try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # TOMLDecodeError is a ValueError; so are numbers of 5,000 digits
-        raise ScenarioError(f"is not TOML: {error}", where=path) from None
+    return parsed_toml(text_of(content, path), path, ScenarioError)
 
 
 def _problems(error: ValidationError) -> list[Problem]:
     """What pydantic found, one problem a place."""
     # A misspelt key explains the one that is then missing, so it goes first.
-    found = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    found = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
     problems: dict[str, Problem] = {}
-    for one in found:
+    for one in found[:MOST_PROBLEMS]:
         place, reason = spelled(one["loc"]), one.get("ctx", {}).get("error")
         inside = reason.at if isinstance(reason, RuleError) else ""
         problems.setdefault(place, Problem(place, _message(one), ".".join(p for p in (place, inside) if p)))

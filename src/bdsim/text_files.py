@@ -12,43 +12,54 @@ from typing import Any
 
 from bdsim.errors import InputError
 
-__all__ = ["decoded", "parsed_toml", "read_text", "read_toml"]
+__all__ = ["decoded", "parsed_toml", "read_bytes", "read_text", "read_toml"]
 
-LARGEST_FILE = 1_000_000  # bytes: a hundred times the largest that anybody wrote by hand
+LARGEST_TOML = 250_000  # bytes: thirty times the largest that is shipped, and still read within a second
+LARGEST_TABLE = 2_000_000  # of CSV and JSON
 MOST_KEY_PARTS = 40  # of a dotted key; tomllib takes minutes for one of 20,000
 KEY_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
 DOTTED = re.compile(rf"(?<![\w-]){KEY_PART}(?:[ \t]*+\.[ \t]*+{KEY_PART}){{{MOST_KEY_PARTS},}}")
 
 
-def read_text(path: Path, error: type[InputError]) -> str:
-    """The text of a file, with line ends as in Unix and no byte order mark. Raises `error`: file and problem."""
+def read_bytes(path: Path, error: type[InputError], largest: int = LARGEST_TOML) -> bytes:
+    """The content of a file that is one, and not too large. Raises `error`: file and problem."""
     try:
         if not path.is_file():  # a pipe or a device would never end
             problem = "is not a file" if path.exists() else "this file is missing"
             raise error(problem, where=path)
-        if path.stat().st_size > LARGEST_FILE:
-            raise error(f"larger than {LARGEST_FILE:,} bytes; this is no file of a study", where=path)
-        return decoded(path.read_bytes(), path, error)
+        if path.stat().st_size > largest:
+            raise _too_large(path, error, largest)
+        return path.read_bytes()
     except (OSError, ValueError) as problem:  # ValueError: a name with a NUL byte
         reason = problem.strerror if isinstance(problem, OSError) else problem
         raise error(f"cannot be read: {reason}", where=path) from None
 
 
-def decoded(content: bytes, path: Path, error: type[InputError]) -> str:
-    """UTF-8 text, with line ends as in Unix and no byte order mark. Raises `error` where it is none."""
+def decoded(content: bytes, path: Path | None, error: type[InputError], largest: int = LARGEST_TOML) -> str:
+    """UTF-8 text, with line ends as in Unix and no byte order mark. Raises `error` where it is none, or too much."""
+    if len(content) > largest:
+        raise _too_large(path, error, largest)
     try:
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as problem:
-        said = f"cannot be read: it is not UTF-8 text (byte {problem.start})"
-        raise error(said, where=path) from None
+        raise error(f"cannot be read: it is not UTF-8 text (byte {problem.start})", where=path) from None
+
+
+def read_text(path: Path, error: type[InputError]) -> str:
+    """The text of a file, with line ends as in Unix and no byte order mark. Raises `error`: file and problem."""
+    return decoded(read_bytes(path, error, LARGEST_TABLE), path, error, LARGEST_TABLE)
+
+
+def _too_large(path: Path | None, error: type[InputError], largest: int) -> InputError:
+    return error(f"larger than {largest:,} bytes; this is no file of a study", where=path)
 
 
 def read_toml(path: Path, error: type[InputError]) -> dict[str, Any]:
     """The tables of a TOML file. Raises `error`: file and problem."""
-    return parsed_toml(read_text(path, error), path, error)
+    return parsed_toml(decoded(read_bytes(path, error), path, error), path, error)
 
 
-def parsed_toml(text: str, path: Path, error: type[InputError]) -> dict[str, Any]:
+def parsed_toml(text: str, path: Path | None, error: type[InputError]) -> dict[str, Any]:
     """The tables of TOML text. Raises `error`: file and problem."""
     if DOTTED.search(text):
         raise error(f"cannot be read: a key of more than {MOST_KEY_PARTS} parts", where=path)

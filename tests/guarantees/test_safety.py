@@ -68,8 +68,8 @@ WATCHED = """
     from bdsim import cli, cli_run, evidence, fits, parameters, plan, scenario, study, targets, terminal
     found = []
     def hook(event, arguments):
-        if event in ("exec", "compile", "os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "pickle.find_class",
-                     "marshal.loads", "socket.connect", "socket.getaddrinfo", "ctypes.dlopen"):
+        if event in ("exec", "compile", "marshal.loads", "pickle.find_class", "os.system", "os.exec", "os.posix_spawn",
+                     "subprocess.Popen", "socket.connect", "socket.getaddrinfo", "ctypes.dlopen"):
             found.append((event, str(arguments)[:200]))
     folder = study.find_study()
     sys.addaudithook(hook)
