@@ -31,7 +31,18 @@ from bdsim.scenario import load_scenario
 from bdsim.study import Study, find_study
 from bdsim.targets import Target, load_targets, model_value, standardised
 
-__all__ = ["Optimum", "Problem", "Trace", "best_of", "make_problem", "optimise", "score"]
+__all__ = [
+    "SCALE",
+    "SHAPING",
+    "Optimum",
+    "Problem",
+    "Trace",
+    "best_of",
+    "make_problem",
+    "optimise",
+    "score",
+    "scored",
+]
 
 LAST_QUESTION = 2022  # the share of scrutiny in the departures of 2019-2022 needs it
 SCALE = 25  # researchers per agent of the objective's population
@@ -91,9 +102,9 @@ class Problem:
 
     def counts(self, parameters: Parameters) -> Counts:
         """One expected run."""
-        return self._all_counts([parameters])[0]
+        return self.counts_of_all([parameters])[0]
 
-    def _all_counts(self, several: Sequence[Parameters]) -> list[Counts]:
+    def counts_of_all(self, several: Sequence[Parameters]) -> list[Counts]:
         """Expected runs of several parameter vectors, side by side."""
         own = [Own(p.behaviour(), self.job.weights(p), 0) for p in several]
         runs = simulated(self.population, self.environment, own, sampled=False)
@@ -107,7 +118,7 @@ class Problem:
         several = [self.at(x) for x in points]
         return [
             np.array([model_value(t, counts, parameters.values) for t in self.targets])
-            for counts, parameters in zip(self._all_counts(several), several, strict=True)
+            for counts, parameters in zip(self.counts_of_all(several), several, strict=True)
         ]
 
     def models(self, points: Sequence[Floats]) -> Floats:
@@ -221,7 +232,11 @@ def score(
     for name in SHAPING:
         if (values or {}).get(name, problem.parameters[name]) != problem.parameters[name]:
             raise FitError(f"'{name}' shapes the population: give it to make_problem", where="score")
-    parameters = problem.parameters.with_values(dict(values or {}))
+    return scored(problem, problem.parameters.with_values(dict(values or {})))[0]
+
+
+def scored(problem: Problem, parameters: Parameters) -> tuple[pd.DataFrame, Counts]:
+    """What `score` returns, and the expected run that it was read off."""
     counts = problem.counts(parameters)
     table = target_table(
         problem.targets, np.array([model_value(t, counts, parameters.values) for t in problem.targets])
@@ -229,7 +244,7 @@ def score(
     x = np.array([parameters[name] for name in problem.free])
     fitted = table.loc[table["role"] == "fitted", "residual"].to_numpy()
     table.attrs["cost"] = float(0.5 * ((fitted**2).sum() + (((x - problem.mean) / problem.sd) ** 2).sum()))
-    return table
+    return table, counts
 
 
 def target_table(targets: Sequence[Target], model: Floats) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from bdsim import __version__, cli_fit, cli_report, cli_run, cli_why
+from bdsim import __version__, cli_explore, cli_fit, cli_report, cli_run, cli_why
 from bdsim.cli_options import Json
 from bdsim.errors import BdsimError, InputError, shown
 
@@ -32,7 +32,7 @@ app = typer.Typer(
     "Start with:  bdsim compare baseline initiative-revival",
 )
 
-for _module in (cli_run, cli_report, cli_fit, cli_why):
+for _module in (cli_run, cli_report, cli_fit, cli_why, cli_explore):
     _module.register(app)
 
 

@@ -53,6 +53,9 @@ def calibrate(
     ] = None,
     free: Free = None,
     fix: Fix = None,
+    start: Annotated[
+        list[str] | None, typer.Option("--start", metavar="NAME=VALUE", help="Where the first start has a parameter.")
+    ] = None,
     starts: Annotated[int, typer.Option("--starts", help="Starts polished; they should agree.")] = 4,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the posterior's draws.")] = 0,
     json: Json = False,
@@ -70,13 +73,13 @@ def calibrate(
 
     study = find_study()
     if name is None:  # what scenarios run on is not replaced by a trial
-        name = TUNED if file or free or fix else DEFAULT_FIT
+        name = TUNED if file or free or fix or start else DEFAULT_FIT
     terminal.note_compiling(MANY, sampled=False)
     try:
         with terminal.stage_bar("calibrate") as report:
             result = fitting.calibrate(
-                study, name=name, targets=file, free=_names(free), fix=_settings(fix, "--fix"), starts=starts,
-                seed=seed, report=report,
+                study, name=name, targets=file, free=_names(free), fix=_settings(fix, "--fix"),
+                start=_settings(start, "--start"), starts=starts, seed=seed, report=report,
             )  # fmt: skip
     except KeyboardInterrupt:
         terminal.note("What is done so far is kept: the same command goes on from here.")
@@ -115,6 +118,9 @@ def fit_report(
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Try a value.")] = None,
     fit: Annotated[str | None, typer.Option("--fit", help="Start from this fit (none: parameters.toml).")] = None,
     targets: Annotated[Path | None, typer.Option("--targets", help="Another targets.toml.")] = None,
+    researchers_per_agent: Annotated[
+        int, typer.Option("--researchers-per-agent", "-k", min=1, max=10_000, help="25 is what fits are made with.")
+    ] = 25,
     json: Json = False,
 ) -> None:
     """Show what parameter values do to every target.
@@ -129,7 +135,9 @@ def fit_report(
     known, used = _centre(study, fit)
     free = list(used.draws) if used is not None else None  # the cost counts the priors that the fit's cost counts
     tried = known.with_values(_settings(set_), where="--set")
-    problem = make_problem(study, targets=targets, parameters=tried, free=free)
+    problem = make_problem(
+        study, targets=targets, parameters=tried, free=free, researchers_per_agent=researchers_per_agent
+    )
     terminal.note_compiling(1, sampled=False)
     table = score(problem=problem)
     best = used.manifest["cost"] if used is not None and targets is None else None

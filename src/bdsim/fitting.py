@@ -21,13 +21,15 @@ from bdsim.environment import FIRST_YEAR, Floats
 from bdsim.errors import FitError, did_you_mean
 from bdsim.fits import DEFAULT_FIT, Fit, load_fit
 from bdsim.observe import Counts, selection
+from bdsim.parameters import load_parameters
 from bdsim.plan import versions
 from bdsim.posterior import Posterior, explore, laplace_covariance, parameter_table, sensitivity, trade_offs
 from bdsim.study import Study, find_study
 
-__all__ = ["Calibration", "calibrate", "profile"]
+__all__ = ["Calibration", "calibrate", "checked_name", "profile"]
 
 STARTS = 4
+LONGEST_NAME = 100
 GAP_MEMBERS = 16
 SHARE_DRAWS = 100
 SCRUTINY_YEARS = (2019, 2022)
@@ -156,21 +158,26 @@ def calibrate(
     targets: Path | None = None,
     free: Sequence[str] | None = None,
     fix: Mapping[str, float] | None = None,
+    start: Mapping[str, float] | None = None,
     starts: int = STARTS,
     seed: int = 0,
     report: Report = _silent,
 ) -> Calibration:
     """Fit the study's parameters to its targets; keep the fit as calibration/fitted/NAME (name=None: keep nothing).
 
-    After an interruption the same call goes on: finished starts and posterior points are not done again. Raises
+    The first of the starts is at the values of parameters.toml, or where `start` says otherwise. After an interruption the same call goes on: finished starts and posterior points are not done again. Raises
     FitError and what `make_problem` raises.
     """
     home = study if isinstance(study, Study) else find_study(study)
     if starts < 1:
         raise FitError(f"{starts} is not a number of starts", where="starts")
-    if name is not None and (not name or Path(name).name != name or name.startswith(".")):
-        raise FitError(f"'{name}' is not a plain name", where="--name")
-    problem = make_problem(home, targets=targets, free=free, fix=fix)
+    if name is not None:
+        checked_name(name)
+    from_here = load_parameters(home.parameters).with_values(dict(start or {}), where="--start")
+    problem = make_problem(home, targets=targets, free=free, fix=fix, parameters=from_here)
+    for given in start or {}:
+        if given not in problem.free:
+            raise FitError(f"'{given}' is not free, so it starts nowhere; hold it with --fix", where="--start")
     if name is None:
         return _calibrated(problem, Memory(None, problem.fingerprint()), starts, seed, report)
     kept = unfinished(home.fitted / name)
@@ -180,6 +187,13 @@ def calibrate(
         result.save(home, name)
         memory.forget()
     return result
+
+
+def checked_name(name: str) -> None:
+    """Raises FitError for a name that a fit cannot have."""
+    plain = name == name.strip() and name.isprintable() and len(name) <= LONGEST_NAME
+    if not name or not plain or Path(name).name != name or name.startswith((".", "-")):
+        raise FitError(f"'{name}' is not a plain name", where="--name")
 
 
 def _calibrated(problem: Problem, memory: Memory, starts: int, seed: int, report: Report) -> Calibration:

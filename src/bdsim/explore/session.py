@@ -1,0 +1,94 @@
+"""What the parts of one page share: its document, its address, and work in the background."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, urlencode
+
+import panel as pn
+
+from bdsim.study import Study
+
+__all__ = ["Cancelled", "Latest", "Part", "Session"]
+
+
+class Cancelled(Exception):  # noqa: N818 - no error: somebody asked for it
+    """Raised inside long work that somebody called off."""
+
+
+class Part(Protocol):
+    """A part of the page."""
+
+    view: Any  # what Panel shows
+
+    def address(self) -> Mapping[str, str]:
+        """The part's state as words of the page's address; what is as usual is left out."""
+        ...
+
+    def shown(self) -> None:
+        """The part has come to the front: time to work out what nobody needed before."""
+        ...
+
+
+class Session:
+    """One page in one browser tab."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.asked = dict(parse_qsl((pn.state.location.search or "").lstrip("?"))) if pn.state.location else {}
+        self.closed = threading.Event()
+        self._document = pn.state.curdoc
+        self._location = pn.state.location
+        self._parts: list[Part] = []
+        self._own: Callable[[], Mapping[str, str]] = dict
+        if self._document is not None:
+            pn.state.on_session_destroyed(lambda _context: self.closed.set())
+
+    def of(self, parts: list[Part], own: Callable[[], Mapping[str, str]]) -> None:
+        """The parts whose state the address holds, and what else it holds."""
+        self._parts, self._own = parts, own
+
+    def later(self, change: Callable[[], None]) -> None:
+        """Let `change` happen on the page: the only way in from another thread."""
+        if self._document is None:
+            change()
+        elif not self.closed.is_set():
+            self._document.add_next_tick_callback(change)
+
+    def begin(self, work: Callable[[], None]) -> None:
+        """Have work done in the background."""
+        threading.Thread(target=work, daemon=True, name="bdsim-explore").start()
+
+    def moved(self) -> None:
+        """Something that the address tells has changed."""
+        words: dict[str, str] = dict(self._own())
+        for part in self._parts:
+            words |= part.address()
+        if self._location is not None:
+            self._location.search = f"?{urlencode(words)}" if words else ""
+
+
+class Latest:
+    """Work for which only the newest question counts: an older one that has not been begun never is."""
+
+    def __init__(self, session: Session, work: Callable[[Any], None]) -> None:
+        self._session, self._work = session, work
+        self._ready = threading.Condition()
+        self._question: list[Any] = []
+        session.begin(self._loop)
+
+    def ask(self, question: Any) -> None:
+        """Ask; `work` is called with the question in the background."""
+        with self._ready:
+            self._question = [question]
+            self._ready.notify()
+
+    def _loop(self) -> None:
+        while not self._session.closed.is_set():
+            with self._ready:
+                if not self._ready.wait_for(lambda: self._question, timeout=1.0):
+                    continue
+                question = self._question.pop()
+            self._work(question)
