@@ -165,8 +165,9 @@ def calibrate(
 ) -> Calibration:
     """Fit the study's parameters to its targets; keep the fit as calibration/fitted/NAME (name=None: keep nothing).
 
-    The first of the starts is at the values of parameters.toml, or where `start` says otherwise. After an interruption the same call goes on: finished starts and posterior points are not done again. Raises
-    FitError and what `make_problem` raises.
+    The first of the starts is at the values of parameters.toml, or where `start` says otherwise. After an interruption
+    the same call goes on: finished starts and posterior points are not done again. Raises FitError and what
+    `make_problem` raises.
     """
     home = study if isinstance(study, Study) else find_study(study)
     if starts < 1:

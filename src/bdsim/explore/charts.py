@@ -21,6 +21,7 @@ __all__ = ["departures_chart", "nice_ticks", "residuals_chart"]
 ALL, TO_CHINA = COLOURS[0], COLOURS[1]
 WIDTH = 760
 FONT = 'font-family="system-ui, DejaVu Sans, Arial, sans-serif"'
+SOURCE = "Facts: Xie et al., PNAS 2023 (doi:10.1073/pnas.2216248120). No departure data after 2021. Model: bdsim, expected run."
 FACT_ERROR = 0.05  # log error of a published count (MODEL.md); drawn as a bar
 
 
@@ -49,9 +50,8 @@ class Plot:
 
     def dot(self, x: float, y: float, *, hollow: bool, colour: str = "#000", size: float = 3.6) -> None:
         fill = "#fff" if hollow else colour
-        self.marks.append(
-            f'<circle cx="{self.x(x):.1f}" cy="{self.y(y):.1f}" r="{size}" fill="{fill}" stroke="{colour}" stroke-width="1.2"/>'
-        )
+        place = f'cx="{self.x(x):.1f}" cy="{self.y(y):.1f}" r="{size}"'
+        self.marks.append(f'<circle {place} fill="{fill}" stroke="{colour}" stroke-width="1.2"/>')
 
     def text(self, x: float, y: float, words: str, more: str = "") -> None:
         self.marks.append(text(self.x(x), self.y(y), words, more))
@@ -92,10 +92,9 @@ def nice_ticks(most: float) -> list[float]:
 
 def drawing(height: int, title: str, words: str, marks: Iterable[str]) -> str:
     """An SVG that says what it shows."""
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {height}" width="100%" role="img" aria-label="{escape(words)}" {FONT} font-size="12.5">'
-        f"<title>{escape(title)}</title>{''.join(marks)}</svg>"
-    )
+    size = f'viewBox="0 0 {WIDTH} {height}" width="100%" font-size="12.5"'
+    said = f'role="img" aria-label="{escape(words)}"'
+    return f"<svg {size} {said} {FONT}><title>{escape(title)}</title>{''.join(marks)}</svg>"
 
 
 def departures_chart(now: Tuned, fitted: Tuned, band: Floats | None) -> str:
@@ -108,7 +107,7 @@ def departures_chart(now: Tuned, fitted: Tuned, band: Floats | None) -> str:
     facts = now.observed
     most = max(everywhere.max(), *facts.everywhere[1], 0.0 if band is None else float(band[1, :, 2].max()))
     ticks = nice_ticks(min(float(most), 1e9))
-    plot = Plot((58, 44, WIDTH - 150, 300), (now.years[0], now.years[-1] + 1), (0.0, ticks[-1]))
+    plot = Plot((58, 62, WIDTH - 128, 318), (now.years[0], now.years[-1] + 1), (0.0, ticks[-1]))
     plot.grid(ticks)
     plot.years(now.years[0], now.years[-1])
     if band is not None:
@@ -125,45 +124,43 @@ def departures_chart(now: Tuned, fitted: Tuned, band: Floats | None) -> str:
     for year, count in zip(*facts.to_china["all"], strict=True):
         if year in now.years:
             plot.dot(year + 0.5, count, hollow=True)
-    for label, line, colour in (("All destinations", everywhere, ALL), ("To China and Hong Kong", to_china, TO_CHINA)):
-        at = plot.y(float(line[-1]))
-        plot.marks.append(text(WIDTH - 144, at + 4, label, f'fill="{colour}" font-weight="600"'))
+    labels = ((("All destinations",), everywhere, ALL), (("To China and", "Hong Kong"), to_china, TO_CHINA))
+    for words, line, colour in labels:
+        for number, part in enumerate(words):
+            at = plot.y(float(line[-1])) + 4 + 15 * number
+            plot.marks.append(text(WIDTH - 122, at, part, f'fill="{colour}" font-weight="600"'))
     plot.marks.append(
         text(12, 18, "Departures of scientists of Chinese descent, a year", 'font-weight="700" font-size="14"')
     )
-    plot.marks += legend(58, 34, band is not None)
+    plot.marks += legend(58, 36, band is not None)
+    plot.marks.append(text(12, 358, SOURCE, 'fill="#555" font-size="11"'))
     first, last = now.years[0], now.years[-1]
-    words = (
+    said = (
         f"Departures a year, {first} to {last}. Model now, 2010: {everywhere[2010 - first]:,.0f}, to China "
         f"{to_china[2010 - first]:,.0f}; 2021: {everywhere[2021 - first]:,.0f}, to China {to_china[2021 - first]:,.0f}. "
         f"Published totals: {'; '.join(f'{y}: {v:,.0f}' for y, v in zip(*facts.everywhere, strict=True))}."
     )
-    return drawing(326, "Departures a year", words, plot.marks)
+    return drawing(366, "Departures a year", said, plot.marks)
 
 
 def legend(x: float, y: float, band: bool) -> list[str]:
-    """What the marks mean, on one line."""
-    parts = [
-        (f'<line x1="0" x2="22" y1="-4" y2="-4" stroke="{ALL}" stroke-width="2.4"/>', "these values", 92),
-        (f'<line x1="0" x2="22" y1="-4" y2="-4" stroke="{REFERENCE}" stroke-dasharray="2 3"/>', "the fit", 62),
+    """What the marks mean, on two lines."""
+    model = [
+        (f'<line x1="0" x2="22" y1="-4" y2="-4" stroke="{ALL}" stroke-width="2.4"/>', "these values"),
+        (f'<line x1="0" x2="22" y1="-4" y2="-4" stroke="{REFERENCE}" stroke-dasharray="2 3"/>', "the fit"),
     ]
     if band:
-        parts.append(
-            (f'<rect width="22" height="9" y="-9" fill="{ALL}" fill-opacity="0.25"/>', "90% of its posterior", 142)
-        )
-    parts += [
-        ('<circle cx="10" cy="-4" r="3.6"/>', "published totals ±5%", 142),
-        (
-            '<circle cx="10" cy="-4" r="3.6" fill="#fff" stroke="#000" stroke-width="1.2"/>',
-            "mainland series, rescaled",
-            0,
-        ),
+        shade = f'<rect width="22" height="9" y="-9" fill="{ALL}" fill-opacity="0.25"/>'
+        model.append((shade, "90% of its posterior"))
+    facts = [
+        ('<circle cx="11" cy="-4" r="3.6"/>', "published totals ± 5%"),
+        ('<circle cx="11" cy="-4" r="3.6" fill="#fff" stroke="#000" stroke-width="1.2"/>', "mainland series, rescaled"),
     ]
     found = []
-    for mark, words, width in parts:
-        said = text(28, 0, words, 'fill="#333" font-size="11.5"')
-        found.append(f'<g transform="translate({x},{y})">{mark}{said}</g>')
-        x += width + 32
+    for line, row in enumerate((model, facts)):
+        for column, (mark, words) in enumerate(row):
+            said = text(28, 0, words, 'fill="#333" font-size="11.5"')
+            found.append(f'<g transform="translate({x + 180 * column},{y + 16 * line})">{mark}{said}</g>')
     return found
 
 
@@ -172,7 +169,7 @@ def residuals_chart(now: Tuned) -> str:
     entries = list(dict.fromkeys(now.table["target"]))
     row, top = 20, 52
     height = top + row * len(entries) + 40
-    plot = Plot((262, top, WIDTH - 20, top + row * len(entries)), (-6.0, 6.0), (float(len(entries)), 0.0))
+    plot = Plot((330, top, WIDTH - 20, top + row * len(entries)), (-6.0, 6.0), (float(len(entries)), 0.0))
     plot.marks.append(
         f'<rect x="{plot.x(-2):.1f}" y="{top - 6}" width="{plot.x(2) - plot.x(-2):.1f}" '
         f'height="{row * len(entries) + 6}" fill="#eef3f7"/>'
@@ -182,11 +179,18 @@ def residuals_chart(now: Tuned) -> str:
         colour = "#777" if tick == 0 else "#dcdcdc"
         ends = f'x1="{at:.1f}" x2="{at:.1f}" y1="{top - 6}" y2="{plot.bottom}"'
         plot.marks.append(f'<line {ends} stroke="{colour}"/>')
-        plot.marks.append(text(at, plot.bottom + 16, f"{tick:+d}" if tick else "0", 'text-anchor="middle" fill="#444"'))
+        plot.marks.append(
+            text(
+                at,
+                plot.bottom + 16,
+                f"{tick:+d}".replace("-", "\N{MINUS SIGN}") if tick else "0",
+                'text-anchor="middle" fill="#444"',
+            )
+        )
     for number, entry in enumerate(entries):
         rows = now.table[now.table["target"] == entry]
         at = number + 0.5
-        plot.marks.append(text(254, plot.y(at) + 4, entry, 'text-anchor="end" fill="#1b1b1b"'))
+        plot.marks.append(text(322, plot.y(at) + 4, entry, 'text-anchor="end" fill="#1b1b1b"'))
         for r in rows.to_dict("records"):
             _residual(plot, at, float(r["residual"]), r["role"] == "fitted", str(r["label"]))
     plot.marks.append(
@@ -215,10 +219,9 @@ def _residual(plot: Plot, row: float, residual: float, fitted: bool, label: str)
     title = f"<title>{escape(label)}: {residual:+.2f}</title>"
     if abs(residual) <= 6.0:
         fill, opacity = (colour, 0.55) if fitted else ("#fff", 1.0)
-        plot.marks.append(
-            f'<circle cx="{plot.x(residual):.1f}" cy="{plot.y(row):.1f}" r="4.2" fill="{fill}" fill-opacity="{opacity}" '
-            f'stroke="{colour}">{title}</circle>'
-        )
+        place = f'cx="{plot.x(residual):.1f}" cy="{plot.y(row):.1f}" r="4.2"'
+        look = f'fill="{fill}" fill-opacity="{opacity}" stroke="{colour}"'
+        plot.marks.append(f"<circle {place} {look}>{title}</circle>")
         return
     side = 1.0 if residual > 0 else -1.0
     x, y = plot.x(6.0 * side), plot.y(row)

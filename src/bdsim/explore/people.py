@@ -1,7 +1,9 @@
 """The part of the page where people are looked at."""
 
 from __future__ import annotations
+
 from typing import Any
+
 from bdsim.explore.controls import Html
 
 

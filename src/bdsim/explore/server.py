@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 import webbrowser
 from collections.abc import Callable
 from types import FrameType
@@ -56,11 +57,14 @@ def serve(study: Study, port: int, address: str, tell: Callable[[str], None], *,
     for name in ("tornado.access", "bokeh", "panel"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        server = pn.serve(
-            {"/": lambda: page(study)}, port=port, address=address, show=False, start=False, verbose=False, title=TITLE
-        )
+        with socket.socket() as probe:  # Bokeh would leave its own one open where it cannot listen
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address, port))
     except OSError as error:
         raise StorageError(f"cannot be served there: {error.strerror or error}", where=f"{address}:{port}") from None
+    server = pn.serve(
+        {"/": lambda: page(study)}, port=port, address=address, show=False, start=False, verbose=False, title=TITLE
+    )
     server.start()
     where = f"http://{address}:{server.port}/"
     tell(where)

@@ -59,7 +59,7 @@ class TunePart:
         self.keep = Toolbar(heard=self._pressed, label="Keep the fit")
         self._name = "tuned"
         self._fitted = self.tuner.at({})
-        self.view = Split(objects=[self._left(), self._right()])
+        self.view = Split(objects=[self._left(), self._right()], docked=True)
         self._show_buttons()
         self._work_out(dict(self.values))
         session.begin(self._work_out_band)
@@ -340,8 +340,8 @@ def _numbers(now: Tuned, fitted: Tuned) -> str:
 def _fit_in_words(found: Calibration, command: str) -> str:
     """Values with intervals, what the data cannot tell, and the command that makes the same fit."""
     rows = "".join(
-        f"<tr><th scope='row'>{escape(r['parameter'])}</th><td class='number'>{r['mode']:.3f}</td>"
-        f"<td class='number'>{r['median']:.3f} [{r['p05']:.3f}, {r['p95']:.3f}]</td><td>{escape(r['verdict'])}</td></tr>"
+        f"<tr><th scope='row'>{escape(r['parameter'])}</th><td class='number'>{r['mode']:.3f}</td><td class='number'>"
+        f"{r['median']:.3f} [{r['p05']:.3f}, {r['p95']:.3f}]</td><td>{escape(r['verdict'])}</td></tr>"
         for r in found.parameters.to_dict("records")
     )
     said = "".join(f"<li>{escape(sentence)}</li>" for sentence in [*found.said, *found.warnings])

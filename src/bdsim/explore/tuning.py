@@ -121,14 +121,14 @@ class Tuner:
         return Tuned(parameters.values, table, float(table.attrs["cost"]), _departures(counts)[0], observed)
 
     def band(self) -> Floats | None:
-        """5% and 95% of departures over the fit's draws, shape (2, years, 3): to China, elsewhere, all; no fit: None."""
+        """5% and 95% of departures over draws of the fit, None without one: (2, years, 3), to China, elsewhere, all."""
         if self.fit is None:
             return None
         drawn = [self.start.with_values(self.fit.member(seed)) for seed in range(DRAWS)]
         problem = self._problem(self.start)
         both = _departures(Counts.stacked(problem.counts_of_all(drawn)))
         every = np.concatenate([both, both.sum(axis=2, keepdims=True)], axis=2)
-        return np.quantile(every, (0.05, 0.95), axis=0)
+        return np.asarray(np.quantile(every, (0.05, 0.95), axis=0))
 
     def _problem(self, parameters: Parameters) -> Problem:
         """People and tables are made once for all values that shape neither."""

@@ -47,6 +47,7 @@ class Tabs(Control):
     _esm = script("tabs")
     _stylesheets: ClassVar[list[str]] = [
         STYLE,
+        "[role=tabpanel] > * { width: 100% !important; }"
         "[role=tablist] { display: flex; gap: 4px; border-bottom: 2px solid #0b5394; margin: 6px 0 10px; }"
         "[role=tab] { border: 1px solid #b9b9b9; border-bottom: none; border-radius: 5px 5px 0 0; padding: 6px 16px; }"
         "[role=tab][aria-selected=true] { background: #0b5394; border-color: #0b5394; color: #fff; font-weight: 600; }",
@@ -54,15 +55,12 @@ class Tabs(Control):
 
 
 class Split(Control):
-    """Two columns where there is room for them."""
+    """Two columns where there is room for them; what the left one changes stays in sight on the right."""
 
     objects = Children()
+    docked = param.Boolean(False, doc="whether the first stays in sight where it stands above the second")
     _esm = script("split")
-    _stylesheets: ClassVar[list[str]] = [
-        STYLE,
-        ".split { display: grid; grid-template-columns: minmax(300px, 5fr) minmax(0, 9fr); gap: 18px; }"
-        ".split > div { min-width: 0; } @media (max-width: 900px) { .split { grid-template-columns: minmax(0, 1fr); } }",
-    ]
+    _stylesheets: ClassVar[list[str]] = [STYLE, (HERE / "split.css").read_text(encoding="utf-8")]
 
 
 class Html(Control):
@@ -107,7 +105,7 @@ class Toolbar(Control):
     label = param.String("Actions")
     buttons = param.List()
     _esm = script("toolbar")
-    _stylesheets: ClassVar[list[str]] = [STYLE, ".toolbar { display: flex; flex-wrap: wrap; gap: 6px; margin: 6px 0; }"]
+    _stylesheets: ClassVar[list[str]] = [STYLE, ".buttons { display: flex; flex-wrap: wrap; gap: 6px; margin: 6px 0; }"]
 
     def save(self, name: str, kind: str, content: bytes) -> None:
         """Have the browser save a file."""
@@ -126,6 +124,6 @@ class Job(Control):
     _esm = script("job")
     _stylesheets: ClassVar[list[str]] = [
         STYLE,
-        ".job { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; margin: 6px 0; }"
+        ".work { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; margin: 6px 0; }"
         "progress { accent-color: #0b5394; width: 160px; }",
     ]

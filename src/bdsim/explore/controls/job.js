@@ -1,7 +1,7 @@
 // Long work: a button that starts it, one that cancels it, and how far it is.
 export function render({ model }) {
   const box = document.createElement('div')
-  box.className = 'job'
+  box.className = 'work'
   box.innerHTML = `<button type="button" class="main"></button> <button type="button">Cancel</button>
     <progress></progress> <span role="status"></span>`
   const [start, cancel, bar, said] = box.children
