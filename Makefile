@@ -1,11 +1,12 @@
 # make demo   set everything up and compare an Initiative revival with the baseline
 # make test   set everything up and run every check
 # make slow   the two that take minutes: simulation-based calibration, and 5,000 members in bounded memory
+# make reliability   kills, interrupts, full disks and flipped bits, hundreds of times (half an hour; docs/reliability.md)
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint slow clean
+.PHONY: demo test lint slow reliability clean
 
 demo: $(VENV)/.ready
 	$(BIN)/bdsim compare baseline initiative-revival
@@ -22,6 +23,9 @@ lint: $(VENV)/.ready-to-test
 
 slow: $(VENV)/.ready-to-test
 	$(BIN)/python -m pytest -n auto -q -m slow
+
+reliability: $(VENV)/.ready-to-test
+	$(BIN)/python benchmarks/reliability.py --json benchmarks/reliability.json --page docs/reliability.md
 
 clean:
 	rm -rf $(VENV) build dist

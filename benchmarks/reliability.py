@@ -1,6 +1,6 @@
 """What survives what: kills, interrupts, full disks, flipped bits and broken files, each at random, many times.
 
-    python benchmarks/reliability.py --json benchmarks/reliability.json     # the figures of docs/reliability.md
+    make reliability                                   # the figures of docs/reliability.md
     python benchmarks/reliability.py --only kills --times 50 --seed 3
 
 Every trial runs the real command line in a process of its own, forked from one that has the machine code loaded, and
@@ -458,6 +458,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, help="how often (default: as in docs/reliability.md)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the moments, bits and sizes")
     parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--page", type=Path, help="put the table into this page")
     asked = parser.parse_args()
     rows = []
     with workplace() as commands:
@@ -474,7 +475,19 @@ def main() -> None:
     if asked.json:
         found = {"seed": asked.seed, "machine": machine.described(), "trials": rows}
         asked.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if asked.page:
+        asked.page.write_text(with_table(asked.page.read_text(encoding="utf-8"), rows), encoding="utf-8")
     sys.exit(any(row["lost"] for row in rows))
+
+
+def with_table(page: str, rows: list[dict[str, Any]]) -> str:
+    """The page with the figures between its two marks."""
+    begin, end = "<!-- reliability:begin -->", "<!-- reliability:end -->"
+    lines = ["| what was tried | how often | met it at work | lost |", "|---|---:|---:|---:|"]
+    lines += [f"| {row['what']} | {row['tried']} | {row['reached']} | {row['lost']} |" for row in rows]
+    head, tail = page.split(begin)[0], page.split(end)[1]
+    command = "Measured with `make reliability`."
+    return "\n".join([f"{head}{begin}", command, "", *lines, f"{end}{tail}"])
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from bdsim.cli import app
 from bdsim.errors import InputError, StorageError, StudyError, UsageError
 from bdsim.study import create_study, find_study
 from browser import CHROMIUM, FLAGS, served, visited
+from explore_speed import releases
 
 panel = pytest.importorskip("panel", reason="bdsim explore is an extra: pip install 'bdsim-migration[explore]'")
 pytestmark = [pytest.mark.one_python, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
@@ -243,31 +244,9 @@ def test_tabs_answer_arrow_keys_and_are_in_the_address(visit):
     assert page.get_by_role("tab", name="Tune").get_attribute("aria-selected") == "true"
 
 
-RELEASE = """async ([value]) => {
-  // From the release of a slider to the frame that shows another picture, in milliseconds.
-  const all = root => [...root.querySelectorAll('*')].flatMap(e => [e, ...(e.shadowRoot ? all(e.shadowRoot) : [])])
-  const range = all(document).find(e => e.id === 'knob-push')
-  const chart = all(document).find(e => e.matches?.('polyline.now-all')).getRootNode()
-  const shown = () => chart.querySelector('polyline.now-all').getAttribute('points')
-  const before = shown(), started = performance.now()
-  range.value = value
-  range.dispatchEvent(new Event('input', { bubbles: true }))
-  range.dispatchEvent(new Event('change', { bubbles: true }))
-  return await new Promise((resolve, reject) => {
-    const look = () => shown() !== before ? resolve(performance.now() - started)
-      : performance.now() - started > 5000 ? reject(new Error('no other picture')) : requestAnimationFrame(look)
-    requestAnimationFrame(look)
-  })
-}"""
-
-
 def test_a_released_slider_redraws_soon(visit):
     """The aim is 200 ms on an idle machine (docs/explore.md); the bound here leaves room for a busy one."""
-    times = []
-    for number in range(15):
-        times.append(visit.page.evaluate(RELEASE, [str(0.2 + 0.1 * number)]))
-        visit.page.wait_for_timeout(250)
-    assert statistics.median(times) < 1000
+    assert statistics.median(releases(visit.page, 12)) < 1000
 
 
 def test_ctrl_c_stops_it_cleanly(home):
