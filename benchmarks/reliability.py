@@ -36,6 +36,7 @@ from bdsim.errors import BdsimError
 from bdsim.integrity import verified
 from bdsim.study import create_study
 
+PARTS = ".*.unfinished/parts/*.part"
 RUN = ["run", "protect-act", "--members", "21", "--researchers-per-agent", "200", "--horizon", "2027"]
 SERVER = """
     import json, os, resource, signal, sys
@@ -198,7 +199,7 @@ def signals(
     tally = Tally(what)
     whole, seconds = undisturbed(commands)
     results = commands.study / "results"
-    parts = 0
+    kept = (0, 0)  # runs that are finished, and parts of the one that is not: never fewer than before
 
     def disturb(pid: int) -> None:
         time.sleep(rng.uniform(0.0, rng.choice([0.2, 1.0]) * seconds))
@@ -213,19 +214,18 @@ def signals(
         tally.reached += ended.code != 0
         fault = "" if ended.code == -signal.SIGKILL else ended.fault(0, *codes)
         fault = fault or half_written(results, whole)
-        kept = len(list(results.glob(".*.unfinished/parts/*.part")))
-        if not fault and kept < parts and not run_folder(results):
-            fault = f"{parts} parts were there, {kept} are left"
-        parts = kept
+        had, kept = kept, (len(list(results.glob("[!.]*/manifest.json"))), len(list(results.glob(PARTS))))
+        if not fault and kept < had:
+            fault = f"finished runs and parts were {had}, are {kept}"
         if not fault and ended.code == 0:
             left = contents(results)
             fault = "" if left == whole else f"differs: {sorted(set(left) ^ set(whole)) or 'bytes'}"
             forgotten(results)
-            parts = 0
+            kept = (0, 0)
         if fault:
             tally.lose(fault)
             forgotten(results)
-            parts = 0
+            kept = (0, 0)
     ended = commands.call(RUN)
     if ended.code or contents(results) != whole:
         tally.lose(f"the last undisturbed try: exit code {ended.code}")

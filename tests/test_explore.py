@@ -171,6 +171,9 @@ def test_the_address_holds_the_state_of_the_page(visit, browser):
         ready(broken.page)
         assert broken.page.get_by_role("alert").filter(has_text="outside its bounds").count() == 1
         assert broken.errors == []
+    with visited(browser, page.url.split("?")[0] + "?fit=defualt") as misspelt:
+        ready(misspelt.page)
+        assert misspelt.page.get_by_text("did you mean 'default'?").count() == 1
 
 
 def test_files_are_saved_with_the_numbers_on_screen(visit, tmp_path):

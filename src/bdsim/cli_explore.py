@@ -49,7 +49,9 @@ def explore(
         terminal.note("compiling the model; this happens once and takes some ten seconds to half a minute ...")
     os.environ.setdefault("BOKEH_RESOURCES", "server")  # nothing from a network, whatever the environment is set to
     from bdsim.explore.server import serve
+    from bdsim.explore.tuning import Tuner
 
+    Tuner(home)  # a study that is broken is told here, in one line
     if address != LOOPBACK:
         terminal.note(f"listening on {address}: whoever reaches it can run and write in this study")
     serve(home, port, address, lambda where: terminal.tell(f"{where}  (Ctrl-C stops it)"), open_browser=browser)

@@ -7,12 +7,13 @@ import signal
 import socket
 import webbrowser
 from collections.abc import Callable
+from html import escape
 from types import FrameType
 from typing import Any
 
 import panel as pn
 
-from bdsim.errors import StorageError
+from bdsim.errors import InputError, StorageError
 from bdsim.explore.controls import Html, Tabs
 from bdsim.explore.people import PeoplePart
 from bdsim.explore.scenarios import ScenariosPart
@@ -28,7 +29,14 @@ PARTS = {"tune": "Tune", "scenarios": "Scenarios", "people": "People"}
 
 
 def page(study: Study) -> Any:
-    """One session's page: what Panel shows."""
+    """One session's page: what Panel shows; one line where the study's files have become wrong meanwhile."""
+    try:
+        return _page(study)
+    except InputError as error:
+        return Html(html=f"<h1>{TITLE}</h1><p class='error' role='alert'>{escape(str(error))}</p>")
+
+
+def _page(study: Study) -> Any:
     session = Session(study)
     parts: list[Part] = [TunePart(session), ScenariosPart(session), PeoplePart(session)]
     keys = list(PARTS)

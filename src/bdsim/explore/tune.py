@@ -31,7 +31,7 @@ class TunePart:
         self._session = session
         asked = session.asked
         scale = int(asked["k"]) if asked.get("k", "").isdigit() and 1 <= int(asked["k"]) <= 1000 else 50
-        self.tuner = Tuner(session.study, asked.get("fit"), scale)
+        self.tuner, problem = _tuner_of(session, asked.get("fit"), scale)
         self.values: dict[str, float] = dict(self.tuner.start.values)
         errors = self._from_address(asked)
         self._undo: list[dict[str, float]] = []
@@ -52,7 +52,7 @@ class TunePart:
         )  # fmt: skip
         self.actions = Toolbar(heard=self._pressed, label="Values")
         self.exports = Toolbar(heard=self._pressed, label="Share", buttons=_EXPORTS)
-        self.numbers, self.chart, self.residuals = Html(live=True), Html(), Html()
+        self.numbers, self.chart, self.residuals, self.said = Html(), Html(), Html(), Html(live=True, html=problem)
         self.command, self.fitted = Html(), Html(live=True)
         self.job = Job(heard=self._job, label="Fit from here")
         self.naming = Form(heard=self._named, groups=[_naming("")])
@@ -61,7 +61,7 @@ class TunePart:
         self._fitted = self.tuner.at({})
         self.view = Split(objects=[self._left(), self._right()], docked=True)
         self._show_buttons()
-        self._work_out(dict(self.values))
+        self._work_out((dict(self.values), False))
         session.begin(self._work_out_band)
 
     def _left(self) -> Any:
@@ -78,7 +78,7 @@ class TunePart:
 
         fit = Html(html="<h2>Fit from here</h2><p class='small'>Frees what is ticked, holds the rest where it is.</p>")
         return pn.Column(
-            self.numbers, self.chart, self.residuals, self.exports, self.command, fit, self.job, self.fitted,
+            self.said, self.numbers, self.chart, self.residuals, self.exports, self.command, fit, self.job, self.fitted,
             self.naming, self.keep, sizing_mode="stretch_width",
         )  # fmt: skip
 
@@ -114,7 +114,7 @@ class TunePart:
     def _turned(self, message: Mapping[str, Any]) -> None:
         if "live" in message:
             moved = {n: float(v) for n, v in message["live"].items() if n in self.values}
-            self._latest.ask({**self.values, **moved})
+            self._latest.ask(({**self.values, **moved}, False))
         if "commit" in message:
             self._settle({n: str(v) for n, v in message["commit"].items() if n in self.values})
         if "free" in message:
@@ -145,19 +145,24 @@ class TunePart:
         self.values = values
         self.knobs.values = dict(values)
         self._show_buttons()
-        self._latest.ask(dict(values))
+        self._latest.ask((dict(values), True))
         self._session.moved()
 
-    def _work_out(self, values: dict[str, float]) -> None:
-        """In the background: the newest values against the facts."""
+    def _work_out(self, question: tuple[dict[str, float], bool]) -> None:
+        """In the background: the newest values against the facts; said aloud once a slider has been let go."""
+        values, settled = question
         try:
             now = self.tuner.at(values)
         except BdsimError as error:
             said = f"<p class='error'>{escape(str(error))}</p>"
-            self._session.later(lambda: setattr(self.numbers, "html", said))
+            self._session.later(lambda: setattr(self.said, "html", said))
             return
         chart, residuals = departures_chart(now, self._fitted, self._band), residuals_chart(now)
         self._session.later(lambda: self._show(now, chart, residuals))
+        if settled:
+            total = float(now.departures[2021 - now.years[0]].sum())
+            aloud = f"<p class='small'>Cost {now.cost:.2f}; departures 2021: {total:,.0f}.</p>"
+            self._session.later(lambda: setattr(self.said, "html", aloud))
 
     def _show(self, now: Tuned, chart: str, residuals: str) -> None:
         self._now = now
@@ -170,7 +175,7 @@ class TunePart:
 
     def _work_out_band(self) -> None:
         self._band = self.tuner.band()
-        self._latest.ask(dict(self.values))
+        self._latest.ask((dict(self.values), False))
 
     # --- buttons -----------------------------------------------------------------------------------------
 
@@ -271,6 +276,14 @@ class TunePart:
         else:
             use = "scenarios run on it" if self._name == "default" else f"scenarios run on it with --fit {self._name}"
             self.job.said = f"kept as calibration/fitted/{self._name}; {use}"
+
+
+def _tuner_of(session: Session, fit: str | None, scale: int) -> tuple[Tuner, str]:
+    """The tuner of the fit that the address names, or of the usual one with a word on what is wrong."""
+    try:
+        return Tuner(session.study, fit, scale), ""
+    except FitError as error:
+        return Tuner(session.study, None, scale), f"<p class='error' role='alert'>{escape(str(error))}</p>"
 
 
 _EXPORTS = [
