@@ -19,13 +19,14 @@ QUICK = ["--members", "3", "--researchers-per-agent", "200"]
 def call(*words: str, capsys) -> tuple[int, str, str]:
     """Run the command in this process: exit code, standard output, standard error."""
     kept, sys.argv = sys.argv, ["bdsim", *words]
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         with pytest.raises(SystemExit) as stop:
             cli.main()
     finally:
         sys.argv = kept
-        signal.signal(signal.SIGTERM, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     done = capsys.readouterr()
     return int(stop.value.code or 0), done.out, done.err
 

@@ -88,6 +88,8 @@ def _end(number: int, _frame: object) -> None:
 
 def _leave(code: int) -> NoReturn:
     """Exit, whatever became of the streams, and without waiting for members that nobody waits for."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # all is done: a signal now would only spoil the exit code
+        signal.signal(number, signal.SIG_IGN)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -15,9 +15,10 @@ from pydantic import ValidationError
 from bdsim.durable import SEAL, hash_of
 from bdsim.ensemble import Progress, run_job, run_one
 from bdsim.errors import ResultsError, UsageError
+from bdsim.manifests import MANIFEST, read_manifest
 from bdsim.parts import Failure
 from bdsim.plan import Job, Settings, manifest_of, plan_run
-from bdsim.results import MANIFEST, Results, read_manifest
+from bdsim.results import Results
 from bdsim.scenario import Scenario
 from bdsim.scenario_file import ScenarioFile
 from bdsim.study import Study

@@ -16,7 +16,8 @@ from bdsim.errors import InputError
 from bdsim.evidence import load_evidence, rebuild_history
 from bdsim.fits import load_fit
 from bdsim.parameters import load_parameters
-from bdsim.results import load_results, read_manifest
+from bdsim.manifests import read_manifest
+from bdsim.results import load_results
 from bdsim.scenario import load_scenario
 from bdsim.study import Study, create_study
 from bdsim.targets import load_targets

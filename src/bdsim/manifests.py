@@ -1,0 +1,98 @@
+"""What made the results in a folder: its manifest, read back with the care that any file gets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bdsim.environment import FIRST_YEAR, LAST_POSSIBLE_YEAR
+from bdsim.errors import ResultsError
+from bdsim.plan import FORMAT
+
+__all__ = ["MANIFEST", "read_manifest"]
+
+MANIFEST = "manifest.json"
+
+
+class _Shape(BaseModel):
+    """What must be in a manifest for anybody to read it; more may be."""
+
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+
+
+class _ScenarioShape(_Shape):
+    name: str
+    title: str
+    question: str
+    extends: str | None
+    notes: str
+    policy: list[dict[str, Any]]
+    lever: list[dict[str, Any]]
+    event: list[dict[str, Any]]
+
+
+class _BranchShape(_Shape):
+    name: str
+    chance: float
+    outcomes: list[str]
+
+
+class _ParametersShape(_Shape):
+    status: str
+    note: str
+    set_by_hand: list[str]
+    values: dict[str, float]
+    units: dict[str, str]
+
+    @model_validator(mode="after")
+    def complete(self) -> _ParametersShape:
+        if not set(self.set_by_hand) | {"mainland_stem"} <= set(self.values):
+            raise ValueError("a value is missing")
+        return self
+
+
+class _FitShape(_Shape):
+    name: str
+    fingerprint: str
+
+
+class _ManifestShape(_Shape):
+    fingerprint: str
+    scenario: _ScenarioShape
+    branches: list[_BranchShape] = Field(min_length=1)
+    ways: str
+    members: int
+    failed: int
+    seed: int
+    researchers_per_agent: int = Field(ge=1)
+    engine: str
+    horizon: int = Field(ge=FIRST_YEAR, le=LAST_POSSIBLE_YEAR)
+    parameters: _ParametersShape
+    fit: _FitShape | None
+    uncertainty: str
+    inputs: dict[str, str]
+    program: str
+    versions: dict[str, str]
+    tables: dict[str, str]
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What made the results in a folder. Raises ResultsError when it is not a results folder of this version."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ResultsError(f"is not a results folder (no {MANIFEST})", where=folder) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ResultsError(f"{MANIFEST} cannot be read: {error}", where=folder) from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ResultsError("was written by another version of bdsim", where=folder)
+    try:
+        _ManifestShape.model_validate(manifest)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ResultsError(first["msg"], where=folder / MANIFEST, place=place) from None
+    return manifest
