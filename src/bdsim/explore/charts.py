@@ -21,7 +21,10 @@ __all__ = ["departures_chart", "nice_ticks", "residuals_chart"]
 ALL, TO_CHINA = COLOURS[0], COLOURS[1]
 WIDTH = 760
 FONT = 'font-family="system-ui, DejaVu Sans, Arial, sans-serif"'
-SOURCE = "Facts: Xie et al., PNAS 2023 (doi:10.1073/pnas.2216248120). No departure data after 2021. Model: bdsim, expected run."
+SOURCE = (
+    "Facts: Xie et al., PNAS 2023 (doi:10.1073/pnas.2216248120). "
+    + "No departure data after 2021. Model: bdsim, expected run."
+)
 FACT_ERROR = 0.05  # log error of a published count (MODEL.md); drawn as a bar
 
 
@@ -135,9 +138,11 @@ def departures_chart(now: Tuned, fitted: Tuned, band: Floats | None) -> str:
     plot.marks += legend(58, 36, band is not None)
     plot.marks.append(text(12, 358, SOURCE, 'fill="#555" font-size="11"'))
     first, last = now.years[0], now.years[-1]
+    model = "; ".join(
+        f"{year}: {everywhere[year - first]:,.0f}, to China {to_china[year - first]:,.0f}" for year in (2010, 2021)
+    )
     said = (
-        f"Departures a year, {first} to {last}. Model now, 2010: {everywhere[2010 - first]:,.0f}, to China "
-        f"{to_china[2010 - first]:,.0f}; 2021: {everywhere[2021 - first]:,.0f}, to China {to_china[2021 - first]:,.0f}. "
+        f"Departures a year, {first} to {last}. Model now, {model}. "
         f"Published totals: {'; '.join(f'{y}: {v:,.0f}' for y, v in zip(*facts.everywhere, strict=True))}."
     )
     return drawing(366, "Departures a year", said, plot.marks)
