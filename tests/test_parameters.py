@@ -286,6 +286,28 @@ def test_a_malformed_parameter_is_refused_in_one_line(
     refused(fresh_study, change, *words)
 
 
+@pytest.mark.parametrize(
+    ("name", "bounds", "allowed"),
+    [
+        ("push", "[0.0, 2000.0]", "-100 to 100"),
+        ("settled_per_doctorate", "[0.0, 1000.0]", "-10 to 10"),
+        ("funding_lag", "[-2.0, 5.0]", "0 to 30"),
+        ("past_growth", "[-2.0, 0.2]", "-0.5 to 1"),
+        ("field_share.engineering_cs", "[-0.5, 0.98]", "0 to 1"),
+        ("rewired", "[0.0, 1.5]", "0 to 1"),
+        ("mainland_stem", "[0.0, 1.0]", "0.01 to 1"),
+    ],
+)
+def test_bounds_beyond_which_the_model_has_no_meaning_are_refused(
+    fresh_study: Study, name: str, bounds: str, allowed: str
+) -> None:
+    def change(text: str) -> str:
+        start = text.index("bounds = ", text.index(f".{name}]\n"))
+        return text[:start] + f"bounds = {bounds}" + text[text.index("\n", start) :]
+
+    refused(fresh_study, change, f"{name}.bounds", "are wider than", allowed)
+
+
 @pytest.mark.parametrize("key", ["meaning", "source"])
 def test_a_parameter_without_meaning_or_source_is_refused(fresh_study: Study, key: str) -> None:
     def change(text: str) -> str:

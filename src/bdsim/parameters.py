@@ -30,6 +30,19 @@ __all__ = [
 
 FIELDS = ("engineering_cs", "math_physical", "life")
 
+# A file may give narrower bounds, no wider ones: beyond these the model has no meaning, or its arithmetic no number.
+WIDEST = {
+    "rho": (0.0, 1.0),
+    "settled_per_doctorate": (-10.0, 10.0),
+    "funding_lag": (0.0, 30.0),
+    "past_growth": (-0.5, 1.0),
+    "field_share.engineering_cs": (0.0, 1.0),
+    "field_share.math_physical": (0.0, 1.0),
+    "rewired": (0.0, 1.0),
+    "mainland_stem": (0.01, 1.0),
+}
+WIDEST_OF_OTHERS = (-100.0, 100.0)
+
 
 class Prior(BaseModel):
     """A normal prior, cut at the bounds."""
@@ -162,6 +175,7 @@ def load_parameters(path: Path) -> Parameters:
                 raise ParameterError("given in two sections", where=path, place=f"{section}.{name}")
             entries[name] = _parameter(table, path, f"{section}.{name}")
     _check_names(entries, path)
+    _check_bounds(entries, path)
     _check_field_shares(entries, path)
     return Parameters(path, status, note, entries)
 
@@ -210,6 +224,14 @@ def _check_names(entries: Mapping[str, Parameter], path: Path) -> None:
     for name in required:
         if name not in entries:
             raise ParameterError(f"parameter '{name}' is missing", where=path)
+
+
+def _check_bounds(entries: Mapping[str, Parameter], path: Path) -> None:
+    for name, entry in entries.items():
+        (low, high), (least, most) = entry.bounds, WIDEST.get(name, WIDEST_OF_OTHERS)
+        if low < least or high > most:
+            problem = f"bounds {low:g} to {high:g} are wider than {least:g} to {most:g}"
+            raise ParameterError(problem, where=path, place=f"{name}.bounds")
 
 
 def _check_field_shares(entries: Mapping[str, Parameter], where: Path | str | None) -> None:
