@@ -18,7 +18,7 @@ from bdsim.draws import Purpose
 from bdsim.errors import FitError, did_you_mean
 from bdsim.parameters import Parameters
 from bdsim.study import Study
-from bdsim.text_files import read_text
+from bdsim.text_files import parsed_json, read_text
 
 __all__ = ["DEFAULT_FIT", "NO_FIT", "Fit", "chosen_fit", "load_fit"]
 
@@ -83,7 +83,7 @@ def load_fit(study: Study, name: str, parameters: Parameters) -> Fit:
         there = [p.name for p in folder.iterdir() if p.is_dir()] if folder.is_dir() else []
         raise FitError(f"no fit named '{name}'{did_you_mean(name, [*there, NO_FIT])}", where=folder)
     try:
-        manifest = json.loads(read_text(path / "manifest.json", FitError))
+        manifest = parsed_json(read_text(path / "manifest.json", FitError))
         _FitManifest.model_validate(manifest)
         table = pd.read_csv(io.StringIO(read_text(path / "parameters.csv", FitError)))
         rows = pd.read_csv(io.StringIO(read_text(path / "draws.csv", FitError))).astype(np.float64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from bdsim.environment import FIRST_YEAR, LAST_POSSIBLE_YEAR
 from bdsim.errors import ResultsError
 from bdsim.plan import FORMAT
+from bdsim.text_files import parsed_json
 
 __all__ = ["MANIFEST", "read_manifest"]
 
@@ -82,7 +82,7 @@ class _ManifestShape(_Shape):
 def read_manifest(folder: Path) -> dict[str, Any]:
     """What made the results in a folder. Raises ResultsError when it is not a results folder of this version."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = parsed_json((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ResultsError(f"is not a results folder (no {MANIFEST})", where=folder) from None
     except (OSError, ValueError, RecursionError) as error:

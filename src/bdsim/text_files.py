@@ -5,6 +5,7 @@ Loading a study reads text and nothing else: TOML, CSV and JSON cannot hold code
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from bdsim.errors import InputError
 
-__all__ = ["decoded", "parsed_toml", "read_bytes", "read_text", "read_toml"]
+__all__ = ["decoded", "parsed_json", "parsed_toml", "read_bytes", "read_text", "read_toml"]
 
 LARGEST_TOML = 250_000  # bytes: thirty times the largest that is shipped, and still read within a second
 LARGEST_TABLE = 2_000_000  # of CSV and JSON
@@ -67,3 +68,10 @@ def parsed_toml(text: str, path: Path | None, error: type[InputError]) -> dict[s
         return tomllib.loads(text)
     except (ValueError, RecursionError) as problem:  # TOMLDecodeError is a ValueError; so are numbers of 5,000 digits
         raise error(f"cannot be read: it is not TOML: {problem}", where=path) from None
+
+
+def parsed_json(text: str) -> Any:
+    """The value that JSON text gives. Raises ValueError or RecursionError."""
+    value = json.loads(text)
+    json.dumps(value, ensure_ascii=False).encode()  # half a character, \ud800, is JSON but cannot be shown or saved
+    return value

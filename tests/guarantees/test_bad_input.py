@@ -269,3 +269,15 @@ def test_a_manifest_with_a_key_of_another_kind_is_refused(run_folder, tmp_path, 
         return  # of the right kind; the tables tell
     with pytest.raises(InputError, match=rf"manifest\.json: {key}"):
         read_manifest(tmp_path)
+
+
+def test_half_a_character_in_a_manifest_is_refused(run_folder, fresh_study, tmp_path):
+    """JSON can hold what no terminal shows and no file takes: it would end a command long after the run began."""
+    text = (run_folder / "manifest.json").read_text()
+    (tmp_path / "manifest.json").write_text(text.replace('"title": "', '"title": "\\ud800'))
+    with pytest.raises(InputError, match="surrogates not allowed"):
+        read_manifest(tmp_path)
+    path = fresh_study.fitted / "default" / "manifest.json"
+    path.write_text(path.read_text().replace('"statement": "', '"statement": "\\ud800'))
+    with pytest.raises(InputError, match="surrogates not allowed"):
+        load_fit(fresh_study, "default", load_parameters(fresh_study.parameters))
