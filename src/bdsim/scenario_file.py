@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from bdsim.environment import FIRST_ENTRY, FIRST_YEAR, LAST_POSSIBLE_YEAR, ORIGINS, TABLES
 from bdsim.errors import ScenarioError, did_you_mean
-from bdsim.text_files import decoded, parsed_toml, read_bytes
+from bdsim.text_files import decoded, parsed_toml, read_bytes, readable
 
 __all__ = [
     "PARTS",
@@ -45,16 +45,7 @@ FIRST_DAY, LAST_DAY = dt.date(FIRST_YEAR, 1, 1), dt.date(LAST_POSSIBLE_YEAR, 12,
 DAYS: dict[str, Any] = {"formatMinimum": str(FIRST_DAY), "formatMaximum": str(LAST_DAY)}
 Year = Annotated[int, Field(json_schema_extra={"minimum": FIRST_YEAR, "maximum": LAST_POSSIBLE_YEAR})]
 
-
-def _readable(text: str) -> str:
-    """Text without what could move the cursor, hide other text or end it: it is shown on terminals and in pages."""
-    for character in text:
-        if not character.isprintable() and character not in "\n\t\u00a0\u202f\u2009":
-            raise ValueError(f"must not contain the character {character.encode('unicode_escape').decode()}")
-    return text
-
-
-READABLE = AfterValidator(_readable)
+READABLE = AfterValidator(readable)
 Name = Annotated[str, Field(min_length=1, max_length=120), READABLE]
 Sentence = Annotated[str, Field(min_length=1), READABLE]
 Why = Annotated[Sentence, Field(description="Where this assumption comes from; say so when it is one")]

@@ -13,11 +13,12 @@ from typing import Any
 
 from bdsim.errors import InputError
 
-__all__ = ["decoded", "parsed_json", "parsed_toml", "read_bytes", "read_text", "read_toml"]
+__all__ = ["all_readable", "decoded", "parsed_json", "parsed_toml", "read_bytes", "read_text", "read_toml", "readable"]
 
 LARGEST_TOML = 250_000  # bytes: thirty times the largest that is shipped, and still read within a second
 LARGEST_TABLE = 2_000_000  # of CSV and JSON
 MOST_KEY_PARTS = 40  # of a dotted key; tomllib takes minutes for one of 20,000
+BLANKS = dict.fromkeys(map(ord, "\n\t\u00a0\u202f\u2009"))  # that no printer has a sign for, and that harm nobody
 KEY_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
 DOTTED = re.compile(rf"(?<![\w-]){KEY_PART}(?:[ \t]*+\.[ \t]*+{KEY_PART}){{{MOST_KEY_PARTS},}}")
 
@@ -48,7 +49,13 @@ def decoded(content: bytes, path: Path | None, error: type[InputError], largest:
 
 def read_text(path: Path, error: type[InputError]) -> str:
     """The text of a file, with line ends as in Unix and no byte order mark. Raises `error`: file and problem."""
-    return decoded(read_bytes(path, error, LARGEST_TABLE), path, error, LARGEST_TABLE)
+    text = decoded(read_bytes(path, error, LARGEST_TABLE), path, error, LARGEST_TABLE)
+    for number, line in enumerate(text.split("\n"), start=1):
+        try:
+            readable(line)
+        except ValueError as problem:
+            raise error(str(problem), where=path, place=f"line {number}") from None
+    return text
 
 
 def _too_large(path: Path | None, error: type[InputError], largest: int) -> InputError:
@@ -57,7 +64,12 @@ def _too_large(path: Path | None, error: type[InputError], largest: int) -> Inpu
 
 def read_toml(path: Path, error: type[InputError]) -> dict[str, Any]:
     """The tables of a TOML file. Raises `error`: file and problem."""
-    return parsed_toml(decoded(read_bytes(path, error), path, error), path, error)
+    tables = parsed_toml(decoded(read_bytes(path, error), path, error), path, error)
+    try:
+        all_readable(tables)
+    except ValueError as problem:
+        raise error(f"texts {problem}", where=path) from None
+    return tables
 
 
 def parsed_toml(text: str, path: Path | None, error: type[InputError]) -> dict[str, Any]:
@@ -72,6 +84,30 @@ def parsed_toml(text: str, path: Path | None, error: type[InputError]) -> dict[s
 
 def parsed_json(text: str) -> Any:
     """The value that JSON text gives. Raises ValueError or RecursionError."""
-    value = json.loads(text)
-    json.dumps(value, ensure_ascii=False).encode()  # half a character, \ud800, is JSON but cannot be shown or saved
+    return all_readable(json.loads(text))
+
+
+def readable(text: str) -> str:
+    """Text without what could move the cursor, hide other text or end it: it is shown on terminals and in pages.
+
+    Raises ValueError for any other, half a character (which JSON knows) included.
+    """
+    seen = text.translate(BLANKS)
+    if not seen.isprintable():
+        odd = next(character for character in seen if not character.isprintable())
+        raise ValueError(f"must not contain the character {odd.encode('unicode_escape').decode()}")
+    return text
+
+
+def all_readable(value: Any) -> Any:
+    """A value of TOML or JSON whose texts and keys are all readable. Raises ValueError."""
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            readable(one)
+        elif isinstance(one, dict):
+            left += [*one, *one.values()]
+        elif isinstance(one, list):
+            left += one
     return value

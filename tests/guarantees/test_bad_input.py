@@ -271,13 +271,22 @@ def test_a_manifest_with_a_key_of_another_kind_is_refused(run_folder, tmp_path, 
         read_manifest(tmp_path)
 
 
-def test_half_a_character_in_a_manifest_is_refused(run_folder, fresh_study, tmp_path):
-    """JSON can hold what no terminal shows and no file takes: it would end a command long after the run began."""
+@pytest.mark.parametrize("odd", ["\\ud800", "\\u001b[2J", "\\u202e"])
+def test_what_no_terminal_should_show_is_refused_in_every_file(run_folder, fresh_study, tmp_path, odd):
+    """Half a character, which JSON can hold, raises where it is shown; others move the cursor or turn the text."""
     text = (run_folder / "manifest.json").read_text()
-    (tmp_path / "manifest.json").write_text(text.replace('"title": "', '"title": "\\ud800'))
-    with pytest.raises(InputError, match="surrogates not allowed"):
+    (tmp_path / "manifest.json").write_text(text.replace('"title": "', f'"title": "{odd}'))
+    with pytest.raises(InputError, match="must not contain the character"):
         read_manifest(tmp_path)
-    path = fresh_study.fitted / "default" / "manifest.json"
-    path.write_text(path.read_text().replace('"statement": "', '"statement": "\\ud800'))
-    with pytest.raises(InputError, match="surrogates not allowed"):
-        load_fit(fresh_study, "default", load_parameters(fresh_study.parameters))
+    for name, start in (("fit", '"statement": "'), ("parameters", '= "'), ("sources", '= "')):
+        path = fresh_study.root / FILES[name]
+        said = assert_one_line_or_fine(fresh_study, path, path.read_text().replace(start, start + odd, 1).encode())
+        assert "must not contain the character" in said or "it is not TOML" in said, name
+
+
+def test_a_table_that_moves_the_cursor_is_refused_with_its_line(fresh_study):
+    path = fresh_study.evidence / "policy_events.csv"
+    lines = path.read_text().split("\n")
+    lines[2] += "\x1b[2J"
+    said = assert_one_line_or_fine(fresh_study, path, "\n".join(lines).encode())
+    assert said.endswith("policy_events.csv: line 3: must not contain the character \\x1b")
