@@ -1,12 +1,14 @@
 # make demo   set everything up and compare an Initiative revival with the baseline
 # make test   set everything up and run every check
+# make fuzz   the loaders of files that people write against inputs made to break them, SECONDS=60 each
 # make slow   the two that take minutes: simulation-based calibration, and 5,000 members in bounded memory
 # make reliability   kills, interrupts, full disks and flipped bits, hundreds of times (half an hour; docs/reliability.md)
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+SECONDS ?= 60
 
-.PHONY: demo test lint slow reliability clean
+.PHONY: demo test lint slow reliability fuzz clean
 
 demo: $(VENV)/.ready
 	$(BIN)/bdsim compare baseline initiative-revival
@@ -26,6 +28,13 @@ slow: $(VENV)/.ready-to-test
 
 reliability: $(VENV)/.ready-to-test
 	$(BIN)/python benchmarks/reliability.py --json benchmarks/reliability.json --page docs/reliability.md
+
+fuzz: $(VENV)/.ready-to-test
+	$(BIN)/python -c 'import atheris' 2>/dev/null \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	@failed=0; for loader in scenario draft parameters targets sources evidence fit manifest; do \
+	  $(BIN)/python tests/fuzz/fuzz_loaders.py $$loader --seconds $(SECONDS) || failed=1; \
+	done; exit $$failed
 
 clean:
 	rm -rf $(VENV) build dist
