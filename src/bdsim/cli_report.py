@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bdsim.cli_options import Json, RunOptions, with_run_options
-from bdsim.cli_run import draw_run, end_with_failures, observed, run_kept, runs_of
+from bdsim.cli_run import draw_run, end_with_failures, run_kept, runs_of
 from bdsim.errors import ResultsError, UsageError, shown
 
 if TYPE_CHECKING:
@@ -54,24 +53,14 @@ def report(
     from bdsim import terminal
     from bdsim.comparison import compare
     from bdsim.durable import publish
-    from bdsim.evidence import load_evidence
-    from bdsim.fits import load_fit
-    from bdsim.parameters import load_parameters
-    from bdsim.report import rendered, report_of
+    from bdsim.telling import report_page
 
     if len(runs) < 2:
         raise UsageError("name the reference and at least one run to compare with it", where="RUN")
     found, study = runs_of(runs, how)
     comparison = compare(found[0], *found[1:])
-    used = comparison.reference.manifest["fit"]
-    fit = load_fit(study, used["name"], load_parameters(study.parameters)) if used else None
     terminal.note("report ...")
-    page = rendered(
-        report_of(
-            comparison, observed(study, comparison.reference), load_evidence(study).sources, fit,
-            _changes(study, found), _commands(found),
-        )
-    )  # fmt: skip
+    page = report_page(comparison, study, [_job_of(study, results) for results in found])
     names = "-vs-".join(r.name for r in comparison.all)
     digest = hashlib.sha256(" ".join(r.fingerprint for r in comparison.all).encode()).hexdigest()[:12]
     target = output or (how.results or study.results) / f"report-{names[:80]}-{digest}" / "report.html"
@@ -200,24 +189,6 @@ def reproduce(
         raise SystemExit(1)
 
 
-def _changes(study: Study, runs: list[Results]) -> dict[str, list[dict[str, str]]]:
-    """The yearly values that each scenario changes; none where its file is no longer what was run."""
-    from bdsim.scenario import changed_values
-
-    jobs = [_job_of(study, results) for results in runs]
-    base = jobs[0]
-    if base is None:
-        return {r.title: [] for r in runs[1:]}
-    changes: dict[str, list[dict[str, str]]] = {}
-    for results, job in zip(runs[1:], jobs[1:], strict=True):
-        rows: list[dict[str, str]] = []
-        for plan in job.plans if job is not None else []:
-            branch = {"branch": plan.branch.name} if job is not None and len(job.plans) > 1 else {}
-            rows += [{**branch, **row} for row in changed_values(base.plans[0].timeline, plan.timeline)]
-        changes[results.title] = rows
-    return changes
-
-
 def _job_of(study: Study, results: Results) -> Job | None:
     """The run worked out again from its manifest, if it still comes to the same run."""
     from bdsim.errors import InputError
@@ -228,17 +199,3 @@ def _job_of(study: Study, results: Results) -> Job | None:
     except InputError:
         return None
     return job if job.fingerprint == results.fingerprint.split("+")[0] else None
-
-
-def _commands(runs: list[Results]) -> list[str]:
-    """The command that makes these runs and this report again."""
-    m = runs[0].manifest
-    words: list[Any] = ["bdsim", "report", *(r.name for r in runs), "--members", m["members"], "--seed", m["seed"]]
-    words += ["--researchers-per-agent", m["researchers_per_agent"], "--horizon", m["horizon"], "--engine", m["engine"]]
-    words += ["--fit", m["fit"]["name"] if m["fit"] else "none"]
-    for name in m["parameters"]["set_by_hand"]:
-        words += ["--set", f"{name}={m['parameters']['values'][name]!r}"]
-    for results in runs:
-        for name, chance in results.manifest.get("reweighted", {}).items():
-            words += ["--chance", f"{name}={chance!r}"]
-    return [shlex.join(map(str, words))]

@@ -14,13 +14,12 @@ from bdsim.errors import UsageError, did_you_mean, shown
 
 if TYPE_CHECKING:
     from bdsim.comparison import Comparison
-    from bdsim.evidence import Observed
     from bdsim.plan import Job
     from bdsim.results import Results
     from bdsim.study import Study
     from bdsim.workers import Workers
 
-__all__ = ["carry_out", "draw_run", "end_with_failures", "observed", "register", "run_kept", "runs_of"]
+__all__ = ["carry_out", "draw_run", "end_with_failures", "register", "run_kept", "runs_of"]
 
 
 def register(app: typer.Typer) -> None:
@@ -49,6 +48,7 @@ def run(
     from bdsim import terminal
     from bdsim.comparison import compare as pair
     from bdsim.scenario import load_scenario
+    from bdsim.telling import answer_of
 
     scenarios = [load_scenario(name) for name in files]
     references = [load_scenario(s.extends, s.study) if s.extends else None for s in scenarios]
@@ -62,7 +62,7 @@ def run(
         comparison = None
         if reference is not None and reference.members["branch"].nunique() == 1:
             comparison = pair(reference, done)
-        answers.append(_answer(done, folder, comparison))
+        answers.append(answer_of(done, folder, comparison))
         every += [done, *([reference] if reference is not None else [])]
     if json:
         terminal.print_json(answers)
@@ -85,11 +85,12 @@ def compare(
     """
     from bdsim import terminal
     from bdsim.comparison import compare as pair
+    from bdsim.telling import answer_of
 
     runs, study = runs_of([a, *others], how)
     comparison = pair(runs[0], *runs[1:])
     folder = _draw_comparison(comparison, study, how.results or study.results)
-    answers = [_answer(r, None, comparison if r is not runs[0] else None) for r in runs]
+    answers = [answer_of(r, None, comparison if r is not runs[0] else None) for r in runs]
     if json:
         terminal.print_json({"folder": str(folder), "runs": answers})
     else:
@@ -153,6 +154,7 @@ def draw_run(results: Results, study: Study, target: Path) -> None:
     """The figures of one run, beside its tables, where they are not there yet."""
     from bdsim.house_style import save_all
     from bdsim.plots import run_drawings
+    from bdsim.telling import observed
 
     if not (target / "figures").exists():
         save_all(run_drawings(results, observed(study, results)), target / "figures")
@@ -189,6 +191,7 @@ def _draw_comparison(comparison: Comparison, study: Study, folder: Path) -> Path
     from bdsim.house_style import save_drawing
     from bdsim.plots import comparison_drawings
     from bdsim.plots_who import draw_who
+    from bdsim.telling import observed
 
     names = "-vs-".join(r.name for r in comparison.all)
     digest = hashlib.sha256(" ".join(r.fingerprint for r in comparison.all).encode()).hexdigest()[:12]
@@ -210,62 +213,12 @@ def _draw_comparison(comparison: Comparison, study: Study, folder: Path) -> Path
     return target
 
 
-def observed(study: Study, results: Results) -> Observed:
-    """What is published of departures, on the scale of the run."""
-    from bdsim.evidence import load_evidence, observed_departures
-
-    return observed_departures(load_evidence(study), results.manifest["parameters"]["values"]["mainland_stem"])
-
-
-def _answer(results: Results, folder: Path | None, comparison: Comparison | None) -> dict[str, Any]:
-    """What a run says, as plain values."""
-    from bdsim import answers, terminal
-
-    m = results.manifest
-    period = answers.effect_period(comparison, results) if comparison else None
-    precision = answers.precision_row(comparison.precision(results, period)) if comparison and period else None
-    who = answers.who_of(comparison, results) if comparison else None
-    return {
-        "scenario": results.name, "title": results.title, "question": m["scenario"]["question"],
-        "population": "scientists of Chinese descent", "members": m["members"], "failed": m["failed"],
-        "researchers_per_agent": m["researchers_per_agent"], "folder": str(folder) if folder else None,
-        "reference": comparison.reference.name if comparison else None,
-        "uncertainty": m["uncertainty"], "parameters": m["parameters"]["status"], "note": m["parameters"]["note"],
-        "held_by_hand": results.held_by_hand,
-        "periods": terminal.period_rows(results, comparison),
-        "branches": terminal.branch_rows(results, comparison) if len(m["branches"]) > 1 else [],
-        "events": answers.event_rows(results), "ways": m["ways"], "reweighted": m.get("reweighted", {}),
-        "precision": precision, "who": who.table.to_dict("records") if who else [],
-        "top_decile": who.top_decile.to_dict("records") if who else [],
-        "in_words": [
-            *([answers.precision_sentence(precision, comparison.reference.title)] if comparison and precision else []),
-            *([answers.who_sentence(who)] if who else []),
-        ],
-    }  # fmt: skip
-
-
 def _print_answer(answer: dict[str, Any]) -> None:
     from bdsim import terminal
+    from bdsim.telling import tables_of
 
-    title = f"{answer['title']}: departures of {answer['population']}"
-    caption = (
-        f"{answer['question']}\n"
-        f"Intervals: 90% of {answer['members']} members"
-        + (f", less {answer['failed']} that failed" if answer["failed"] else "")
-        + f"; {answer['uncertainty']}. {answer['note']}"
-        + (f" Held by hand: {answer['held_by_hand']}." if answer["held_by_hand"] else "")
-    )
-    terminal.print_table(
-        title,
-        terminal.period_text(answer["periods"], answer["reference"] or "", events=bool(answer["branches"])),
-        caption,
-    )
-    if answer["branches"]:
-        last = answer["periods"][-1]["until"]
-        chances = "".join(f"; {name} = {chance:g} by --chance" for name, chance in answer["reweighted"].items())
-        title = f"Ways through the events ({answer['ways']}{chances})"
-        terminal.print_table(title, terminal.branch_text(answer["branches"], last))
-        terminal.print_table(*terminal.event_text(answer["events"]))
+    for told in tables_of(answer):
+        terminal.print_table(told.title, told.rows, told.caption)
     for sentence in answer["in_words"]:
         terminal.tell(sentence)
     if answer["folder"]:

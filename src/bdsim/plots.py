@@ -22,8 +22,9 @@ from bdsim.results import Results
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["comparison_drawings", "run_drawings"]
+__all__ = ["COMPARISON_FIGURES", "comparison_drawing", "comparison_drawings", "run_drawings"]
 
+COMPARISON_FIGURES = ("departures", "difference", "destination", "field", "stage", "cumulative")
 LAST_OBSERVED = 2021  # the last year of the departure series
 BAND, FANNED = "band: 90% of members", "bands: shares of members"
 FAN = (0.95, 0.8, 0.5)  # shares of members, from the widest band to the narrowest
@@ -36,14 +37,16 @@ def run_drawings(results: Results, observed: Observed) -> list[Drawing]:
 
 def comparison_drawings(comparison: Comparison, observed: Observed) -> list[Drawing]:
     """Every figure of a comparison, in the order in which an analyst asks."""
-    return [
-        draw_departures(comparison.all, observed),
-        draw_difference(comparison),
-        draw_destination(comparison.all, observed),
-        draw_panels(comparison, "field", observed),
-        draw_panels(comparison, "stage", None),
-        draw_cumulative(comparison),
-    ]
+    return [comparison_drawing(name, comparison, observed) for name in COMPARISON_FIGURES]
+
+
+def comparison_drawing(name: str, comparison: Comparison, observed: Observed) -> Drawing:
+    """The figure of that name among COMPARISON_FIGURES."""
+    if name in ("departures", "destination"):
+        return (draw_departures if name == "departures" else draw_destination)(comparison.all, observed)
+    if name in ("field", "stage"):
+        return draw_panels(comparison, name, observed if name == "field" else None)
+    return (draw_difference if name == "difference" else draw_cumulative)(comparison)
 
 
 @styled
