@@ -11,7 +11,8 @@ export function render({ model }) {
     label.htmlFor = id
     label.textContent = spec.label
     const input = made(spec, id)
-    input.dataset.place = spec.place
+    input.dataset.place = spec.focus || spec.place  // a value that moves to another place keeps the focus
+    input.dataset.was = spec.value ?? ''
     error.className = 'error'
     error.id = `${id}-error`
     error.setAttribute('role', 'alert')
@@ -69,6 +70,13 @@ export function render({ model }) {
       note.textContent = spec.note
       set.append(note)
     }
+    if (spec.error) {
+      const error = document.createElement('p')
+      error.className = 'error'
+      error.setAttribute('role', 'alert')
+      error.textContent = spec.error
+      set.append(error)
+    }
     const fields = document.createElement('div')
     fields.className = 'fields'
     fields.append(...(spec.fields || []).map(field))
@@ -86,13 +94,15 @@ export function render({ model }) {
 
   const show = () => {
     const at = box.getRootNode().activeElement
-    const place = at?.dataset?.place, typed = at && 'selectionStart' in at ? [at.value, at.selectionStart] : null
+    const place = at?.dataset?.place, was = at?.dataset?.was, typed = at && 'selectionStart' in at ? [at.value, at.selectionStart] : null
     number = 0
     box.replaceChildren(...model.groups.map(group))
     const again = place && [...box.querySelectorAll('[data-place]')].find(e => e.dataset.place === place)
     if (!again) return
     again.focus()
-    if (typed && again.getAttribute('aria-invalid') === 'true') again.value = typed[0]
+    if (typed && typed[0] !== was && (was === again.dataset.was || again.getAttribute('aria-invalid') === 'true')) {
+      again.value = typed[0]
+    }
     if (typed && typed[1] !== null) try { again.setSelectionRange(typed[1], typed[1]) } catch { /* no text field */ }
   }
   show()
