@@ -10,7 +10,7 @@ from typing import Any
 import panel as pn
 
 from bdsim.drafts import Draft
-from bdsim.errors import BdsimError, InputError
+from bdsim.errors import BdsimError, InputError, UsageError
 from bdsim.explore.controls import Form, Html, Toolbar
 from bdsim.explore.editing import Editing
 from bdsim.explore.session import Session
@@ -31,10 +31,10 @@ class Editor:
         self.fields = Form(heard=self.edited)
         self.history = Toolbar(heard=self.pressed, label="Edits")
         self.naming, self.keep = Form(heard=self.named), Toolbar(heard=self.pressed, label="Save")
-        self.said, self.text = Html(live=True), Html()
+        self.said, self.text, self.saving = Html(live=True), Html(), Html(html="<h3>Save</h3>")
         self.view = pn.Column(
-            Html(html="<h2>Edit a scenario</h2>"), self.choosing, self.said, self.history, self.fields, self.naming,
-            self.keep, self.text, sizing_mode="stretch_width",
+            Html(html="<h2>Edit a scenario</h2>"), self.choosing, self.said, self.history, self.fields, self.saving,
+            self.naming, self.keep, self.text, sizing_mode="stretch_width",
         )  # fmt: skip
         self._show()
 
@@ -139,7 +139,7 @@ class Editor:
             self.editing.save(self._name, overwrite=overwrite)
         except InputError as error:
             self._name_error = error.problem if isinstance(error.where, Path) and not error.place else str(error)
-            if isinstance(error.where, Path) and error.where.is_file() and not self.editing.problem():
+            if isinstance(error, UsageError) and isinstance(error.where, Path):  # another file, or changed meanwhile
                 self._overwrite = self._name
         except BdsimError as error:
             self._name_error = str(error)
@@ -152,7 +152,7 @@ class Editor:
     def _show(self) -> None:
         editing = self.editing
         self.choosing.groups = [_choice(self._study.scenario_names(), editing, self._new_name, self._errors)]
-        for control in (self.fields, self.history, self.naming, self.keep, self.text):
+        for control in (self.fields, self.history, self.saving, self.naming, self.keep, self.text):
             control.visible = editing is not None
         self.said.html = _state(editing)
         if editing is None:

@@ -149,13 +149,14 @@ class ScenariosPart:
         shown: list[dict[str, Any]] = [
             {"place": "reference", "label": "Reference", "type": "choice", "choices": names,
              "value": self.asked.reference},
-            {"place": "others", "label": "Compared with it (one or more)", "type": "several", "rows": 8,
+            {"place": "fit", "label": "Fit", "type": "choice", "value": self.asked.fit,
+             "help": "where parameters come from",
+             "choices": [["", "the study's default"], *([n, n] for n in self.worlds.fits())]},
+            {"place": "others", "wide": True, "label": "Compared with it (one or more)", "type": "several", "rows": 8,
              "choices": [n for n in names if n[0] != self.asked.reference], "value": list(self.asked.others),
              "help": "Ctrl or Shift for several"},
             *({"place": n, "label": LABELS[n], "help": HELP[n], "type": "number",
                "value": wrong.get(n, str(getattr(self.asked, n)))} for n in NUMBERS),
-            {"place": "fit", "label": "Fit", "type": "choice", "value": self.asked.fit, "help": "--fit",
-             "choices": [["", "the study's default"], *([n, n] for n in self.worlds.fits())]},
         ]  # fmt: skip
         self.settings.groups = [
             {"title": "", "fields": [{**f, "error": self.errors.get(f["place"], "")} for f in shown]}
@@ -267,7 +268,9 @@ class ScenariosPart:
         """In the background: the newest figure that was asked for."""
         found, figure = question
         try:
-            svg = found.svg(figure)
+            svg = f"<div style='margin-top: 8px'>{found.svg(figure)}</div>" + _paragraphs(
+                [found.source(figure)], "small"
+            )
         except (BdsimError, ValueError) as error:
             svg = _paragraphs([str(error)], "error")
         self._session.later(lambda: self._show_picture(found, figure, svg))
@@ -285,7 +288,7 @@ class ScenariosPart:
         self.command.html = (
             f"<h3>The same on the command line</h3><pre>{escape(asked.command)}</pre>"
             f"<button type='button' data-copy='{escape(asked.command, quote=True)}'>Copy the command</button>"
-            + _paragraphs([warning] if warning else [], "error")
+            + _paragraphs([warning] if warning else [], "warning")
             + "<p class='small'>The address of this page holds its state: send it to show the same.</p>"
         )
 
@@ -350,4 +353,5 @@ def _table(told: Told) -> str:
     )  # fmt: skip
     notes = _paragraphs(told.caption.split("\n") if told.caption else [], "small")
     title = f"<caption>{escape(told.title)}</caption>"
-    return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
+    rows = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+    return f"<table style='min-width: min(100%, 560px)'>{title}{rows}</table>{notes}"

@@ -136,6 +136,10 @@ class Compared:
         with DRAWING:
             return picture(drawing, f"scenarios-{figure}").svg
 
+    def source(self, figure: str) -> str:
+        """The small print of a figure: what is drawn, and where it comes from."""
+        return " ".join(self.drawing(figure).figure.get_supxlabel().split())
+
     def files(self, figure: str) -> dict[str, bytes]:
         """The PNG, SVG and CSV of a figure by their endings, as the command line writes them."""
         drawing = self.drawing(figure)

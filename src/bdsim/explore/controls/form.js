@@ -6,7 +6,7 @@ export function render({ model }) {
 
   function field(spec) {
     const item = document.createElement('div'), id = `field-${number++}`
-    item.className = `field ${spec.type}`
+    item.className = `field ${spec.type}${spec.wide ? ' wide' : ''}`
     const label = document.createElement('label'), error = document.createElement('p')
     label.htmlFor = id
     label.textContent = spec.label
