@@ -200,7 +200,7 @@ def test_the_address_brings_the_same_state_back(fresh_study, part_of):
     assert again.figure == "stage"
     assert again.editor.draft.content == part.editor.draft.content
     assert urlencode(again.address()) == words
-    assert again.said.html == ""
+    assert again.ignored.html == ""
     assert part_of(fresh_study).editor.address() == {}
 
 
@@ -213,8 +213,8 @@ def test_what_is_wrong_in_an_address_is_ignored_with_a_word(fresh_study, part_of
     part = part_of(fresh_study, words)
     assert part.asked == Asked()
     assert part.editor.editing is None
-    assert "Ignored in the address" in part.said.html or words == "runs="
-    assert "<script" not in part.said.html
+    assert "Ignored in the address" in part.ignored.html or words == "runs="
+    assert "<script" not in part.ignored.html
 
 
 def test_an_address_cannot_blow_up(fresh_study):

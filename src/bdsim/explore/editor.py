@@ -31,7 +31,7 @@ class Editor:
         self.fields = Form(heard=self.edited)
         self.history = Toolbar(heard=self.pressed, label="Edits")
         self.naming, self.keep = Form(heard=self.named), Toolbar(heard=self.pressed, label="Save")
-        self.said, self.text, self.saving = Html(live=True), Html(), Html(html="<h3>Save</h3>")
+        self.said, self.text, self.saving = Html(live=True), Html(), Html()
         self.view = pn.Column(
             Html(html="<h2>Edit a scenario</h2>"), self.choosing, self.said, self.history, self.fields, self.saving,
             self.naming, self.keep, self.text, sizing_mode="stretch_width",
@@ -152,12 +152,12 @@ class Editor:
     def _show(self) -> None:
         editing = self.editing
         self.choosing.groups = [_choice(self._study.scenario_names(), editing, self._new_name, self._errors)]
-        for control in (self.fields, self.history, self.saving, self.naming, self.keep, self.text):
-            control.visible = editing is not None
         self.said.html = _state(editing)
         if editing is None:
-            self.fields.groups, self.text.html = [], ""
+            self.fields.groups, self.naming.groups, self.history.buttons, self.keep.buttons = [], [], [], []
+            self.saving.html, self.text.html = "", ""
             return
+        self.saving.html = "<h3>Save</h3>"
         self.fields.groups = editing.groups()
         self.history.buttons = [
             {"key": "undo", "text": "Undo", "disabled": not editing.can_undo},

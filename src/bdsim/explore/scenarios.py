@@ -17,7 +17,6 @@ from bdsim.explore.editor import Editor
 from bdsim.explore.session import Latest, Session
 from bdsim.explore.worlds import FIGURES, NUMBERS, Asked, Compared, Worlds
 from bdsim.members import is_compiled
-from bdsim.report import Table
 from bdsim.telling import Told
 
 __all__ = ["ScenariosPart"]
@@ -58,7 +57,8 @@ class ScenariosPart:
         self._stop = threading.Event()
         self.settings, self.choice = Form(heard=self.heard), Form(heard=self.chosen)
         self.job = Job(heard=self.worked, label="Run and compare")
-        self.said = Html(live=True, html=_paragraphs([f"Ignored in the address: {i}" for i in ignored], "error"))
+        self.ignored = Html(html=_paragraphs([f"Ignored in the address: {i}" for i in ignored], "error"))
+        self.said = Html(live=True)
         self.picture, self.tables, self.command = Html(), Html(), Html()
         self.share = Toolbar(heard=self.pressed, label="Share")
         self._drawing = Latest(session, self._draw)
@@ -69,7 +69,7 @@ class ScenariosPart:
     def _left(self) -> Any:
         head = Html(html="<h2>Compare</h2>")
         return pn.Column(
-            head, self.settings, self.job, self.said, self.editor.view, sizing_mode="stretch_width",
+            head, self.ignored, self.settings, self.job, self.said, self.editor.view, sizing_mode="stretch_width",
         )  # fmt: skip
 
     def _right(self) -> Any:
@@ -344,7 +344,7 @@ def _told(found: Compared) -> str:
 def _table(told: Told) -> str:
     """Rows of text as a table; numbers to the right, as on a terminal."""
     columns = list(told.rows[0]) if told.rows else []
-    kinds = {c: " class='number'" if all(Table.is_number(r[c]) for r in told.rows) else "" for c in columns[1:]}
+    kinds = {c: " class='number'" if all(r[c][:1] in "0123456789+-" for r in told.rows) else "" for c in columns[1:]}
     head = "".join(f"<th scope='col'{kinds.get(c, '')}>{escape(c)}</th>" for c in columns)
     body = "".join(
         f"<tr><th scope='row'>{escape(row[columns[0]])}</th>"
@@ -354,4 +354,4 @@ def _table(told: Told) -> str:
     notes = _paragraphs(told.caption.split("\n") if told.caption else [], "small")
     title = f"<caption>{escape(told.title)}</caption>"
     rows = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
-    return f"<table style='min-width: min(100%, 560px)'>{title}{rows}</table>{notes}"
+    return f"<table style='min-width: min(100%, 560px); margin-top: 10px'>{title}{rows}</table>{notes}"
