@@ -15,8 +15,8 @@ from bdsim.cli import app
 from bdsim.errors import InputError
 from bdsim.evidence import load_evidence, rebuild_history
 from bdsim.fits import load_fit
-from bdsim.parameters import load_parameters
 from bdsim.manifests import read_manifest
+from bdsim.parameters import load_parameters
 from bdsim.results import load_results
 from bdsim.scenario import load_scenario
 from bdsim.study import Study, create_study
