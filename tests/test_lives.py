@@ -596,3 +596,16 @@ def test_an_unknown_field_or_origin_is_refused_with_the_nearest_choice(baseline)
         network(baseline.model, "live")
     with pytest.raises(UsageError, match="unknown origin 'chyna'; did you mean 'china'"):
         network(baseline.model, origin="chyna")
+
+
+def test_a_life_told_as_of_an_earlier_year_is_what_was_told_then():
+    told = {}
+    watch = Watch(model_of(scale=4000))
+    while not watch.finished:
+        watch.step()
+        if watch.year in (2005, 2019, 2026):
+            told[watch.year] = [watch.life(int(row)) for row in everyone(watch)]
+    for year, lives_then in told.items():
+        assert [watch.life(int(row), year) for row in everyone(watch)] == lives_then
+    with pytest.raises(UsageError, match="2037"):
+        watch.life(int(everyone(watch)[0]), 2037)

@@ -25,7 +25,7 @@ from bdsim.rule import CHINA, ELSEWHERE, MID_UNTIL, STAY
 from bdsim.scenario import load_scenario
 from bdsim.state import STAGES
 
-__all__ = ["MigrationModel", "Researcher"]
+__all__ = ["MigrationModel", "Researcher", "let_go"]
 
 # The rule, compiled function by function: the very lines that the engine compiles into its loops.
 feel, hear, weigh = compiled(rule.feel), compiled(rule.hear), compiled(rule.weigh)
@@ -263,6 +263,11 @@ class MigrationModel(mesa.Model):
         d = self.decisions
         d.fear[:], d.ties[:] = self.state.dread[:-1], self.state.ties
         d.to_china[:], d.to_elsewhere[:], d.choice[:] = 0.0, 0.0, STAY
+
+
+def let_go(model: MigrationModel) -> None:
+    """Have Mesa forget a model that nobody will step again: before 3.5 it keeps every model ever made."""
+    getattr(mesa.Agent, "_ids", {}).pop(model, None)
 
 
 def _world(scenario: str | Path, settings: Settings, parameters: dict[str, float]) -> World:

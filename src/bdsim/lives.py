@@ -29,7 +29,7 @@ from bdsim.population import GROUPS, ORIGIN_OF_GROUP
 from bdsim.rings import network
 from bdsim.rule import CAREER, CHINA, ELSEWHERE, STAY, TYPICAL_TIES, Weights
 
-__all__ = ["CHOICES", "Life", "Moment", "Watch", "Weighing", "explain", "network", "terms_of"]
+__all__ = ["CHOICES", "Life", "Moment", "Watch", "Weighing", "explain", "network", "terms_of", "when"]
 
 CHOICES = {STAY: "stayed", CHINA: "left for China", ELSEWHERE: "left for elsewhere"}
 MINUS = "\N{MINUS SIGN}"
@@ -103,8 +103,8 @@ class Moment:
             f" ties {_changed(self.ties_before, self.ties)}; {_count(self.colleagues_here, 'colleague')} here,"
             f" fear {self.colleagues_fear:.2f} on average{moved}.{offer if self.offer_chance > 0.0 else ''}"
             f" Weighed for China: {self.china.in_words()}; for elsewhere: {self.elsewhere.in_words()}."
-            f" The clock for China would ring {_when(self.china.rings_after)},"
-            f" that for elsewhere {_when(self.elsewhere.rings_after)}: {self.chosen}."
+            f" The clock for China would ring {when(self.china.rings_after)},"
+            f" that for elsewhere {when(self.elsewhere.rings_after)}: {self.chosen}."
         )
 
 
@@ -223,18 +223,21 @@ class Watch:
         known = people.identity.astype(np.int64)  # an identity takes 49 bits
         return _row_with(identity, known, people.enters, "identity")
 
-    def life(self, row: int) -> Life:
-        """The life so far of the person of a row: the years before `year`, this year's choice not among them.
+    def life(self, row: int, year: int | None = None) -> Life:
+        """The life of the person of a row as told on 1 January of `year` (default: now): this year's choice not in it.
 
-        Raises UsageError for a row without a person, or of someone who never enters in this world; InvariantError
-        where an explanation differs from what happened (an agent whose choices depend on more than the model's state).
+        Raises UsageError for a row without a person, or of someone who never enters in this world, and for a year not
+        reached yet; InvariantError where an explanation differs from what happened (an agent whose choices depend on
+        more than the model's state).
         """
         population = self.model.world.population
         people = population.people
         row = _row_with(row, np.arange(len(population)), people.enters, "row")
-        then = [self.on_1_january(year) for year in range(FIRST_YEAR, self.year)]
+        told_in = self.year if year is None else year
+        self.on_1_january(told_in)
+        then = [self.on_1_january(earlier) for earlier in range(FIRST_YEAR, told_in)]
         moments = tuple(explain(model.agent_of_row[row]) for model in then if row in model.agent_of_row)
-        left = _left(int(self.model.state.fate[row]))
+        left = _left(int(self.model.state.fate[row]), told_in)
         told = "".join(f"{moment.chosen} in {moment.year}" for moment in moments if moment.choice != STAY)
         if moments and told != left:
             raise InvariantError(f"researcher {row} {left or 'stayed'}, but explained as: {told or 'stayed'}")
@@ -242,14 +245,14 @@ class Watch:
         entry = int(people.entry[row])
         return Life(
             row, int(people.identity[row]), origin, route, FIELDS[people.field[row]], entry,
-            float(population.prominence[row]), moments, left or self._not_left(row, entry),
+            float(population.prominence[row]), moments, left or self._not_left(row, entry, told_in),
         )  # fmt: skip
 
-    def _not_left(self, row: int, entry: int) -> str:
-        if entry > self.year:
+    def _not_left(self, row: int, entry: int, year: int) -> str:
+        if entry > year:
             return f"enters in {entry}"
-        if row in self.model.agent_of_row:
-            return f"here on 1 January {self.year}"
+        if row in self.on_1_january(year).agent_of_row:
+            return f"here on 1 January {year}"
         if entry < FIRST_YEAR and row not in self._pictures[0].agent_of_row:
             return f"gone before {FIRST_YEAR}"
         return f"retired after {entry + CAREER - 1}"
@@ -283,9 +286,10 @@ def _reading(model: MigrationModel, agent: Researcher) -> Researcher:
     return twin
 
 
-def _left(fate: int) -> str:
-    """'left for China in 2019', or '' for who has not left (state.py)."""
-    return f"{CHOICES[(fate - 1) % 2]} in {FIRST_YEAR + (fate - 1) // 2}" if fate else ""
+def _left(fate: int, year: int) -> str:
+    """'left for China in 2019', or '' for who has not left before 1 January of `year` (state.py)."""
+    left_in = FIRST_YEAR + (fate - 1) // 2
+    return f"{CHOICES[(fate - 1) % 2]} in {left_in}" if fate and left_in < year else ""
 
 
 def _decided_aside(agent: Researcher) -> state.Decisions:
@@ -357,5 +361,6 @@ def _changed(before: float, now: float) -> str:
     return f"{now:.2f}" if f"{before:.2f}" == f"{now:.2f}" else f"{now:.2f} ({before:.2f} on 1 January)"
 
 
-def _when(years: float) -> str:
+def when(years: float) -> str:
+    """'after 12.3 years' or 'never'."""
     return f"after {_digits(years)} years" if np.isfinite(years) else "never"

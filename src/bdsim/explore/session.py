@@ -43,19 +43,50 @@ class Session:
         self._location = pn.state.location
         self._parts: list[Part] = []
         self._own: Callable[[], Mapping[str, str]] = dict
+        self._ends: list[Callable[[], None]] = []
+        self._loading = threading.Lock()
+        self._held: list[Callable[[], None]] | None = None  # changes until the page has loaded
         if self._document is not None:
-            pn.state.on_session_destroyed(lambda _context: self.closed.set())
+            self._held = []
+            pn.state.onload(self._loaded)
+            pn.state.on_session_destroyed(lambda _context: self.close())
 
     def of(self, parts: list[Part], own: Callable[[], Mapping[str, str]]) -> None:
         """The parts whose state the address holds, and what else it holds."""
         self._parts, self._own = parts, own
 
+    def at_end(self, act: Callable[[], None]) -> None:
+        """Have something done when the page is closed."""
+        self._ends.append(act)
+
+    def close(self) -> None:
+        """The page is closed: work in the background ends, and what was kept for it is let go of."""
+        self.closed.set()
+        for act in self._ends:
+            act()
+
     def later(self, change: Callable[[], None]) -> None:
-        """Let `change` happen on the page: the only way in from another thread."""
+        """Let `change` happen on the page: the only way in from another thread.
+
+        Until the page has loaded, changes are held back: one that comes between the browser's asking for the page and
+        its listening is lost now and then, and what it should have shown never comes.
+        """
         if self._document is None:
             change()
-        elif not self.closed.is_set():
+            return
+        with self._loading:
+            if self._held is not None:
+                self._held.append(change)
+                return
+        if not self.closed.is_set():
             self._document.add_next_tick_callback(change)
+
+    def _loaded(self) -> None:
+        """The browser listens."""
+        with self._loading:
+            held, self._held = self._held or [], None
+        for change in held:
+            self.later(change)
 
     def begin(self, work: Callable[[], None]) -> None:
         """Have work done in the background."""

@@ -59,7 +59,7 @@ class TunePart:
         self.keep = Toolbar(heard=self._pressed, label="Keep the fit")
         self._name = "tuned"
         self._fitted = self.tuner.at({})
-        self.view = Split(objects=[self._left(), self._right()], docked=True)
+        self.view = Split(objects=[self._left(), self._right()], kind="docked")
         self._show_buttons()
         self._work_out((dict(self.values), False))
         session.begin(self._work_out_band)

@@ -55,16 +55,16 @@ class Tabs(Control):
 
 
 class Split(Control):
-    """Two columns where there is room for them; what the left one changes stays in sight on the right."""
+    """Two columns where there is room for them, by kind: `docked` keeps both in sight, `even` gives both one width."""
 
     objects = Children()
-    docked = param.Boolean(False, doc="whether the first stays in sight where it stands above the second")
+    kind = param.Selector(default="", objects=["", "docked", "even"])
     _esm = script("split")
     _stylesheets: ClassVar[list[str]] = [STYLE, (HERE / "split.css").read_text(encoding="utf-8")]
 
 
 class Html(Control):
-    """Text and figures made in Python; a button with data-copy copies."""
+    """Text and figures made in Python; a button with data-copy copies, one with data-say is heard."""
 
     html = param.String("")
     live = param.Boolean(False, doc="whether a screen reader says what changes")

@@ -1,7 +1,7 @@
 // Buttons in a row; Python hears which was pressed, and may answer with a file to save.
 export function render({ model }) {
   const box = document.createElement('div')
-  box.className = 'buttons'
+  box.className = 'toolbar'
   box.setAttribute('role', 'group')
   box.setAttribute('aria-label', model.label)
   const show = () => {
@@ -19,7 +19,7 @@ export function render({ model }) {
   show()
   model.on('buttons', show)
   model.on('msg:custom', event => {
-    const { name, type, base64 } = event.data ?? event  // versions of Panel differ
+    const { name, type, base64 } = event.data ?? event  // the message itself, or wrapped in an event
     if (!base64) return
     const bytes = Uint8Array.from(atob(base64), c => c.charCodeAt(0))
     const link = document.createElement('a')
