@@ -1,7 +1,7 @@
 // Buttons in a row; Python hears which was pressed, and may answer with a file to save.
 export function render({ model }) {
   const box = document.createElement('div')
-  box.className = 'toolbar'
+  box.className = 'buttons'
   box.setAttribute('role', 'group')
   box.setAttribute('aria-label', model.label)
   const show = () => {
