@@ -61,7 +61,7 @@ def run(
     horizon: int = DEFAULT_HORIZON,
     parameters: Parameters | Mapping[str, float] | None = None,
     fit: str | None = None,
-    folder: Path | None = None,
+    folder: Path | str | None = None,
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Results:
@@ -74,7 +74,8 @@ def run(
     for the study's files, StorageError for a disk that refuses, MembersFailedError when no member is left.
     """
     settings = Settings(members, seed, researchers_per_agent, engine, horizon)
-    results = run_job(plan_run(scenario, settings, parameters, fit), folder=folder, workers=workers, progress=progress)
+    target = Path(folder) if folder is not None else None
+    results = run_job(plan_run(scenario, settings, parameters, fit), folder=target, workers=workers, progress=progress)
     if len(results.failures):
         warnings.warn(results.failures_in_words, RuntimeWarning, stacklevel=2)
     return results

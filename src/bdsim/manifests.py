@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from bdsim.environment import FIRST_YEAR, LAST_POSSIBLE_YEAR
 from bdsim.errors import ResultsError
 from bdsim.plan import FORMAT
-from bdsim.text_files import parsed_json
+from bdsim.text_files import parsed_json, read_text
 
 __all__ = ["MANIFEST", "read_manifest"]
 
 MANIFEST = "manifest.json"
+LARGEST = 50_000_000  # bytes: of the largest run that is allowed, one to two million
 
 
 class _Shape(BaseModel):
@@ -82,9 +83,9 @@ class _ManifestShape(_Shape):
 def read_manifest(folder: Path) -> dict[str, Any]:
     """What made the results in a folder. Raises ResultsError when it is not a results folder of this version."""
     try:
-        manifest = parsed_json((folder / MANIFEST).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ResultsError(f"is not a results folder (no {MANIFEST})", where=folder) from None
+        if not (folder / MANIFEST).exists():
+            raise ResultsError(f"is not a results folder (no {MANIFEST})", where=folder)
+        manifest = parsed_json(read_text(folder / MANIFEST, ResultsError, LARGEST))
     except (OSError, ValueError, RecursionError) as error:
         raise ResultsError(f"{MANIFEST} cannot be read: {error}", where=folder) from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:

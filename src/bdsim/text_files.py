@@ -47,9 +47,9 @@ def decoded(content: bytes, path: Path | None, error: type[InputError], largest:
         raise error(f"cannot be read: it is not UTF-8 text (byte {problem.start})", where=path) from None
 
 
-def read_text(path: Path, error: type[InputError]) -> str:
+def read_text(path: Path, error: type[InputError], largest: int = LARGEST_TABLE) -> str:
     """The text of a file, with line ends as in Unix and no byte order mark. Raises `error`: file and problem."""
-    text = decoded(read_bytes(path, error, LARGEST_TABLE), path, error, LARGEST_TABLE)
+    text = decoded(read_bytes(path, error, largest), path, error, largest)
     for number, line in enumerate(text.split("\n"), start=1):
         try:
             readable(line)

@@ -61,7 +61,7 @@ def assert_one_line_or_fine(study: Study, path: Path, content: bytes) -> str:
     """Load the study with `content` in one of its files: the error in words, or '' without one."""
     before = path.read_bytes()
     path.write_bytes(content)
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         load_everything(study)
         said = ""
@@ -70,7 +70,7 @@ def assert_one_line_or_fine(study: Study, path: Path, content: bytes) -> str:
         assert len(said.splitlines()) == 1, repr(said)
     finally:
         path.write_bytes(before)
-    assert time.perf_counter() - started < SECOND
+    assert time.process_time() - started < SECOND
     return said
 
 
