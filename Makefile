@@ -2,7 +2,7 @@
 # make test   set everything up and run every check
 # make fuzz   the loaders of files that people write against inputs made to break them, SECONDS=60 each
 # make slow   the two that take minutes: simulation-based calibration, and 5,000 members in bounded memory
-# make reliability   kills, interrupts, full disks and flipped bits, hundreds of times (half an hour; docs/reliability.md)
+# make reliability   kills, interrupts, full disks and flipped bits, hundreds of times (some fifteen minutes; docs/reliability.md)
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin

@@ -136,8 +136,7 @@ class Commands:
 
     def close(self) -> None:
         assert self._server.stdin is not None
-        self._server.stdin.close()
-        self._server.wait()
+        self._server.communicate()
 
 
 @contextlib.contextmanager
@@ -441,13 +440,13 @@ def memory(commands: Commands, times: int, rng: random.Random) -> Tally:
 
 TRIALS = {
     "kills": (kills, 100),
-    "interrupts": (interrupts, 50),
-    "double_interrupts": (double_interrupts, 50),
-    "terminations": (terminations, 50),
-    "full_disks": (full_disks, 50),
+    "interrupts": (interrupts, 30),
+    "double_interrupts": (double_interrupts, 30),
+    "terminations": (terminations, 30),
+    "full_disks": (full_disks, 40),
     "read_only": (read_only, 3),
-    "two_at_once": (two_at_once, 10),
-    "flips": (flips, 500),
+    "two_at_once": (two_at_once, 6),
+    "flips": (flips, 400),
     "memory": (memory, 3),
 }
 

@@ -13,11 +13,12 @@ from bdsim import backtest, calibration, fitting
 from test_cli import call
 
 CARRIED = "carried from the prior"
+COARSE = "400"  # researchers an agent
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    coarse = partial(calibration.make_problem, researchers_per_agent=400)
+    coarse = partial(calibration.make_problem, researchers_per_agent=int(COARSE))
     monkeypatch.setattr(calibration, "make_problem", coarse)
     monkeypatch.setattr(fitting, "make_problem", coarse)
     monkeypatch.setattr(fitting, "explore", partial(fitting.explore, proposals=400))
@@ -43,7 +44,7 @@ def test_a_trial_keeps_the_fit_that_scenarios_run_on(here, capsys):
     assert manifest["free"] == ["push", "funding", "stay_us"]
     assert manifest["held"]["rho"] == 0.8
     assert "kappa" in manifest["held"]
-    code, out, _ = call("fit-report", "--fit", "tuned", capsys=capsys)
+    code, out, _ = call("fit-report", "--fit", "tuned", "-k", COARSE, capsys=capsys)
     cost, best = re.search(r"Cost ([\d.]+) \(the fit itself: ([\d.]+)\)", out).groups()
     assert cost == best  # the same priors are counted
 

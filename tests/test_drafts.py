@@ -25,6 +25,8 @@ from bdsim.scenario_parts import KINDS, places_of
 from bdsim.study import Study, find_study
 from bdsim.toml_text import has, same
 
+pytestmark = pytest.mark.one_python
+
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 BROKEN = sorted(Path(__file__).with_name("broken_scenarios").glob("[0-9][0-9]-*.toml"))
 NAMES = find_study(Path(__file__)).scenario_names()

@@ -25,6 +25,8 @@ from bdsim.explore.scenarios import ScenariosPart
 from bdsim.explore.session import Session
 from bdsim.explore.worlds import FIGURES, Asked, Worlds
 
+pytestmark = pytest.mark.one_python
+
 SMALL = Asked(members=4, researchers_per_agent=400, horizon=2028)
 WORDS = ("--members", "4", "-k", "400", "--horizon", "2028")
 

@@ -22,6 +22,7 @@ MODULES = sorted(
     module.name
     for module in pkgutil.iter_modules(bdsim.__path__)
     if module.name not in ("agents", "plots", "report", "cli")
+    and not module.ispkg
     and "\n__all__ = " in (Path(bdsim.__path__[0]) / f"{module.name}.py").read_text(encoding="utf-8")
 )
 

@@ -8,6 +8,8 @@ import pytest
 
 from fuzz_targets import CORPUS, FILES, Fuzzed
 
+pytestmark = pytest.mark.one_python
+
 
 @pytest.mark.parametrize("loader", FILES)
 def test_every_kept_input_gets_one_line_or_an_answer(tmp_path, loader):

@@ -50,8 +50,8 @@ COLUMN_OF = {  # a part's table: the Parquet table, its column, the axes after y
 
 def write_parts(folder: Path, parts: Iterable[Part | StoredPart | Chosen]) -> None:
     """Write the tables of all members into `folder`, one part at a time."""
-    with contextlib.ExitStack() as files:
-        pool = files.enter_context(ThreadPoolExecutor())
+    # Files close after the threads that write to them have ended, whatever ends this: the other way round crashes.
+    with contextlib.ExitStack() as files, ThreadPoolExecutor() as pool:
         writers: dict[str, pq.ParquetWriter] = {}
         first_member = 0
         for part in parts:

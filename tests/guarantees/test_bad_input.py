@@ -23,6 +23,8 @@ from bdsim.study import Study, create_study
 from bdsim.targets import load_targets
 from slips import mutated, mutations
 
+pytestmark = pytest.mark.one_python
+
 SECOND = 1.0
 PATIENT = settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 

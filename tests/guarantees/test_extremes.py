@@ -15,6 +15,8 @@ from bdsim.errors import InputError
 from bdsim.parameters import load_parameters
 from bdsim.study import find_study
 
+pytestmark = pytest.mark.one_python
+
 PARAMETERS = load_parameters(find_study().parameters).entries
 BOUNDS = [(name, bound) for name, entry in PARAMETERS.items() for bound in entry.bounds]
 HEAD = 'title = "Extreme"\nquestion = "What is left?"\nextends = "baseline"\n'

@@ -16,6 +16,8 @@ import bdsim
 from bdsim.cli import app
 from bdsim.errors import InputError
 
+pytestmark = pytest.mark.one_python
+
 SOURCES = sorted(Path(bdsim.__file__).parent.glob("*.py"))
 DANGEROUS_CALLS = {"eval", "exec", "compile", "__import__", "system", "popen", "read_pickle", "to_pickle"}
 PICKLE_MAY = {"workers.py"}  # between a scheduler's machines, over the network that the user names; never from disk
