@@ -25,6 +25,7 @@ panel = pytest.importorskip("panel", reason="bdsim explore is an extra: pip inst
 pytestmark = [pytest.mark.one_python, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
 
 from bdsim.explore.tuning import Tuner  # noqa: E402 - Panel may be missing
+from bdsim.explore.worlds import FIGURES  # noqa: E402 - as above
 
 SETTLED = 150  # ms without a change: a picture stands still
 
@@ -294,3 +295,82 @@ def test_without_panel_one_line_says_what_to_install(home):
     done = subprocess.run([sys.executable, "-c", script], cwd=home, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == "explore: needs Panel: pip install 'bdsim-migration[explore]'\n"
+
+
+# --- scenarios and people ------------------------------------------------------------------------------------
+
+
+def ran(page):
+    """The scenarios' part once a comparison is on screen."""
+    page.get_by_role("heading", name="Departures by period").wait_for(timeout=120_000)
+    page.wait_for_timeout(SETTLED)
+
+
+def test_a_scenario_is_edited_saved_and_run_on_the_command_line_with_the_same_numbers(
+    browser, address, home, monkeypatch, capsys
+):
+    with visited(browser, f"{address}?tab=scenarios&edit=initiative-revival&members=4&agents=200") as found:
+        page = found.page
+        ran(page)
+        own = page.get_by_role("group", name="Policy: China Initiative, revived")
+        own.get_by_label("Until").fill("2020-01-01")
+        own.get_by_label("Until").press("Enter")
+        own.get_by_role("alert").filter(has_text="until (2020-01-01) must come after from (2025-01-20)").wait_for()
+        own.get_by_label("Until").fill("2027-01-20")
+        own.get_by_label("Until").press("Enter")
+        own.get_by_label("Scrutiny").fill("0.5")
+        own.get_by_label("Scrutiny").press("Enter")
+        page.get_by_label("Save as scenarios/NAME.toml").fill("half")
+        page.get_by_label("Save as scenarios/NAME.toml").press("Enter")
+        page.get_by_role("button", name="Save", exact=True).click()
+        for _ in range(100):
+            if (home / "scenarios" / "half.toml").exists():
+                break
+            page.wait_for_timeout(50)
+        page.get_by_label("Compared with it").select_option(["half"])
+        page.get_by_role("button", name="Run and compare").click()
+        page.get_by_text("bdsim compare baseline half --members 4 -k 200").first.wait_for(timeout=60_000)
+        ran(page)
+        monkeypatch.chdir(home)
+        app(["check", "half"], standalone_mode=False)
+        capsys.readouterr()
+        app(["compare", "baseline", "half", "--members", "4", "-k", "200", "--json"], standalone_mode=False)
+        told = json.loads(capsys.readouterr().out)["runs"][1]
+        for period in told["periods"]:
+            shown = f"{period['median']:,.0f} [{period['p05']:,.0f}, {period['p95']:,.0f}]"
+            assert page.get_by_role("cell", name=shown).count() >= 1, shown
+        for name, title in FIGURES.items():
+            page.get_by_label("Figure").select_option(label=title)
+            page.wait_for_timeout(1200)
+            assert (f"figure={name}" in page.url) == (name != next(iter(FIGURES)))
+        assert found.errors == []
+        assert found.beyond == []
+    before = (home / "scenarios" / "initiative-revival.toml").read_text().splitlines()
+    after = (home / "scenarios" / "half.toml").read_text().splitlines()
+    assert [line for line in before if "#" in line] == [line for line in after if "#" in line]
+    changed_lines = [a for a, b in zip(before, after, strict=True) if a != b]
+    assert len(changed_lines) == 2  # until and scrutiny
+
+
+def test_people_are_stepped_through_chosen_and_explained(browser, address):
+    with visited(browser, f"{address}?tab=people&year=2018&people_k=1000") as found:
+        page = found.page
+        page.get_by_role("heading", name="1 January 2018").wait_for(timeout=60_000)
+        page.get_by_role("button", name="One year on").click()
+        page.get_by_role("heading", name="1 January 2019").wait_for(timeout=30_000)
+        page.wait_for_timeout(500)
+        assert "year=2019" in page.url
+        network = page.get_by_role("application")
+        network.focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")
+        page.get_by_text("Weighed for China").or_(page.get_by_text("weighed for China")).first.wait_for(timeout=30_000)
+        page.wait_for_timeout(500)
+        assert "person=" in page.url
+        page.get_by_role("button", name="Back").click()
+        page.get_by_role("heading", name="1 January 2018").wait_for(timeout=30_000)
+        with page.expect_download() as saved:
+            page.get_by_role("button", name="Life (text)").click()
+        assert saved.value.suggested_filename.endswith(".txt")
+        assert found.errors == []
+        assert found.beyond == []
