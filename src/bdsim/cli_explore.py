@@ -26,9 +26,7 @@ def explore(
         Path | None, typer.Argument(metavar="[STUDY]", help="A folder of a study (default: where you stand).")
     ] = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 0,
-    address: Annotated[
-        str, typer.Option("--address", help="Where to listen; others than this machine see no less.")
-    ] = (LOOPBACK),
+    address: Annotated[str, typer.Option("--address", help="Where to listen.")] = (LOOPBACK),
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open it in a browser.")] = True,
 ) -> None:
     """Tune and explore live, in a browser on this machine.
