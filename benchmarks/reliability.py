@@ -417,7 +417,8 @@ def memory(commands: Commands, times: int, rng: random.Random) -> Tally:
     tally = Tally("peak memory below what is asked for")
     script = """
         import sys, bdsim
-        from bdsim.plan import BYTES_PER_PERSON, BYTES_PER_STATE, Settings, plan_run
+        from bdsim.memory import asked_for
+        from bdsim.plan import Settings, plan_run
         from bdsim.ensemble import run_job
         job = plan_run(bdsim.load_scenario("baseline"), Settings(int(sys.argv[1]), 0, int(sys.argv[2])))
         run_job(plan_run(bdsim.load_scenario("baseline"), Settings(int(sys.argv[1]), 0, 1000)))
@@ -425,7 +426,7 @@ def memory(commands: Commands, times: int, rng: random.Random) -> Tally:
         before = high()
         run_job(job)
         agents = len(job.recipe(job.plans[0]).population)
-        print(high() - before, agents * (BYTES_PER_PERSON + BYTES_PER_STATE * min(job.settings.members, 8)))
+        print(high() - before, round(asked_for(agents, min(job.settings.members, 8))))
     """
     for members, scale in ((1, 1), (8, 1), (16, 2))[: max(1, times)]:
         tally.tried += 1

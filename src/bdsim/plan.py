@@ -31,7 +31,7 @@ from bdsim.errors import InvariantError, UsageError, did_you_mean
 from bdsim.evidence import History, load_evidence, rebuild_history
 from bdsim.fits import Fit, chosen_fit
 from bdsim.lanes import WIDTH
-from bdsim.memory import available
+from bdsim.memory import asked_for, available
 from bdsim.parameters import Behaviour, Parameters, load_parameters
 from bdsim.population import (
     GROUPS,
@@ -60,8 +60,6 @@ PREPARING_SOURCES = (
     "scenario.py",
     "scenario_file.py",
 )
-BYTES_PER_PERSON = 330  # people, and what is needed to make them; measured by benchmarks/reliability.py
-BYTES_PER_STATE = 50  # of each member that runs at the same time, on two threads
 PACKAGES = ("bdsim-migration", "mesa", "numba", "numpy", "pandas", "pyarrow", "pydantic", "scipy")
 
 
@@ -205,7 +203,7 @@ def _check_memory(name: str, settings: Settings, plans: list[Plan]) -> None:
     """Refuse what this machine cannot hold before any of it is allocated. Raises UsageError."""
     per_doctorate = np.array([1.0 + (SETTLED_AGENTS_PER_DOCTORATE if o == "china" else 0.0) for o in ORIGINS])
     agents = max(float((p.timeline.inflow() @ per_doctorate).sum()) for p in plans) / settings.researchers_per_agent
-    needed = agents * (BYTES_PER_PERSON + BYTES_PER_STATE * min(settings.members, WIDTH))
+    needed = asked_for(agents, min(settings.members, WIDTH))
     free = available()
     if needed > free:
         raise UsageError(
