@@ -89,3 +89,21 @@ def test_a_modules_all_can_be_imported(name: str) -> None:
     assert len(set(module.__all__)) == len(module.__all__)
     for exported in module.__all__:
         assert hasattr(module, exported), exported
+
+
+@pytest.mark.parametrize("command", ["report", "export"])
+def test_a_file_that_is_there_is_not_replaced_and_a_device_never(here, command):
+    import os
+
+    from bdsim.cli import app
+
+    words = [command, "baseline", "no-initiative", "-m", "3", "-k", "1000", "--horizon", "2024"]
+    (here / "notes.md").write_text("precious")
+    with pytest.raises(bdsim.BdsimError, match="exists already; --force replaces it"):
+        app([*words, "-o", str(here / "notes.md")], standalone_mode=False)
+    os.mkfifo(here / "pipe")
+    with pytest.raises(bdsim.BdsimError, match="no plain file"):
+        app([*words, "--force", "-o", str(here / "pipe")], standalone_mode=False)
+    assert (here / "notes.md").read_text() == "precious"
+    app([*words, "--force", "-o", str(here / "notes.md")], standalone_mode=False)
+    assert (here / "notes.md").read_text() != "precious"

@@ -78,3 +78,52 @@ def test_what_is_no_results_folder_is_said_in_one_line(tmp_path, content):
         (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(ResultsError):
         verified(tmp_path)
+
+
+def test_tables_of_two_runs_are_not_mixed_unseen(folder, fresh_study):
+    """Every table says to which run it belongs, and the manifest which run that is."""
+    other = fresh_study.results / "other"
+    bdsim.run(bdsim.load_scenario("protect-act"), folder=other, parameters={"push": 0.6}, **SMALL)
+    for path in sorted(folder.glob("*.parquet")):
+        kept = path.read_bytes()
+        path.write_bytes((other / path.name).read_bytes())
+        with pytest.raises(ResultsError, match=rf"{path.name} is of another run"):
+            bdsim.load_results(folder)
+        path.write_bytes(kept)
+    (folder / "manifest.json").write_bytes((other / "manifest.json").read_bytes())
+    with pytest.raises(ResultsError, match="is of another run"):
+        bdsim.load_results(folder)
+
+
+@pytest.mark.parametrize("name", ["../climbs/out", "a\u0007b", "/root", "a\nb"])
+def test_a_manifest_cannot_name_a_folder_elsewhere(folder, name):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["scenario"]["name"] = name
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ResultsError, match=r"manifest\.json"):
+        bdsim.load_results(folder)
+
+
+def test_what_was_added_taken_away_or_cut_off_is_named(folder):
+    (folder / "stray.txt").write_text("")
+    assert verified(folder) == ["stray.txt is not in SHA256SUMS"]
+    (folder / "stray.txt").unlink()
+    seal = folder / "SHA256SUMS"
+    whole = seal.read_bytes()
+    seal.write_bytes(whole + b"junk")
+    assert any("SHA256SUMS" in line for line in verified(folder))
+    seal.write_bytes(whole)
+    (folder / "figures").mkdir()
+    assert verified(folder) == ["figures/SHA256SUMS: this file is missing"]
+
+
+def test_a_pipe_where_a_record_belongs_is_refused_without_waiting(folder):
+    import os
+
+    (folder / "SHA256SUMS").unlink()
+    os.mkfifo(folder / "SHA256SUMS")
+    assert "SHA256SUMS: is not a file" in verified(folder)
+    (folder / "manifest.json").unlink()
+    os.mkfifo(folder / "manifest.json")
+    with pytest.raises(ResultsError):
+        verified(folder)

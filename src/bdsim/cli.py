@@ -103,7 +103,7 @@ def _leave(code: int) -> NoReturn:
 
 def _complain(line: str) -> None:
     with contextlib.suppress(OSError, ValueError):  # nobody listens
-        sys.stderr.write(line + "\n")
+        sys.stderr.write("".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in line) + "\n")
 
 
 def _version(asked: bool) -> None:
@@ -245,7 +245,7 @@ def check(
         if not found["ok"]:
             _complain(found["message"])
         elif not json:
-            typer.echo(f"{found['scenario']}: {found['message']}")
+            terminal.tell(f"{found['scenario']}: {found['message']}")
     if not all(found["ok"] for found in verdicts):
         raise SystemExit(2)
 

@@ -44,6 +44,7 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to (default: results/report-.../).")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     json: Json = False,
 ) -> None:
     """Write one self-contained HTML file: answer, figures, assumptions.
@@ -55,6 +56,8 @@ def report(
     from bdsim.durable import publish
     from bdsim.telling import report_page
 
+    if output is not None and output.exists() and not force:
+        raise ResultsError("exists already; --force replaces it", where=output)  # before anything runs
     if len(runs) < 2:
         raise UsageError("name the reference and at least one run to compare with it", where="RUN")
     found, study = runs_of(runs, how)
@@ -88,7 +91,8 @@ def export(
     from bdsim import exports, terminal
 
     target = output or Path(f"departures{exports.FORMATS.get(format_, '')}")
-    if format_ in exports.FORMATS and target.exists() and not force:
+    exports.check_format(format_)
+    if target.exists() and not force:
         raise ResultsError("exists already; --force replaces it", where=target)  # before anything runs
     found, _ = runs_of(runs, how)
     terminal.tell(f"Written: {shown(exports.export(found, format_, target, force=force))}")

@@ -105,10 +105,11 @@ def runs_of(names: list[str], how: RunOptions) -> tuple[list[Results], Study]:
     from bdsim.results import load_results
     from bdsim.scenario import load_scenario
     from bdsim.study import find_study
+    from bdsim.text_files import is_there
 
     sources: list[Job | Path] = []
     for name in names:
-        is_folder = (Path(name) / "manifest.json").is_file()
+        is_folder = is_there(Path(name) / "manifest.json")
         sources.append(Path(name) if is_folder else how.plan(load_scenario(name)))
     there = {s: load_results(s) for s in sources if isinstance(s, Path)}
     plain = [there[s].manifest["scenario"] if isinstance(s, Path) else s.scenario.plain() for s in sources]

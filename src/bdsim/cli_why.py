@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +27,9 @@ Horizon = Annotated[int, typer.Option("--horizon", help="Last simulated year.")]
 FitName = Annotated[str | None, typer.Option("--fit", help="Fit to run on (default: default; none: parameters.toml).")]
 Years = Annotated[str, typer.Option("--years", metavar="FROM-TO", help="Years of the levers, both included.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of people and draws.")]
+
+
+MOST_SAMPLES = 65_536
 
 
 def register(app: typer.Typer) -> None:
@@ -190,8 +194,8 @@ def sensitivity(
     reference = _reference(job, fit) if excess else None
     inputs = make_inputs(job, dict(map(_lever_range, lever or [])), _span(years), over)
     size = samples if samples is not None else (16 if method == "morris" else 64)
-    if size < 2:
-        raise UsageError(f"{size} is too few", where="--samples")
+    if not 2 <= size <= MOST_SAMPLES:
+        raise UsageError(f"{size} is not a number from 2 to {MOST_SAMPLES:,}", where="--samples")
     with _progress("sensitivity") as report:
         found = analysed(job, quantity, inputs, method, size, seed, reference, report)
     facts = {"of": str(quantity), "method": method, "samples": size, "over": over, "evaluations": found.evaluations}
@@ -334,6 +338,8 @@ def _pair(text: str, mark: str, kind: Any, where: str) -> tuple[Any, Any]:
     parts = text.split(mark)
     try:
         low, high = (kind(part) for part in parts)
+        if not all(map(math.isfinite, (low, high))):
+            raise ValueError
     except ValueError:
         raise UsageError(f"'{text}' is not two numbers with '{mark}' between", where=where) from None
     return low, high

@@ -136,7 +136,12 @@ def _lock_of(target: Path) -> Path:
 
 
 def publish(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, in a folder that is made for it, alone. Raises StorageError."""
+    """Write a file whole or not at all, in a folder that is made for it, alone.
+
+    Raises StorageError, also where something stands that is no file, such as a device: it would be replaced by one.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise StorageError("is there and is no plain file; it is not replaced", where=path)
     with locked(path):
         write_file(path, content)
 

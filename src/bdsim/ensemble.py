@@ -199,7 +199,7 @@ def _attempted(
         return _lived(task, population, members), []
     except OSError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if len(members) == 1:
             return {}, [Failure.of(next(iter(members)), error)]
     lived: dict[int, Lived] = {}

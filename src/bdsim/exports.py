@@ -28,7 +28,7 @@ def iamc(runs: list[Results]) -> pd.DataFrame:
     """
     parts = []
     for results in runs:
-        version = results.manifest["versions"]["bdsim-migration"]
+        version = results.manifest["versions"].get("bdsim-migration", "unknown")
         for axes in ((), ("destination",), ("field",), ("stage",)):
             values, _ = results.by(*axes)
             if not axes:
@@ -62,6 +62,12 @@ def _variable(results: Results, version: str, name: str, values: Floats) -> pd.D
     return pd.concat(tables, ignore_index=True)
 
 
+def check_format(form: str) -> None:
+    """Raises UsageError for an unknown form."""
+    if form not in FORMATS:
+        raise UsageError(f"unknown format '{form}'{did_you_mean(form, FORMATS)}", where="--format")
+
+
 def export(runs: list[Results], form: str, target: Path, *, force: bool = False) -> Path:
     """Write runs into one file: 'csv' and 'parquet' hold every run's summary table, 'iamc' the long form.
 
@@ -70,8 +76,7 @@ def export(runs: list[Results], form: str, target: Path, *, force: bool = False)
     """
     from bdsim.durable import publish
 
-    if form not in FORMATS:
-        raise UsageError(f"unknown format '{form}'{did_you_mean(form, FORMATS)}", where="--format")
+    check_format(form)
     if target.exists() and not force:
         raise ResultsError("exists already; --force replaces it", where=target)
     if form == "iamc":

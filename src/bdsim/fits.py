@@ -18,7 +18,7 @@ from bdsim.draws import Purpose
 from bdsim.errors import FitError, did_you_mean
 from bdsim.parameters import Parameters
 from bdsim.study import Study
-from bdsim.text_files import parsed_json, read_text
+from bdsim.text_files import is_there, parsed_json, read_text
 
 __all__ = ["DEFAULT_FIT", "NO_FIT", "Fit", "chosen_fit", "load_fit"]
 
@@ -78,8 +78,9 @@ def load_fit(study: Study, name: str, parameters: Parameters) -> Fit:
     """Read a fit back. Raises FitError when it is not there, or was made for other parameters."""
     folder = study.root / "calibration" / "fitted"
     path = folder / name
-    durable.restored(path)
-    if not (path / "manifest.json").is_file():
+    if is_there(path.parent / f".{name}.before" / "manifest.json"):
+        durable.restored(path)
+    if not is_there(path / "manifest.json"):
         there = [p.name for p in folder.iterdir() if p.is_dir()] if folder.is_dir() else []
         raise FitError(f"no fit named '{name}'{did_you_mean(name, [*there, NO_FIT])}", where=folder)
     try:
@@ -100,4 +101,9 @@ def load_fit(study: Study, name: str, parameters: Parameters) -> Fit:
     unknown = [n for n in rows if n not in parameters.entries]
     if unknown or not np.isfinite(rows.to_numpy()).all():
         raise FitError(f"was made for other parameters ({', '.join(unknown) or 'not finite'})", where=path)
+    for parameter in rows:
+        low, high = parameters.entries[str(parameter)].bounds
+        if not rows[parameter].between(low, high).all():
+            problem = f"a draw lies outside its bounds {low:g} to {high:g}"
+            raise FitError(problem, where=path / "draws.csv", place=str(parameter))
     return Fit(name, path, rows, table, manifest)

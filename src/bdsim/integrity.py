@@ -22,9 +22,12 @@ from bdsim.results import Results
 from bdsim.scenario import Scenario
 from bdsim.scenario_file import ScenarioFile
 from bdsim.study import Study
+from bdsim.text_files import is_there, read_bytes
 from bdsim.workers import Workers
 
 __all__ = ["Reproduction", "job_of", "replayed", "reproduced", "verified"]
+
+LARGEST_SEAL = 10_000_000  # bytes: a hundred thousand files
 
 
 def verified(folder: Path) -> list[str]:
@@ -33,14 +36,16 @@ def verified(folder: Path) -> list[str]:
     Tables are held against two records, the manifest and SHA256SUMS, so that a record that was touched is found too;
     figures against the SHA256SUMS beside them. Raises ResultsError when there is no results folder.
     """
-    if not (folder / MANIFEST).is_file():
+    if not is_there(folder / MANIFEST):
         read_manifest(folder)  # says what is there instead
     sums, problems = _read_seal(folder)
     found = {name: _hash(folder / name) for name in sums}
     damaged = [name for name, digest in sums.items() if found[name] != digest]
     recorded = {} if MANIFEST in damaged else read_manifest(folder)["tables"]
     for name in damaged:
-        if found[name] is not None and found[name] == recorded.get(name):
+        if name == MANIFEST and found[name] is not None:
+            problems.append(f"{name} is not what {SEAL} says; one of the two is not what was written")
+        elif found[name] is not None and found[name] == recorded.get(name):
             problems.append(f"{SEAL} is not what was written (what it says of {name} is not what the manifest says)")
         else:
             problems.append(_damage(name, sums[name], found[name]))
@@ -48,7 +53,11 @@ def verified(folder: Path) -> list[str]:
         if name not in damaged and sums.get(name) != digest:
             was = _hash(folder / name) if name not in sums else found[name]
             problems.append(f"{SEAL} lacks {name}" if was == digest else _damage(name, digest, was))
-    for below in sorted(path.parent for path in folder.glob(f"*/{SEAL}")):
+    known = {SEAL, *sums, *recorded}
+    problems += [
+        f"{p.name} is not in {SEAL}" for p in sorted(folder.iterdir()) if p.name not in known and not p.is_dir()
+    ]
+    for below in sorted(path for path in folder.iterdir() if path.is_dir()):
         problems += [f"{below.name}/{line}" for line in _unsealed(below)]
     return problems
 
@@ -78,11 +87,12 @@ def _hash(path: Path) -> str | None:
 def _read_seal(folder: Path) -> tuple[dict[str, str], list[str]]:
     """The hashes of a folder's files by name, and what is wrong with the list itself."""
     try:
-        lines = (folder / SEAL).read_bytes().decode("utf-8").split("\n")[:-1]
-    except FileNotFoundError:
-        return {}, [f"{SEAL} is missing"]
+        *lines, rest = read_bytes(folder / SEAL, ResultsError, LARGEST_SEAL).decode("utf-8").split("\n")
+    except ResultsError as error:
+        return {}, [f"{SEAL}: {error.problem}"]
     except UnicodeDecodeError:
         return {}, [f"{SEAL} is not what was written (not plain text)"]
+    lines += [rest] if rest else []
     entries = [re.fullmatch(r"([0-9a-f]{64})  ([^/\0]+)", line) for line in lines]
     problems = [f"{SEAL} is not what was written (line {i})" for i, e in enumerate(entries, start=1) if e is None]
     return {entry[2]: entry[1] for entry in entries if entry is not None}, problems

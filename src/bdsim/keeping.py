@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -65,9 +66,11 @@ class OnDisk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._there: dict[Key, tuple[Failure, ...]] = {}
-        for path in sorted(folder.glob("*-*.part")):
-            world, first = path.stem.split("-")
-            key = Key(int(world), int(first))
+        for path in sorted(folder.glob("*.part")):
+            name = re.fullmatch(r"(\d+)-(\d{6,})", path.stem, re.ASCII)
+            if name is None:
+                continue  # somebody's copy
+            key = Key(int(name[1]), int(name[2]))
             try:
                 self._there[key] = self.part(key).failures
             except ValueError:
@@ -95,6 +98,7 @@ class OnDisk:
         """Leave the parts in the results folder as long as a member of them is still to be run again."""
         if any(self._there.values()):
             _linked(self.folder, folder)
+            durable.sealed(folder)
 
 
 @contextlib.contextmanager

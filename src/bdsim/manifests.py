@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from bdsim.environment import FIRST_YEAR, LAST_POSSIBLE_YEAR
 from bdsim.errors import ResultsError
 from bdsim.plan import FORMAT
-from bdsim.text_files import parsed_json, read_text
+from bdsim.scenario_file import ScenarioFile
+from bdsim.text_files import is_there, parsed_json, read_text
 
 __all__ = ["MANIFEST", "read_manifest"]
 
@@ -30,9 +32,17 @@ class _ScenarioShape(_Shape):
     question: str
     extends: str | None
     notes: str
-    policy: list[dict[str, Any]]
-    lever: list[dict[str, Any]]
-    event: list[dict[str, Any]]
+    policy: list[Any]
+    lever: list[Any]
+    event: list[Any]
+
+    @model_validator(mode="after")
+    def is_a_scenario(self) -> _ScenarioShape:
+        if Path(self.name).name != self.name or not self.name.isprintable():  # it names folders
+            raise ValueError("its name is no plain one")
+        parts = {key: getattr(self, key) for key in ("title", "question", "policy", "lever", "event")}
+        ScenarioFile.model_validate_json(json.dumps(parts))
+        return self
 
 
 class _BranchShape(_Shape):
@@ -76,14 +86,14 @@ class _ManifestShape(_Shape):
     uncertainty: str
     inputs: dict[str, str]
     program: str
-    versions: dict[str, str]
+    versions: dict[str, str] = Field(min_length=1)
     tables: dict[str, str]
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """What made the results in a folder. Raises ResultsError when it is not a results folder of this version."""
     try:
-        if not (folder / MANIFEST).exists():
+        if not is_there(folder / MANIFEST):
             raise ResultsError(f"is not a results folder (no {MANIFEST})", where=folder)
         manifest = parsed_json(read_text(folder / MANIFEST, ResultsError, LARGEST))
     except (OSError, ValueError, RecursionError) as error:
@@ -95,5 +105,5 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise ResultsError(first["msg"], where=folder / MANIFEST, place=place) from None
+        raise ResultsError(first["msg"].splitlines()[0], where=folder / MANIFEST, place=place) from None
     return manifest

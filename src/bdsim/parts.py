@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import traceback
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,6 +20,12 @@ from bdsim.observe import Counts
 __all__ = ["Chosen", "Failure", "Leavers", "Part"]
 
 FULL_SCALE = "full_scale"
+LONGEST_ERROR = 300  # characters of the line that stands for a failure
+
+
+def _plain(text: str) -> str:
+    """Text without half characters and without what could move a cursor."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
 class Failure(NamedTuple):
@@ -31,10 +36,14 @@ class Failure(NamedTuple):
     traceback: str
 
     @classmethod
-    def of(cls, draw: int, error: Exception) -> Failure:
-        """What a member's run raised."""
-        line = " ".join(f"{type(error).__name__}: {error}".split())
-        return cls(draw, line, "".join(traceback.format_exception(error)))
+    def of(cls, draw: int, error: BaseException) -> Failure:
+        """What a member's run raised, in text that any file and terminal takes."""
+        try:
+            said = str(error)
+        except Exception:  # somebody's own exception that cannot be told
+            said = "(cannot be told)"
+        line = " ".join(f"{type(error).__name__}: {said}".split())
+        return cls(draw, _plain(line)[:LONGEST_ERROR], _plain("".join(traceback.format_exception(error))))
 
 
 class Leavers(NamedTuple):
@@ -135,7 +144,7 @@ class Part:
             leavers = Leavers(*(arrays.pop(name) for name in Leavers._fields))
             draws = arrays.pop("draws")
             failures = tuple(Failure(*entry) for entry in json.loads(arrays.pop("failures").tobytes()))
-        except (OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # a flipped bit can come to an error of any kind, deep in an archive's reader
             raise ValueError(f"not a part of an ensemble: {error}") from error
         return cls(arrays, leavers, draws, failures)
 

@@ -9,12 +9,14 @@ from bdsim.scenario_file import Policy
 
 __all__ = ["remarks"]
 
+MOST_POLICIES = 40  # of a branch whose overlaps are told; nobody reads those of more
+
 
 def remarks(job: Job) -> list[str]:
     """Sentences about policies that overlap, and about parts that lie after the horizon; each once."""
     found: dict[str, None] = {}
     for plan in job.plans:
-        for one, other in combinations(plan.branch.policies, 2):
+        for one, other in combinations(plan.branch.policies[:MOST_POLICIES], 2):
             if overlap := _overlap(one, other):
                 found[overlap] = None
         horizon = job.settings.horizon

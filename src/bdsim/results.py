@@ -21,7 +21,7 @@ from bdsim.errors import ResultsError, UsageError
 from bdsim.manifests import MANIFEST, read_manifest
 from bdsim.observe import AXES, Counts, quantile, selection, tidy, tidy_cohorts
 from bdsim.parts import Chosen, Part
-from bdsim.storage import UNREADABLE, StoredPart, StoredParts, leavers_table, write_parts
+from bdsim.storage import UNREADABLE, StoredPart, StoredParts, leavers_table, read_whole, write_parts, write_whole
 
 __all__ = ["COLUMNS", "FAILURES", "Results", "load_results"]
 
@@ -297,12 +297,12 @@ class Results:
 
     def write(self, aside: Path) -> None:
         """Fill an empty folder with all that a results folder holds. Raises OSError."""
-        write_parts(aside, self.parts)
+        write_parts(aside, self.parts, self.fingerprint)
         whole = {"members": self.members, "people": self.people}
         whole |= {"failures": self.failures} if len(self.failures) else {}
         for name, table in whole.items():
-            table.to_parquet(aside / f"{name}.parquet", index=False, compression="zstd", write_page_checksum=True)
-        parts = StoredParts(aside, len(self.years), len(self.members))
+            write_whole(aside / f"{name}.parquet", table, self.fingerprint)
+        parts = StoredParts(aside, len(self.years), len(self.members), self.fingerprint)
         written = replace(self, parts=parts)  # what was worked out once is read from here
         written.summary().to_csv(aside / "summary.csv", index=False)
         first = min(2022, self.years[-1])
@@ -351,15 +351,14 @@ def load_results(folder: Path | str) -> Results:
     manifest = read_manifest(path)
     try:
         names = ("members", "people", *(("failures",) if manifest["failed"] else ()))
-        members, people, *failed = (
-            pd.read_parquet(path / f"{name}.parquet", page_checksum_verification=True) for name in names
-        )
+        run = manifest["fingerprint"]
+        members, people, *failed = (read_whole(path / f"{name}.parquet", run) for name in names)
         years = int(manifest["horizon"]) - FIRST_YEAR + 1
     except UNREADABLE as error:
         raise ResultsError(f"a table cannot be read: {error}", where=path) from None
     if not {"member", "branch", "draw", "weight", "seed"} <= set(members) or not {"identity"} <= set(people):
         raise ResultsError("a table lacks a column", where=path)
-    return Results(manifest, members, people, StoredParts(path, years, len(members)), *failed)
+    return Results(manifest, members, people, StoredParts(path, years, len(members), run), *failed)
 
 
 def _digest(tables: Iterable[Floats]) -> int:

@@ -166,6 +166,8 @@ def located(path: Path | str, study: Study | None) -> tuple[Path, Study]:
     given = Path(path)
     try:
         if given.is_file():
+            if not given.stem.isprintable():  # half characters too: the name stands in tables, folders and terminals
+                raise ScenarioError("a scenario's file needs a name that can be shown", where=given)
             return given, study or find_study(given.parent)
         if given.suffix != ".toml" and len(given.parts) == 1 and not given.exists():
             study = study or find_study()

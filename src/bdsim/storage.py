@@ -27,9 +27,19 @@ from bdsim.parts import Chosen, Leavers, Part
 from bdsim.population import GROUPS
 from bdsim.state import DESTINATIONS
 
-__all__ = ["PART_TABLES", "UNREADABLE", "StoredPart", "StoredParts", "leavers_table", "write_parts"]
+__all__ = [
+    "PART_TABLES",
+    "UNREADABLE",
+    "StoredPart",
+    "StoredParts",
+    "leavers_table",
+    "read_whole",
+    "write_parts",
+    "write_whole",
+]
 
 UNREADABLE = (OSError, ValueError, KeyError, IndexError, OverflowError, MemoryError, pa.ArrowException)
+RUN = b"bdsim run"  # key of a table's metadata
 PART_TABLES = ("departures", "stocks", "expected", "flows", "cohorts", "leavers")
 CELLS = {
     "departures": ("field", "stage", "destination"),
@@ -48,8 +58,8 @@ COLUMN_OF = {  # a part's table: the Parquet table, its column, the axes after y
 }
 
 
-def write_parts(folder: Path, parts: Iterable[Part | StoredPart | Chosen]) -> None:
-    """Write the tables of all members into `folder`, one part at a time."""
+def write_parts(folder: Path, parts: Iterable[Part | StoredPart | Chosen], run: str) -> None:
+    """Write the tables of all members of the run of this fingerprint into `folder`, one part at a time."""
     # Files close after the threads that write to them have ended, whatever ends this: the other way round crashes.
     with contextlib.ExitStack() as files, ThreadPoolExecutor() as pool:
         writers: dict[str, pq.ParquetWriter] = {}
@@ -57,9 +67,36 @@ def write_parts(folder: Path, parts: Iterable[Part | StoredPart | Chosen]) -> No
         for part in parts:
             tables = _rows(part, first_member)
             for name in tables.keys() - writers.keys():
-                writers[name] = files.enter_context(_writer(folder / f"{name}.parquet", tables[name].schema))
+                schema = of_run(tables[name].schema, run)
+                writers[name] = files.enter_context(_writer(folder / f"{name}.parquet", schema))
             list(pool.map(_write_group, (writers[name] for name in tables), tables.values()))
             first_member += part.members
+
+
+def of_run(schema: pa.Schema, run: str) -> pa.Schema:
+    """A schema that says to which run its table belongs, so that tables of two runs cannot be mixed unseen."""
+    return schema.with_metadata({**(schema.metadata or {}), RUN: run.encode()})
+
+
+def check_run(schema: pa.Schema, run: str, path: Path) -> None:
+    """Raises ResultsError for a table of another run."""
+    found = (schema.metadata or {}).get(RUN, b"").decode(errors="replace")
+    if found != run:
+        raise ResultsError(f"{path.name} is of another run ({found or 'unknown'}, not {run})", where=path.parent)
+
+
+def write_whole(path: Path, table: pd.DataFrame, run: str) -> None:
+    """A table that is not written part by part."""
+    rows = pa.Table.from_pandas(table, preserve_index=False)
+    rows = rows.replace_schema_metadata(of_run(rows.schema, run).metadata)
+    pq.write_table(rows, path, compression="zstd", write_page_checksum=True)
+
+
+def read_whole(path: Path, run: str) -> pd.DataFrame:
+    """What `write_whole` wrote. Raises ResultsError for a table of another run, and what UNREADABLE names."""
+    rows = pq.read_table(path, page_checksum_verification=True)
+    check_run(rows.schema, run, path)
+    return rows.to_pandas()
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
@@ -69,6 +106,7 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
 
 
 def _write_group(writer: pq.ParquetWriter, rows: pa.Table) -> None:
+    rows = rows.replace_schema_metadata(writer.schema.metadata)
     writer.write_table(rows, row_group_size=max(1, len(rows)))  # left to itself, it would split a large part
 
 
@@ -110,12 +148,13 @@ def leavers_table(leavers: Leavers, first_member: int = 0) -> pd.DataFrame:
 class StoredParts(Sequence["StoredPart"]):
     """The parts in a results folder. Nothing but the tables' footers is read before it is asked for.
 
-    Raises ResultsError for a table that is missing, damaged, or of another number of members than `members`.
+    Raises ResultsError for a table that is missing, damaged, of another number of members than `members`, or of another
+    run than the one of the fingerprint `run`.
     """
 
-    def __init__(self, folder: Path, years: int, members: int) -> None:
+    def __init__(self, folder: Path, years: int, members: int, run: str) -> None:
         self.folder, self.years = folder, years
-        self._files = {name: _opened(folder / f"{name}.parquet") for name in PART_TABLES}
+        self._files = {name: _opened(folder / f"{name}.parquet", run) for name in PART_TABLES}
         sizes = self._files["departures"].metadata
         cells = years * len(GROUPS) * len(FIELDS) * len(AXES["stage"]) * len(DESTINATIONS)
         self._members: list[int] = [sizes.row_group(i).num_rows // cells for i in range(sizes.num_row_groups)]
@@ -193,11 +232,13 @@ def _codes(words: pa.ChunkedArray, choices: Sequence[str]) -> NDArray[np.int64]:
     return np.asarray(place[kept.indices.to_numpy()])
 
 
-def _opened(path: Path) -> pq.ParquetFile:
+def _opened(path: Path, run: str) -> pq.ParquetFile:
     if not path.is_file():
         raise ResultsError(f"{path.name} is missing", where=path.parent)
     with _damage(path):
-        return pq.ParquetFile(path, page_checksum_verification=True)
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        check_run(file.schema_arrow, run, path)
+        return file
 
 
 @contextlib.contextmanager

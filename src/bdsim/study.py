@@ -83,7 +83,7 @@ def create_study(folder: Path | str) -> Study:
 
     Raises StudyError when it is not, StorageError when it cannot be written; nothing is written then.
     """
-    target = Path(folder)
+    target = Path(folder).resolve()  # `.` has a name by which it can be replaced
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise StudyError("exists and is not an empty folder; choose a new one", where=shown(target))
     with new_folder(target) as aside:

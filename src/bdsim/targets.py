@@ -176,7 +176,11 @@ def _agrees(value: Any, wanted: Wanted) -> bool:
 
 
 def _target(entry: Entry, row: Mapping[str, Any], path: Path, place: str) -> Target:
-    fact = float(row[entry.facts.value])
+    try:
+        fact = float(row[entry.facts.value])
+    except (TypeError, ValueError):
+        problem = f"'{entry.facts.value}' of '{entry.facts.file}' is no number"
+        raise TargetError(problem, where=path, place=f"{place}.facts.value") from None
     first = int(row.get("cohort_from") or row.get("from") or row.get("year") or 0)
     last = int(row.get("cohort_to") or row.get("to") or row.get("year") or 0)
     if entry.numerator is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,12 +29,17 @@ out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 
 def tell(text: str) -> None:
     """A line for the person, on standard output."""
-    out.print(text, markup=False, soft_wrap=True)
+    out.print(plain(text), markup=False, soft_wrap=True)
 
 
 def note(text: str) -> None:
     """A line about progress, on standard error."""
-    err.print(text, markup=False, soft_wrap=True)
+    err.print(plain(text), markup=False, soft_wrap=True)
+
+
+def plain(text: str) -> str:
+    """Text that cannot move the cursor, whatever a file, a name or an exception says."""
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
 
 
 def note_compiling(members: int, *, sampled: bool = True) -> None:
@@ -46,21 +52,30 @@ def note_compiling(members: int, *, sampled: bool = True) -> None:
 
 def print_json(value: Any) -> None:
     """JSON on standard output, for scripts."""
-    sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
+    sys.stdout.write(json.dumps(_finite(value), indent=1, default=str, allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no NaN and no infinity: null stands for them."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_table(title: str, rows: Sequence[Mapping[str, Any]], caption: str = "") -> None:
     """Rows of text as a table; numbers to the right."""
-    out.print(title, style="bold", markup=False)
+    out.print(plain(title), style="bold", markup=False)
     table = Table()
     for name in rows[0]:
         numeric = all(str(row[name])[:1] in "0123456789+-" for row in rows)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row.values()))
+        table.add_row(*(escape(plain(str(cell))) for cell in row.values()))
     out.print(table)
     if caption:
-        out.print(caption, markup=False)
+        out.print(plain(caption), markup=False)
 
 
 @contextmanager

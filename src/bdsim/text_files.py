@@ -13,7 +13,17 @@ from typing import Any
 
 from bdsim.errors import InputError
 
-__all__ = ["all_readable", "decoded", "parsed_json", "parsed_toml", "read_bytes", "read_text", "read_toml", "readable"]
+__all__ = [
+    "all_readable",
+    "decoded",
+    "is_there",
+    "parsed_json",
+    "parsed_toml",
+    "read_bytes",
+    "read_text",
+    "read_toml",
+    "readable",
+]
 
 LARGEST_TOML = 250_000  # bytes: thirty times the largest that is shipped, and still read within a second
 LARGEST_TABLE = 2_000_000  # of CSV and JSON
@@ -21,6 +31,14 @@ MOST_KEY_PARTS = 40  # of a dotted key; tomllib takes minutes for one of 20,000
 BLANKS = dict.fromkeys(map(ord, "\n\t\u00a0\u202f\u2009"))  # that no printer has a sign for, and that harm nobody
 KEY_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
 DOTTED = re.compile(rf"(?<![\w-]){KEY_PART}(?:[ \t]*+\.[ \t]*+{KEY_PART}){{{MOST_KEY_PARTS},}}")
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a file of this name; a name that no file system takes is that of none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def read_bytes(path: Path, error: type[InputError], largest: int = LARGEST_TOML) -> bytes:

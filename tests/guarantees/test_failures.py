@@ -296,3 +296,42 @@ def test_fear_beyond_its_bounds_is_counted_by_the_engine():
     own = {0: ensemble._own(job, 0)}
     with pytest.raises(InvariantError, match=r"member 0, 2005: fear or ties outside \[0, 1\]"):
         ensemble._lived(task, broken, own)
+
+
+class Untold(Exception):
+    def __str__(self):
+        raise RuntimeError("cannot be told")
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit(0), Untold(), ValueError("bad \udcff \x1b[2J name"), ValueError("x" * 10**6)]
+)
+def test_whatever_a_member_raises_is_a_row_that_can_be_shown(monkeypatch, tmp_path, error):
+    whole = ensemble.simulated
+    seed = draws.member_seed(SMALL.seed, 4)
+
+    def breaking(population, environment, own, **options):
+        if any(one.seed == seed for one in own):
+            raise error
+        return whole(population, environment, own, **options)
+
+    monkeypatch.setattr(ensemble, "simulated", breaking)
+    results = run_job(job_named("baseline"), folder=tmp_path / "run")
+    (row,) = results.failures.to_dict("records")
+    assert row["draw"] == 4
+    assert row["error"].isprintable()
+    assert len(results.failures_in_words) < 400
+
+
+def test_damaged_parts_and_copies_of_them_do_not_end_a_retry(fragile, tmp_path):
+    job = job_named("baseline")
+    fragile |= {4}
+    run_job(job, folder=tmp_path / "run")
+    parts = sorted((tmp_path / "run" / "parts").glob("*.part"))
+    (tmp_path / "run" / "parts" / "0-000000 (copy).part").write_bytes(parts[0].read_bytes())
+    content = bytearray(parts[1].read_bytes())
+    content[5] ^= 8
+    parts[1].write_bytes(content)
+    assert any("parts/" in line for line in verified(tmp_path / "run"))
+    fragile.clear()
+    assert not len(run_job(job, folder=tmp_path / "run", retry=True).failures)
