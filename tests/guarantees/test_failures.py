@@ -298,13 +298,13 @@ def test_fear_beyond_its_bounds_is_counted_by_the_engine():
         ensemble._lived(task, broken, own)
 
 
-class Untold(Exception):
+class UntoldError(Exception):
     def __str__(self):
         raise RuntimeError("cannot be told")
 
 
 @pytest.mark.parametrize(
-    "error", [SystemExit(0), Untold(), ValueError("bad \udcff \x1b[2J name"), ValueError("x" * 10**6)]
+    "error", [SystemExit(0), UntoldError(), ValueError("bad \udcff \x1b[2J name"), ValueError("x" * 10**6)]
 )
 def test_whatever_a_member_raises_is_a_row_that_can_be_shown(monkeypatch, tmp_path, error):
     whole = ensemble.simulated
