@@ -14,6 +14,8 @@ from bdsim.scenario import load_scenario
 from bdsim.study import Study
 from slips import mutated, mutations
 
+pytestmark = pytest.mark.one_python
+
 FOLDER = Path(__file__).with_name("broken_scenarios")
 BROKEN = sorted(FOLDER.glob("[0-9][0-9]-*.toml"))
 HEAD = 'title = "A test"\nquestion = "What is wrong here?"\n'

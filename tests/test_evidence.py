@@ -21,6 +21,8 @@ from bdsim.evidence import (
 )
 from bdsim.study import Study
 
+pytestmark = pytest.mark.one_python
+
 HORIZON = 2035
 GROWTH = 0.03
 MAINLAND_STEM = 0.885

@@ -15,6 +15,8 @@ from bdsim.parameters import FIELDS, Parameters, load_parameters, parse_setting,
 from bdsim.rule import Weights
 from bdsim.study import Study
 
+pytestmark = pytest.mark.one_python
+
 STARTING_VALUES = {  # of the model's description, from the trial fit
     "leave_china.china": -3.0,
     "leave_china.india": -9.0,

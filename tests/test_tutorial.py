@@ -4,6 +4,8 @@ import pytest
 
 from bdsim.study import Study, find_study
 
+pytestmark = pytest.mark.one_python
+
 nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient", reason="notebooks are run where nbclient is installed")
 

@@ -18,6 +18,8 @@ from bdsim.quantity import Quantity, parse_goal, parse_quantity
 from bdsim.regret import combined, regret_of
 from bdsim.sensitivity import indices, make_inputs, sensitivity
 
+pytestmark = pytest.mark.one_python
+
 FEW = Settings(3, 0, 200, "compiled", 2030)
 PLAYERS = ("a", "b", "c", "d")
 

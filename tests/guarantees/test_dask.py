@@ -16,6 +16,8 @@ from bdsim.errors import BdsimError, UsageError
 from bdsim.plan import Settings, plan_run
 from bdsim.workers import Workers
 
+pytestmark = pytest.mark.one_python
+
 pytest.importorskip("distributed", reason="Dask is an optional dependency (bdsim-migration[dask])")
 QUIET = {**os.environ, "PYTHONWARNINGS": "ignore", "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "10"}
 

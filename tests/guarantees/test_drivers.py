@@ -11,6 +11,8 @@ from bdsim.calibration import make_problem, optimise
 from bdsim.errors import FitError
 from bdsim.parameters import load_parameters
 
+pytestmark = pytest.mark.one_python
+
 COARSE = 200  # researchers per agent
 
 

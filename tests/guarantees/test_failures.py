@@ -17,6 +17,8 @@ from bdsim.integrity import replayed, verified
 from bdsim.plan import Settings, plan_run
 from bdsim.workers import Workers
 
+pytestmark = pytest.mark.one_python
+
 SMALL = Settings(21, 3, 200, "compiled", 2027)
 
 

@@ -7,6 +7,8 @@ import pytest
 from bdsim import fitting
 from bdsim.study import create_study
 
+pytestmark = pytest.mark.one_python
+
 
 @pytest.fixture
 def quick(monkeypatch):

@@ -20,6 +20,8 @@ from bdsim.keeping import OnDisk
 from bdsim.plan import Settings, plan_run
 from bdsim.workers import Workers
 
+pytestmark = pytest.mark.one_python
+
 SMALL = Settings(21, 3, 200, "compiled", 2027)
 
 
