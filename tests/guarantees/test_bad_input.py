@@ -26,7 +26,7 @@ from slips import mutated, mutations
 pytestmark = pytest.mark.one_python
 
 SECOND = 1.0
-PATIENT = settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+PATIENT = settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 
 
 def load_everything(study: Study) -> None:
@@ -107,7 +107,7 @@ def test_no_wrong_value_raises_anything_but_an_input_error(spoilt, name, line, v
 
 
 @pytest.mark.parametrize("name", FILES)
-@settings(PATIENT, max_examples=40)
+@settings(PATIENT, max_examples=20)
 @given(content=st.binary(max_size=300))
 def test_no_bytes_at_all_raise_anything_but_an_input_error(spoilt, name, content):
     assert_one_line_or_fine(spoilt, spoilt.root / FILES[name], content)
@@ -244,7 +244,7 @@ def run_folder(tmp_path_factory):
     return folder
 
 
-@settings(PATIENT, max_examples=150)
+@settings(PATIENT, max_examples=60)
 @given(changes=mutations)
 def test_no_manifest_raises_anything_but_an_input_error(run_folder, changes):
     path = run_folder / "manifest.json"
