@@ -29,6 +29,7 @@ from bdsim.study import Study, find_study
 __all__ = ["Calibration", "calibrate", "checked_name", "profile"]
 
 STARTS = 4
+MOST_STARTS = 1000
 LONGEST_NAME = 100
 GAP_MEMBERS = 16
 SHARE_DRAWS = 100
@@ -170,7 +171,7 @@ def calibrate(
     `make_problem` raises.
     """
     home = study if isinstance(study, Study) else find_study(study)
-    if starts < 1:
+    if not 1 <= starts <= MOST_STARTS:
         raise FitError(f"{starts} is not a number of starts", where="starts")
     if name is not None:
         checked_name(name)
