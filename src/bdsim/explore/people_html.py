@@ -179,6 +179,7 @@ def _scale(top: float) -> list[str]:
 def network_svg(scene: Scene) -> str:
     """The picture as a drawing of its own, to be saved."""
     drawn = picture(scene)
+    # `picture` above made them: the dictionary of a control holds values of any kind.
     nodes: list[dict[str, object]] = drawn["nodes"]  # type: ignore[assignment]
     links: list[list[int]] = drawn["links"]  # type: ignore[assignment]
     lines = "".join(
