@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bdsim import draws, state
-from bdsim.members import Own, simulated
-from bdsim.parameters import FIELDS
-from bdsim.plan import DEFAULT_HORIZON, Job, Settings, World, plan_run
-from bdsim.scenario import load_scenario
-from bdsim.study import find_study
+from bdsim.model import draws
+from bdsim.model.engine import state
+from bdsim.model.engine.batch import Own, simulated
+from bdsim.runs.plan import DEFAULT_HORIZON, Job, Settings, World, plan_run
+from bdsim.study.layout import find_study
+from bdsim.study.parameters import FIELDS
+from bdsim.study.scenario import load_scenario
 
 __all__ = [
     "Luck",
@@ -138,7 +139,7 @@ def many(work: Workload, members: range, *, sampled: bool = True) -> list[Tally]
 
 def mesa(work: Workload, member: int) -> Tally:
     """One member by bdsim's Mesa model."""
-    from bdsim.agents import MigrationModel  # Mesa's memory is no part of what scaling.py measures
+    from bdsim.model.agents import MigrationModel  # Mesa's memory is no part of what scaling.py measures
 
     model: Any = MigrationModel(work.member(member), seed=work.seed, member=member)
     model.run_model()

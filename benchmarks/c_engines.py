@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bdsim import engine, rule
-from bdsim.environment import FIRST_ENTRY, FIRST_YEAR
-from bdsim.population import ORIGIN_OF_GROUP
+from bdsim.model import rule
+from bdsim.model.engine import year as engine
+from bdsim.model.people import ORIGIN_OF_GROUP
+from bdsim.model.world import FIRST_ENTRY, FIRST_YEAR
 from bdsim_engines import Luck, Tally, Workload, luck, new_tally
 
 __all__ = ["LANES", "VARIANTS", "compiler_version", "run_lanes", "run_scalar"]

@@ -23,9 +23,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import bdsim
-from bdsim import ensemble
-from bdsim.plan import Job, Settings, plan_run
-from bdsim.workers import Workers
+from bdsim.runs import ensemble
+from bdsim.runs.plan import Job, Settings, plan_run
+from bdsim.runs.workers import Workers
 
 
 @contextmanager

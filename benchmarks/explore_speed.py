@@ -50,7 +50,7 @@ def main() -> None:
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
     from playwright.sync_api import sync_playwright
 
-    from bdsim.study import create_study
+    from bdsim.study.layout import create_study
     from browser import CHROMIUM, FLAGS, served, visited
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import c_engines
-from bdsim.plan import versions
+from bdsim.runs.plan import versions
 
 __all__ = ["described", "pin"]
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bdsim import draws, elementary
-from bdsim.environment import FIRST_ENTRY, FIRST_YEAR
-from bdsim.population import ORIGIN_OF_GROUP
-from bdsim.rule import CAREER, CHINA, EARLY_UNTIL, ELSEWHERE, MID_UNTIL, TYPICAL_TIES
+from bdsim.model import draws, maths
+from bdsim.model.people import ORIGIN_OF_GROUP
+from bdsim.model.rule import CAREER, CHINA, EARLY_UNTIL, ELSEWHERE, MID_UNTIL, TYPICAL_TIES
+from bdsim.model.world import FIRST_ENTRY, FIRST_YEAR
 from bdsim_engines import Luck, Tally, Workload, luck, new_tally
 
 __all__ = ["exp", "log", "run"]
@@ -23,14 +23,14 @@ Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 SETTLED = 1  # index into bdsim.population.GROUPS
 BEFORE = FIRST_YEAR - FIRST_ENTRY
-LN2_HIGH, LN2_LOW = elementary.LN2_HIGH, elementary.LN2_LOW
+LN2_HIGH, LN2_LOW = maths.LN2_HIGH, maths.LN2_LOW
 
 
 def exp(x: Floats) -> Floats:
-    """bdsim.elementary.exp of every element."""
+    """bdsim.maths.exp of every element."""
     x = np.clip(x, -700.0, 700.0)
-    rounded = x * elementary.LOG2_E + elementary.ROUND_TO_INTEGER
-    k = rounded - elementary.ROUND_TO_INTEGER
+    rounded = x * maths.LOG2_E + maths.ROUND_TO_INTEGER
+    k = rounded - maths.ROUND_TO_INTEGER
     r = (x - k * LN2_HIGH) - k * LN2_LOW
     square = r * r
     fourth = square * square
@@ -43,9 +43,9 @@ def exp(x: Floats) -> Floats:
 
 
 def log(x: Floats) -> Floats:
-    """bdsim.elementary.log of every element."""
+    """bdsim.maths.log of every element."""
     m, exponent = np.frexp(x)
-    small = m < elementary.SQRT_HALF
+    small = m < maths.SQRT_HALF
     m, k = np.where(small, m + m, m), np.where(small, exponent - 1.0, exponent)
     s = (m - 1.0) / (m + 1.0)
     q = s * s

@@ -14,9 +14,9 @@ import bdsim_engines
 import c_engines
 import mesa_idiomatic
 import numpy_vectorised
-from bdsim.environment import FIRST_ENTRY, FIRST_YEAR, ORIGINS
-from bdsim.parameters import FIELDS
-from bdsim.population import GROUPS
+from bdsim.model.people import GROUPS
+from bdsim.model.world import FIRST_ENTRY, FIRST_YEAR, ORIGINS
+from bdsim.study.parameters import FIELDS
 from bdsim_engines import Tally, Workload
 
 __all__ = ["PROGRAMS", "MismatchError", "Program", "Sizes", "chosen", "measured", "ratios"]

@@ -33,18 +33,22 @@ import numpy as np
 import bdsim
 import machine
 from bdsim.errors import BdsimError
-from bdsim.integrity import verified
-from bdsim.study import create_study
+from bdsim.runs.verify import verified
+from bdsim.study.layout import create_study
 
 PARTS = ".*.unfinished/parts/*.part"
 RUN = ["run", "protect-act", "--members", "21", "--researchers-per-agent", "200", "--horizon", "2027"]
 SERVER = """
     import json, os, resource, signal, sys
     import bdsim
-    from bdsim import cli, cli_report, cli_run, comparison, plots
-    from bdsim.ensemble import run_job
-    from bdsim.plan import Settings, plan_run
-    from bdsim.workers import Workers
+    from bdsim.cli import main as cli
+    from bdsim.cli import results as cli_report
+    from bdsim.cli import run as cli_run
+    from bdsim.analysis import comparison
+    from bdsim.reporting.figures import runs as plots
+    from bdsim.runs.ensemble import run_job
+    from bdsim.runs.plan import Settings, plan_run
+    from bdsim.runs.workers import Workers
 
     for members in (1, 8):  # the machine code is there before the first fork
         job = plan_run(bdsim.load_scenario("baseline"), Settings(members, 3, 1000, "compiled", 2010))
@@ -345,7 +349,7 @@ def two_at_once(commands: Commands, times: int, rng: random.Random) -> Tally:
         tally.tried += 1
         several = [
             subprocess.Popen(
-                [sys.executable, "-m", "bdsim.cli", *RUN],
+                [sys.executable, "-m", "bdsim", *RUN],
                 cwd=commands.study,
                 text=True,
                 stdout=subprocess.DEVNULL,
@@ -417,9 +421,9 @@ def memory(commands: Commands, times: int, rng: random.Random) -> Tally:
     tally = Tally("peak memory below what is asked for")
     script = """
         import sys, bdsim
-        from bdsim.memory import asked_for
-        from bdsim.plan import Settings, plan_run
-        from bdsim.ensemble import run_job
+        from bdsim.runs.memory import asked_for
+        from bdsim.runs.plan import Settings, plan_run
+        from bdsim.runs.ensemble import run_job
         job = plan_run(bdsim.load_scenario("baseline"), Settings(int(sys.argv[1]), 0, int(sys.argv[2])))
         run_job(plan_run(bdsim.load_scenario("baseline"), Settings(int(sys.argv[1]), 0, 1000)))
         def high(): return int(next(l.split()[1] for l in open("/proc/self/status") if l.startswith("VmHWM"))) * 1024

@@ -29,7 +29,7 @@ NOISE = re.compile(r"bokeh|Bokeh|WebSocket|Websocket")  # its own words when it 
 def served(study: Path, *more: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`bdsim explore` in a study: the process, and the address that it prints."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "bdsim.cli", "explore", "--no-browser", *more], cwd=study, text=True,
+        [sys.executable, "-m", "bdsim", "explore", "--no-browser", *more], cwd=study, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from bdsim.study import Study, create_study, find_study
+from bdsim.study.layout import Study, create_study, find_study
 
 # The same examples on every machine and every day: a test that fails once fails always.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)

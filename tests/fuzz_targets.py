@@ -17,17 +17,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from bdsim.drafts import Draft
+from bdsim.calibration.targets import load_targets, standardised, yearly_to_china
 from bdsim.errors import InputError
-from bdsim.evidence import load_evidence, observed_departures, rebuild_history
-from bdsim.fits import load_fit
-from bdsim.parameters import as_markdown, load_parameters
-from bdsim.results import Results, read_manifest
-from bdsim.scenario import resolve
-from bdsim.scenario_file import parse_scenario, read_content
-from bdsim.study import create_study
-from bdsim.targets import load_targets, standardised, yearly_to_china
-from bdsim.text_files import all_readable
+from bdsim.files.text import all_readable
+from bdsim.runs.results import Results, read_manifest
+from bdsim.study.editing.draft import Draft
+from bdsim.study.evidence import load_evidence, observed_departures, rebuild_history
+from bdsim.study.fit import load_fit
+from bdsim.study.layout import create_study
+from bdsim.study.parameters import as_markdown, load_parameters
+from bdsim.study.scenario import resolve
+from bdsim.study.scenario_file import parse_scenario, read_content
 
 __all__ = ["CORPUS", "FILES", "Fuzzed", "shape"]
 

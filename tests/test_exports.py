@@ -15,15 +15,15 @@ from pathlib import Path
 import pytest
 
 import bdsim
-from bdsim.study import Study
+from bdsim.study.layout import Study
 
 HEAVY = ("numba", "pandas", "mesa", "matplotlib", "numpy", "scipy", "pydantic", "pyarrow")
 MODULES = sorted(
     module.name
-    for module in pkgutil.iter_modules(bdsim.__path__)
-    if module.name not in ("agents", "plots", "report", "cli")
-    and not module.ispkg
-    and "\n__all__ = " in (Path(bdsim.__path__[0]) / f"{module.name}.py").read_text(encoding="utf-8")
+    for module in pkgutil.walk_packages(bdsim.__path__, "bdsim.")
+    if not module.ispkg
+    and not module.name.startswith(("bdsim.cli.", "bdsim.explore.", "bdsim.reporting.", "bdsim.model.agents"))
+    and "\n__all__ = " in Path(bdsim.__path__[0], *module.name.split(".")[1:]).with_suffix(".py").read_text("utf-8")
 )
 
 
@@ -85,7 +85,7 @@ def test_the_version_is_that_of_the_package(study: Study) -> None:
 @pytest.mark.parametrize("name", MODULES)
 def test_a_modules_all_can_be_imported(name: str) -> None:
     """The modules on Mesa, matplotlib and the command line are left to tests of their own."""
-    module = importlib.import_module(f"bdsim.{name}")
+    module = importlib.import_module(name)
     assert len(set(module.__all__)) == len(module.__all__)
     for exported in module.__all__:
         assert hasattr(module, exported), exported
@@ -95,7 +95,7 @@ def test_a_modules_all_can_be_imported(name: str) -> None:
 def test_a_file_that_is_there_is_not_replaced_and_a_device_never(here, command):
     import os
 
-    from bdsim.cli import app
+    from bdsim.cli.main import app
 
     words = [command, "baseline", "no-initiative", "-m", "3", "-k", "1000", "--horizon", "2024"]
     (here / "notes.md").write_text("precious")

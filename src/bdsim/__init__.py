@@ -11,14 +11,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bdsim.agents import MigrationModel, Researcher
-    from bdsim.calibration import score
-    from bdsim.comparison import compare
-    from bdsim.ensemble import run
+    from bdsim.analysis.comparison import compare
+    from bdsim.calibration.fitting import calibrate
+    from bdsim.calibration.problem import score
     from bdsim.errors import BdsimError
-    from bdsim.fitting import calibrate
-    from bdsim.results import Results, load_results
-    from bdsim.scenario import Scenario, load_scenario
+    from bdsim.model.agents import MigrationModel, Researcher
+    from bdsim.runs.ensemble import run
+    from bdsim.runs.results import Results, load_results
+    from bdsim.study.scenario import Scenario, load_scenario
 
 __version__ = "0.1.0"
 __all__ = [
@@ -36,16 +36,16 @@ __all__ = [
 ]
 HOMES = {
     "BdsimError": "errors",
-    "MigrationModel": "agents",
-    "Researcher": "agents",
-    "Results": "results",
-    "Scenario": "scenario",
-    "calibrate": "fitting",
-    "compare": "comparison",
-    "load_results": "results",
-    "load_scenario": "scenario",
-    "run": "ensemble",
-    "score": "calibration",
+    "MigrationModel": "model.agents",
+    "Researcher": "model.agents",
+    "Results": "runs.results",
+    "Scenario": "study.scenario",
+    "calibrate": "calibration.fitting",
+    "compare": "analysis.comparison",
+    "load_results": "runs.results",
+    "load_scenario": "study.scenario",
+    "run": "runs.ensemble",
+    "score": "calibration.problem",
 }
 
 

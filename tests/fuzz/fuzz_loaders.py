@@ -36,7 +36,7 @@ LOADERS = ("scenario", "draft", "parameters", "targets", "sources", "evidence", 
 MOST_KEPT, LARGEST_KEPT, BYTES_KEPT = 35, 4000, 18_000  # of a loader; findings come on top
 LARGEST = 12_000  # bytes of an input
 WATCHED = ("bdsim", "tomllib", "csv")
-COMPILED = ("chance", "compiling", "draws", "elementary", "engine", "lanes", "members", "plan", "rule")  # by Numba
+COMPILED = ("model", "runs.plan")  # by Numba
 A_RUN = (
     "import sys, bdsim; from pathlib import Path; from bdsim.study import find_study;"
     "scenario = bdsim.load_scenario('baseline', find_study(sys.argv[1]));"

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bdsim.cli import app
+from bdsim.calibration.targets import load_targets
+from bdsim.cli.main import app
 from bdsim.errors import InputError
-from bdsim.evidence import load_evidence, rebuild_history
-from bdsim.fits import load_fit
-from bdsim.manifests import read_manifest
-from bdsim.parameters import load_parameters
-from bdsim.results import load_results
-from bdsim.scenario import load_scenario
-from bdsim.study import Study, create_study
-from bdsim.targets import load_targets
+from bdsim.runs.manifest import read_manifest
+from bdsim.runs.results import load_results
+from bdsim.study.evidence import load_evidence, rebuild_history
+from bdsim.study.fit import load_fit
+from bdsim.study.layout import Study, create_study
+from bdsim.study.parameters import load_parameters
+from bdsim.study.scenario import load_scenario
 from slips import mutated, mutations
 
 pytestmark = pytest.mark.one_python

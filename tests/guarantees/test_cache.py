@@ -7,15 +7,15 @@ import sys
 from pathlib import Path
 
 import bdsim
-from bdsim import compiling
-from bdsim.members import Own, is_compiled, simulated
-from bdsim.plan import Settings, plan_run
+from bdsim.model.engine import compiling
+from bdsim.model.engine.batch import Own, is_compiled, simulated
+from bdsim.runs.plan import Settings, plan_run
 
 SCRIPT = """
 import bdsim
-from bdsim import compiling
-from bdsim.members import Own, is_compiled, simulated
-from bdsim.plan import Settings, plan_run
+from bdsim.model.engine import compiling
+from bdsim.model.engine.batch import Own, is_compiled, simulated
+from bdsim.runs.plan import Settings, plan_run
 r = bdsim.run(bdsim.load_scenario(SCENARIO), members=1, researchers_per_agent=500, horizon=2022)
 print(int((r.fates() > 0).sum()))
 """
@@ -36,7 +36,7 @@ def test_an_edit_of_the_rule_changes_the_run(tmp_path, study):
     scenario = study.scenarios / "baseline.toml"
     before = leavers(package.parent, tmp_path / "cache", scenario)
     assert before == leavers(package.parent, tmp_path / "cache", scenario)  # from the cache
-    rule = package / "rule.py"
+    rule = package / "model" / "rule.py"
     text = rule.read_text()
     edited = text.replace("return exp(china), exp(elsewhere)", "return exp(china), 2.0 * exp(elsewhere)")
     assert edited != text

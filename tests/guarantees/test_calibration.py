@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 import bdsim
-from bdsim.backtest import crps
-from bdsim.calibration import best_of, make_problem, optimise, score
-from bdsim.fits import load_fit
-from bdsim.parameters import load_parameters
-from bdsim.posterior import Shear, explore, laplace_covariance, parameter_table, sensitivity, trade_offs
+from bdsim.calibration.backtest import crps
+from bdsim.calibration.posterior import Shear, explore, laplace_covariance, parameter_table, sensitivity, trade_offs
+from bdsim.calibration.problem import best_of, make_problem, optimise, score
+from bdsim.study.fit import load_fit
+from bdsim.study.parameters import load_parameters
 
 COARSE = 100
 
@@ -70,7 +70,7 @@ def recovered(problem, truth, seed):
     """A fit to facts made from `truth` with the errors that the targets state (keyed draws of `seed`)."""
     from scipy.special import ndtri
 
-    from bdsim import draws
+    from bdsim.model import draws
 
     made = problem.model(truth)
     noise = ndtri(draws.uniform(seed, np.arange(len(made), dtype=np.uint64), 0, 250))
@@ -160,7 +160,7 @@ def test_the_shear_is_undone_by_bending_and_keeps_volumes(problem):
 
 
 def test_starts_that_disagree_are_reported(problem):
-    from bdsim.calibration import Optimum
+    from bdsim.calibration.problem import Optimum
 
     x = problem.start
     good = Optimum(x, 10.0, 5, True, "")

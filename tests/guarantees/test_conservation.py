@@ -5,7 +5,7 @@ import pytest
 
 import bdsim
 from bdsim.errors import InvariantError
-from bdsim.observe import check_conservation
+from bdsim.model.counts import check_conservation
 
 
 @pytest.mark.parametrize("name", ["baseline", "student-visa-cut", "protect-act"])

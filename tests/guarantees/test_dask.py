@@ -10,11 +10,11 @@ import time
 import pytest
 
 import bdsim
-from bdsim import ensemble
-from bdsim.ensemble import run_job
 from bdsim.errors import BdsimError, UsageError
-from bdsim.plan import Settings, plan_run
-from bdsim.workers import Workers
+from bdsim.runs import ensemble
+from bdsim.runs.ensemble import run_job
+from bdsim.runs.plan import Settings, plan_run
+from bdsim.runs.workers import Workers
 
 pytestmark = pytest.mark.one_python
 
@@ -90,7 +90,7 @@ def test_a_worker_with_another_program_is_refused(cluster, tmp_path, monkeypatch
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed", "ignore::ResourceWarning")
 def test_a_scheduler_that_does_not_answer_is_one_line(monkeypatch):
-    monkeypatch.setattr("bdsim.workers.PATIENCE", 1)
+    monkeypatch.setattr("bdsim.runs.workers.PATIENCE", 1)
     job = plan_run(bdsim.load_scenario("baseline"), Settings(3, 1, 500, "compiled", 2015))
     with pytest.raises(UsageError, match=r"--scheduler: no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         run_job(job, workers=Workers(scheduler="tcp://127.0.0.1:9"))

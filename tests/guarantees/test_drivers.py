@@ -7,9 +7,9 @@ from SALib.analyze import morris as elementary_effects
 from SALib.sample import morris as trajectories
 
 import bdsim
-from bdsim.calibration import make_problem, optimise
+from bdsim.calibration.problem import make_problem, optimise
 from bdsim.errors import FitError
-from bdsim.parameters import load_parameters
+from bdsim.study.parameters import load_parameters
 
 pytestmark = pytest.mark.one_python
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import bdsim
-from bdsim import draws
-from bdsim.agents import MigrationModel, Researcher
-from bdsim.ensemble import run_job, run_member
-from bdsim.members import Own, simulated
-from bdsim.plan import Settings, plan_run
+from bdsim.model import draws
+from bdsim.model.agents import MigrationModel, Researcher
+from bdsim.model.engine.batch import Own, simulated
+from bdsim.runs.ensemble import run_job, run_member
+from bdsim.runs.plan import Settings, plan_run
 
 TABLES = ("departures", "expected", "variance", "stocks", "entrants", "retired", "left", "entered")
 

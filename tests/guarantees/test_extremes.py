@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import bdsim
-from bdsim.cli import app
-from bdsim.environment import FIRST_ENTRY, LAST_POSSIBLE_YEAR, TABLES
+from bdsim.cli.main import app
 from bdsim.errors import InputError
-from bdsim.parameters import load_parameters
-from bdsim.study import find_study
+from bdsim.model.world import FIRST_ENTRY, LAST_POSSIBLE_YEAR, TABLES
+from bdsim.study.layout import find_study
+from bdsim.study.parameters import load_parameters
 
 pytestmark = pytest.mark.one_python
 

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 import bdsim
-from bdsim import draws, ensemble
-from bdsim.agents import Researcher
-from bdsim.cli import app
-from bdsim.ensemble import run_job
+from bdsim.cli.main import app
 from bdsim.errors import InvariantError, MembersFailedError, UsageError
-from bdsim.integrity import replayed, verified
-from bdsim.plan import Settings, plan_run
-from bdsim.workers import Workers
+from bdsim.model import draws
+from bdsim.model.agents import Researcher
+from bdsim.runs import ensemble
+from bdsim.runs.ensemble import run_job
+from bdsim.runs.plan import Settings, plan_run
+from bdsim.runs.verify import replayed, verified
+from bdsim.runs.workers import Workers
 
 pytestmark = pytest.mark.one_python
 
@@ -181,7 +182,7 @@ class Headless(Researcher):
 
 def test_a_rule_of_one_s_own_may_fail_too(monkeypatch, here, capsys):
     """On the command line: exit code 1, how many, and what to do; retry and its traceback."""
-    from bdsim import agents
+    from bdsim.model import agents
 
     monkeypatch.setattr(agents.MigrationModel, "researcher_class", Headless)
     words = ["run", "baseline", "--engine", "mesa", "-m", "2", "-k", "2000", "--horizon", "2012"]

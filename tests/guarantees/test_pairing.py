@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import bdsim
-from bdsim.comparison import first_difference
-from bdsim.environment import FIRST_YEAR
+from bdsim.analysis.comparison import first_difference
+from bdsim.model.world import FIRST_YEAR
 
 SCALE, MEMBERS = 40, 4
 FIRST_YEARS = {

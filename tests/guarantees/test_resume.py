@@ -4,8 +4,8 @@ from functools import partial
 
 import pytest
 
-from bdsim import fitting
-from bdsim.study import create_study
+from bdsim.calibration import fitting
+from bdsim.study.layout import create_study
 
 pytestmark = pytest.mark.one_python
 

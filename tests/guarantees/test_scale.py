@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import bdsim
-from bdsim.ensemble import run_member
-from bdsim.observe import Counts
-from bdsim.plan import Settings, plan_run
+from bdsim.model.counts import Counts
+from bdsim.runs.ensemble import run_member
+from bdsim.runs.plan import Settings, plan_run
 
 
 def run(**settings):

@@ -13,12 +13,12 @@ import time
 import pytest
 
 import bdsim
-from bdsim import ensemble
-from bdsim.ensemble import run_job
 from bdsim.errors import StorageError, UsageError
-from bdsim.keeping import OnDisk
-from bdsim.plan import Settings, plan_run
-from bdsim.workers import Workers
+from bdsim.runs import ensemble
+from bdsim.runs.ensemble import run_job
+from bdsim.runs.keeping import OnDisk
+from bdsim.runs.plan import Settings, plan_run
+from bdsim.runs.workers import Workers
 
 pytestmark = pytest.mark.one_python
 
@@ -115,9 +115,9 @@ DRIVER = """
     import os, sys
     from pathlib import Path
     import bdsim
-    from bdsim.ensemble import run_job
-    from bdsim.plan import Settings, plan_run
-    from bdsim.workers import Workers
+    from bdsim.runs.ensemble import run_job
+    from bdsim.runs.plan import Settings, plan_run
+    from bdsim.runs.workers import Workers
 
     job = plan_run(bdsim.load_scenario("protect-act"), Settings(42, 3, 60, "compiled", 2027))
     tiny = plan_run(bdsim.load_scenario("baseline"), Settings(9, 3, 1000, "compiled", 2010))

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import panel as pn
 
-from bdsim.study import Study
+from bdsim.study.layout import Study
 
 __all__ = ["Cancelled", "Latest", "Part", "Session"]
 

@@ -1,0 +1,1 @@
+"""Questions asked of runs: compared, explained, followed life by life."""

@@ -1,0 +1,324 @@
+"""What a scenario changes against a reference, person by person: paired differences with their intervals.
+
+Both runs give every researcher the same luck, so a difference comes from people whose choice differs and from
+nobody else. Its chance part is theirs too: the expected difference plus a draw whose variance is the number of
+people who decide differently, much as if one agent stood for one researcher.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from bdsim.errors import UsageError
+from bdsim.model import draws
+from bdsim.model.counts import AXES, quantile, selection
+from bdsim.model.draws import Purpose
+from bdsim.model.people import GROUPS
+from bdsim.model.rule import EARLY_UNTIL, MID_UNTIL
+from bdsim.model.world import FIRST_YEAR, Floats
+from bdsim.runs.results import Results
+
+__all__ = ["LEVELS", "Comparison", "Difference", "Precision", "compare", "everyone", "first_difference", "year_bands"]
+
+LEVELS = (0.05, 0.5, 0.95)
+Z90 = float(ndtri(0.95))  # half the width of a normal variable's central 90%, in standard deviations
+Period = tuple[int, int]  # first and last year, both included
+MUST_AGREE = ("seed", "researchers_per_agent", "horizon", "program", "inputs", "fit")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Departures under a scenario less those under the reference, paired by luck.
+
+    `values` (members of the scenario, periods, *axes) in researchers, with chance at full scale; `expected` the
+    same without the chance part; `discordant` (same shape) the people whose choice differs, on average over the
+    members of a branch.
+    """
+
+    scenario: Results
+    periods: list[Period]
+    axes: tuple[str, ...]
+    values: Floats
+    expected: Floats
+    discordant: Floats
+
+    def band(self) -> Floats:
+        """5%, 50% and 95% over members, shape (3, periods, *axes)."""
+        return np.stack([quantile(self.values, self.scenario.weights, q) for q in LEVELS])
+
+    def mean(self) -> Floats:
+        """The expected difference, shape (periods, *axes)."""
+        return np.average(self.expected, axis=0, weights=self.scenario.weights)
+
+    def table(self) -> pd.DataFrame:
+        """Tidy: scenario, from, until, *axes, mean, p05, median, p95."""
+        low, median, high = self.band()
+        index = np.indices(low.shape)
+        columns: dict[str, object] = {
+            "scenario": self.scenario.name,
+            "from": np.array([p[0] for p in self.periods])[index[0].ravel()],
+            "until": np.array([p[1] for p in self.periods])[index[0].ravel()],
+        }
+        for axis, codes in zip(self.axes, index[1:], strict=True):
+            columns[axis] = np.array(AXES[axis])[codes.ravel()]
+        columns |= {
+            "mean": self.mean().ravel(),
+            "p05": low.ravel(),
+            "median": median.ravel(),
+            "p95": high.ravel(),
+        }
+        return pd.DataFrame(columns)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How well an ensemble tells an effect: the paired differences' variance beside that of unpaired runs.
+
+    All in researchers or researchers squared. The interval p05-p95 holds 90% of members and branches; variances
+    are between members, each the expected value over its branches; `half_width` is of the 90% interval of the
+    mean over members, which more of them narrow.
+    """
+
+    scenario: str
+    period: Period
+    effect: float
+    p05: float
+    median: float
+    p95: float
+    variance: float  # of the difference between a member and its pair
+    unpaired_variance: float  # of the difference between two members of unpaired runs
+    members: int
+
+    @property
+    def variance_ratio(self) -> float:
+        """How many times as many members unpaired runs need for the same interval; infinite without differences."""
+        return self.unpaired_variance / self.variance if self.variance > 0 else float("inf")
+
+    @property
+    def half_width(self) -> float:
+        """Of the 90% interval of the mean effect, by the normal approximation."""
+        return float(Z90 * np.sqrt(self.variance / self.members))
+
+    def members_needed(self, within: float = 0.05, *, paired: bool = True) -> int | None:
+        """Members that tell the mean effect to within a share of itself, 90% confidence; None without an effect."""
+        if self.effect == 0.0:
+            return None
+        variance = self.variance if paired else self.unpaired_variance
+        return max(2, int(np.ceil(variance * (Z90 / (within * self.effect)) ** 2)))
+
+
+class Pairs(NamedTuple):
+    """Who decides differently: one entry a member and person whose fates differ."""
+
+    people: pd.DataFrame  # everyone of both runs by identity, with the number of their group
+    member: NDArray[np.uint32]  # of the scenario
+    person: NDArray[np.uint32]  # row of `people`
+    ours: NDArray[np.uint8]  # fate under the reference
+    theirs: NDArray[np.uint8]  # fate under the scenario
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A reference and the scenarios compared with it."""
+
+    reference: Results
+    others: tuple[Results, ...]
+    _found: dict[str, Pairs] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def all(self) -> tuple[Results, ...]:
+        return (self.reference, *self.others)
+
+    def difference(
+        self,
+        scenario: Results,
+        periods: Sequence[Period] | None = None,
+        axes: Sequence[str] = (),
+        origin: str = "china",
+    ) -> Difference:
+        """Departures of `scenario` less the reference's, in each period (default: each year)."""
+        spans = list(periods) if periods is not None else [(y, y) for y in self.reference.years]
+        for first, last in spans:
+            if not (self.reference.years[0] <= first <= last <= self.reference.years[-1]):
+                raise UsageError(f"period {first}-{last} lies outside the run", where="periods")
+        match = self.reference.positions(scenario.members["draw"].to_numpy())
+        here, there = (_over(r.collapsed("expected", axes, origin), spans) for r in (scenario, self.reference))
+        expected = here - there[match]
+        apart = self._discordant(scenario, spans, tuple(axes), origin)
+        branches = scenario.members["branch"].to_numpy()
+        variance = np.empty_like(apart)
+        for branch in set(branches):  # members of a branch that changes nothing differ by nothing
+            variance[branches == branch] = apart[branches == branch].mean(axis=0)
+        values = expected + np.sqrt(variance) * _noise(scenario, spans, expected.shape[2:])
+        return Difference(scenario, spans, tuple(axes), values, expected, variance)
+
+    def effect(
+        self, axes: Sequence[str] = (), origin: str = "china", cumulative_from: int | None = None
+    ) -> pd.DataFrame:
+        """Every scenario's difference from the reference by year, or added up from a year, as a tidy table."""
+        periods = None
+        if cumulative_from is not None:
+            periods = [(cumulative_from, year) for year in self.reference.years if year >= cumulative_from]
+        tables = [self.difference(s, periods, axes, origin).table() for s in self.others]
+        return pd.concat(tables, ignore_index=True)
+
+    def precision(self, scenario: Results, period: Period, origin: str = "china") -> Precision:
+        """How well the members tell the effect summed over `period`, and how unpaired runs would have told it."""
+        difference = self.difference(scenario, [period], (), origin)
+        totals = [_over(r.by(origin=origin)[0], [period])[:, 0] for r in (scenario, self.reference)]
+        there, here = (_by_draw(r, values) for r, values in zip((scenario, self.reference), totals, strict=True))
+        low, median, high = (float(x) for x in difference.band()[:, 0])
+        return Precision(
+            scenario.name, period, float(difference.mean()[0]), low, median, high,
+            _variance(_by_draw(scenario, difference.values[:, 0])), _variance(there) + _variance(here), len(there),
+        )  # fmt: skip
+
+    def _discordant(self, scenario: Results, spans: list[Period], axes: tuple[str, ...], origin: str) -> Floats:
+        """Researchers counted on one side and not the other, shape (members, periods, *axes)."""
+        pairs = self.pairs(scenario)
+        people = pairs.people
+        chosen = np.isin(people["group"].to_numpy(), selection(origin))[pairs.person]
+        member, row = pairs.member[chosen].astype(np.int64), pairs.person[chosen].astype(np.int64)
+        settled = (people["route"] == "settled").to_numpy()[row]
+        stands = [scenario.members[f"agent_{route}"].to_numpy()[member] for route in ("doctorate", "settled")]
+        weight = np.where(settled, stands[1], stands[0])
+        cells = tuple(len(AXES[a]) for a in axes)
+        size = int(np.prod(cells))
+        members = len(scenario.members)
+        total = np.zeros((members, len(spans), size))
+        sides = [_fate(codes[chosen], people, row, axes) for codes in (pairs.ours, pairs.theirs)]
+        for p, (first, last) in enumerate(spans):
+            at = [np.where((year >= first) & (year <= last), cell, -1) for year, cell in sides]
+            for cell in at:
+                counted = (at[0] != at[1]) & (cell >= 0)
+                flat = member[counted] * size + cell[counted]
+                total[:, p] += np.bincount(flat, weight[counted], members * size).reshape(members, size)
+        return total.reshape(members, len(spans), *cells)
+
+    def pairs(self, scenario: Results) -> Pairs:
+        """Who decides differently under `scenario` and under the reference, member by member."""
+        found = self._found.get(scenario.fingerprint)
+        if found is None:
+            found = self._found[scenario.fingerprint] = _pairs(self.reference, scenario)
+        return found
+
+
+def compare(reference: Results, *others: Results) -> Comparison:
+    """Pair scenarios with a reference run; a member whose pair failed is left out.
+
+    Raises UsageError when they do not share luck, scale or parameters.
+    """
+    if not others:
+        raise UsageError("nothing to compare with", where="compare")
+    if reference.members["branch"].nunique() > 1:
+        raise UsageError(f"'{reference.name}' branches; a reference must not", where="compare")
+    paired: list[Results] = []
+    for other in others:
+        for key in MUST_AGREE:
+            if reference.manifest[key] != other.manifest[key]:
+                raise UsageError(
+                    f"'{reference.name}' and '{other.name}' differ in {key}; paired runs must not",
+                    where="compare",
+                )
+        ours, theirs = (r.manifest["parameters"]["values"] for r in (reference, other))
+        for name in ours:
+            if ours[name] != theirs.get(name):
+                problem = f"'{reference.name}' and '{other.name}' differ in {name}"
+                raise UsageError(f"{problem}: {ours[name]:g} against {theirs.get(name)}", where="compare")
+        lacking = set(other.members["draw"]) - set(reference.members["draw"])
+        if not lacking <= set(reference.failures["draw"]):
+            raise UsageError(f"'{other.name}' has members that '{reference.name}' lacks", where="compare")
+        paired.append(other.without(lacking))
+        if not len(paired[-1].members):
+            raise UsageError(f"no member of '{other.name}' has its pair in '{reference.name}'", where="compare")
+    return Comparison(reference, tuple(paired))
+
+
+def first_difference(reference: Results, other: Results) -> int | None:
+    """The first year in which any yearly table of the two runs differs, or None."""
+    match = reference.positions(other.members["draw"].to_numpy())
+    differs = (reference.digests[match] != other.digests).any(axis=0)
+    return reference.years[int(differs.argmax())] if differs.any() else None
+
+
+def year_bands(horizon: int) -> list[Period]:
+    """The bands of years of a summary: the data's years, then the projection in pieces."""
+    starts = [y for y in (2000, 2010, 2022, 2025, 2030, 2036, 2041, 2051, 2076) if y <= horizon]
+    return [(a, b - 1) for a, b in pairwise([*starts, horizon + 1])]
+
+
+def _by_draw(results: Results, values: Floats) -> Floats:
+    """Expected value over the branches for each draw, shape (draws,): branches are weighed, not sampled."""
+    _, draw = np.unique(results.members["draw"], return_inverse=True)
+    weights = results.weights
+    return np.asarray(np.bincount(draw, weights * values) / np.bincount(draw, weights))
+
+
+def _variance(values: Floats) -> float:
+    return float(values.var(ddof=1)) if len(values) > 1 else 0.0
+
+
+def _over(table: Floats, spans: list[Period]) -> Floats:
+    """(members, years, ...) summed over each span of years."""
+    sums = [table[:, first - FIRST_YEAR : last - FIRST_YEAR + 1].sum(axis=1) for first, last in spans]
+    return np.stack(sums, axis=1)
+
+
+def _noise(scenario: Results, spans: list[Period], cells: tuple[int, ...]) -> Floats:
+    """Standard normal numbers at the addresses of (member, span, cell)."""
+    n = np.arange(int(np.prod(cells)), dtype=np.uint64)
+    keys = [
+        [draws.key_of(int(seed, 16), last * 10_000 + first, Purpose.CHANCE, 1) for first, last in spans]
+        for seed in scenario.members["seed"]
+    ]
+    luck = draws.unit(draws.output(np.array(keys, np.uint64)[:, :, None], n))
+    return np.asarray(ndtri(luck).reshape(len(keys), len(spans), *cells))
+
+
+def everyone(one: Results, other: Results) -> tuple[pd.DataFrame, NDArray[np.int64], NDArray[np.int64]]:
+    """Everyone of both runs by identity, with the number of their group; and the row of each person of either."""
+    both = pd.concat([one.people, other.people]).drop_duplicates("identity").sort_values("identity", ignore_index=True)
+    labels = both["origin"].astype(str) + "/" + both["route"].astype(str)
+    both["group"] = labels.map({"/".join(g): i for i, g in enumerate(GROUPS)}).to_numpy(np.int64)
+    rows = [np.searchsorted(both["identity"], r.people["identity"]) for r in (one, other)]
+    return both, rows[0], rows[1]
+
+
+def _pairs(reference: Results, scenario: Results) -> Pairs:
+    """Part by part: both sides' fates of everybody, and where they differ."""
+    both, ours, theirs = everyone(reference, scenario)
+    match, found, first = reference.positions(scenario.members["draw"].to_numpy()), [], 0
+    for part in scenario.parts:
+        after = part.leavers.fates(part.members, len(both), theirs)
+        before = reference.fates_of(match[first : first + part.members], ours, len(both))
+        member, person = np.nonzero(before != after)
+        changed = (before[member, person], after[member, person])
+        found.append(((member + first).astype(np.uint32), person.astype(np.uint32), *changed))
+        first += part.members
+    return Pairs(both, *(np.concatenate(column) for column in zip(*found, strict=True)))
+
+
+def _fate(
+    codes: NDArray[np.uint8], people: pd.DataFrame, row: NDArray[np.int64], axes: tuple[str, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The year in which each left (0: never) and the cell over `axes` in which that is counted."""
+    index = codes.astype(np.int64) - 1
+    year = np.where(index >= 0, FIRST_YEAR + index // 2, 0)
+    age = year - people["entry_year"].to_numpy()[row]
+    position = {
+        "field": pd.Categorical(people["field"], categories=AXES["field"]).codes[row].astype(np.int64),
+        "stage": (age >= EARLY_UNTIL).astype(np.int64) + (age >= MID_UNTIL),
+        "destination": index % 2,
+    }
+    cell = np.zeros(len(codes), np.int64)
+    for axis in axes:
+        cell = cell * len(AXES[axis]) + position[axis]
+    return year, cell

@@ -1,0 +1,166 @@
+"""Who leaves only under a scenario, only under the reference, and under both: numbers alone miss whom they are.
+
+A description of the model's pairs of lives, person by person with the same luck; nobody's real reason to go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bdsim.analysis.comparison import Comparison, Period, everyone
+from bdsim.errors import UsageError
+from bdsim.model.counts import AXES, quantile, selection
+from bdsim.model.rule import EARLY_UNTIL, MID_UNTIL
+from bdsim.model.world import FIRST_YEAR, Floats
+from bdsim.runs.results import Results
+
+__all__ = ["BY", "SIDES", "Who", "who_leaves"]
+
+SIDES = ("only under the scenario", "only under the reference", "under both")
+DECILES = tuple(f"decile {n}" for n in range(1, 11))
+TIES = ("weakest third", "middle third", "strongest third")
+BY: dict[str, tuple[str, ...]] = {
+    "field": AXES["field"],
+    "stage": AXES["stage"],
+    "route": AXES["route"],
+    "prominence": DECILES,
+    "ties": TIES,
+}
+LOW, HIGH = 0.05, 0.95
+
+
+@dataclass(frozen=True)
+class Who:
+    """Leavers of a period by side and attribute, and how prominent they are.
+
+    `table`: side, by, label, mean, p05, p95 (researchers), share (of the side, per attribute). `top_decile`: under
+    (the scenario or the reference, and their difference), mean, p05, p95: percent of departures that the most
+    prominent tenth of researchers makes up.
+    """
+
+    scenario: str
+    reference: str
+    period: Period
+    table: pd.DataFrame
+    top_decile: pd.DataFrame
+
+
+def who_leaves(comparison: Comparison, scenario: Results, period: Period, origin: str = "china") -> Who:
+    """Whom a scenario changes, in the years of `period` (both included).
+
+    Stage is that of the departure (under the scenario where there are two), prominence and ties those of entry.
+    Intervals hold 90% of members, without the excess chance of agents that stand for several researchers. Raises
+    UsageError for a period outside the run.
+    """
+    first, last = period
+    if not comparison.reference.years[0] <= first <= last <= comparison.reference.years[-1]:
+        raise UsageError(f"period {first}-{last} lies outside the run", where="period")
+    counts = np.concatenate(list(_counted(comparison, scenario, period, selection(origin))))
+    weights = scenario.weights
+    scale = float(scenario.manifest["researchers_per_agent"])
+    rows = []
+    start = 0
+    for by, labels in BY.items():
+        values = counts[:, :, start : start + len(labels)]
+        start += len(labels)
+        mean = np.average(values, axis=0, weights=weights)
+        low, high = (quantile(_without_excess(values, weights, scale), weights, q) for q in (LOW, HIGH))
+        share = mean / np.maximum(mean.sum(axis=1, keepdims=True), 1e-300)
+        rows += [
+            {
+                "side": side, "by": by, "label": label, "mean": mean[s, i], "p05": low[s, i], "p95": high[s, i],
+                "share": share[s, i],
+            }
+            for s, side in enumerate(SIDES)
+            for i, label in enumerate(labels)
+        ]  # fmt: skip
+    return Who(scenario.name, comparison.reference.name, period, pd.DataFrame(rows), _caliber(counts, weights))
+
+
+def _counted(comparison: Comparison, scenario: Results, period: Period, groups: NDArray[np.int64]) -> Iterator[Floats]:
+    """Leavers in researchers by side and label of every attribute, one part of the members after the other.
+
+    Each of shape (members of the part, sides, labels of all attributes).
+    """
+    both, rows_here, rows_there = everyone(comparison.reference, scenario)
+    chosen = np.isin(both["group"].to_numpy(), groups)
+    codes = _codes(both)
+    settled = (both["route"] == "settled").to_numpy()
+    match, first = comparison.reference.positions(scenario.members["draw"].to_numpy()), 0
+    low, high = (1 + 2 * (year - FIRST_YEAR) for year in (period[0], period[1] + 1))
+    for part in scenario.parts:
+        span = slice(first, first + part.members)
+        there = part.leavers.fates(part.members, len(both), rows_there)
+        here = comparison.reference.fates_of(match[span], rows_here, len(both))
+        inside = [(low <= fates) & (fates < high) & chosen for fates in (there, here)]
+        member, person = np.nonzero(inside[0] | inside[1])
+        side = np.where(inside[0] & inside[1], 2, np.where(inside[0], 0, 1))[member, person]
+        fate = np.where(side == 1, here[member, person], there[member, person]).astype(np.int64)
+        stands = [scenario.members[f"agent_{r}"].to_numpy()[span][member] for r in ("doctorate", "settled")]
+        weight = np.where(settled[person], stands[1], stands[0])
+        age = FIRST_YEAR + (fate - 1) // 2 - both["entry_year"].to_numpy()[person]
+        stage = (age >= EARLY_UNTIL).astype(np.int64) + (age >= MID_UNTIL)
+        tables = []
+        for by, labels in BY.items():
+            label = stage if by == "stage" else codes[by][person]
+            flat = (member * len(SIDES) + side) * len(labels) + label
+            size = part.members * len(SIDES) * len(labels)
+            tables.append(np.bincount(flat, weight, size).reshape(part.members, len(SIDES), len(labels)))
+        yield np.concatenate(tables, axis=2)
+        first += part.members
+
+
+def _codes(people: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
+    """Everyone's position among the labels of each attribute that does not change."""
+    prominence, ties = people["prominence"].to_numpy(), people["ties"].to_numpy()
+    return {
+        "field": pd.Categorical(people["field"], categories=AXES["field"]).codes.astype(np.int64),
+        "route": pd.Categorical(people["route"], categories=AXES["route"]).codes.astype(np.int64),
+        "prominence": np.minimum((prominence * len(DECILES)).astype(np.int64), len(DECILES) - 1),
+        "ties": np.searchsorted(np.quantile(ties, (1 / 3, 2 / 3)), ties).astype(np.int64),
+    }
+
+
+def _without_excess(values: Floats, weights: Floats, scale: float) -> Floats:
+    """Values drawn together so that their variance lacks what coarse agents add to it.
+
+    The count of independent departures has the variance of its mean; counted in agents of k researchers it has k
+    times that. What goes is (k - 1) times the mean, and never more than there is.
+    """
+    mean = np.average(values, axis=0, weights=weights)
+    variance = np.average((values - mean) ** 2, axis=0, weights=weights)
+    least = np.minimum(mean, variance)
+    kept = np.divide(
+        np.maximum(variance - (scale - 1.0) * mean, least), variance, out=np.ones_like(mean), where=variance > 0
+    )
+    return mean + (values - mean) * np.sqrt(kept)
+
+
+def _caliber(counts: Floats, weights: Floats) -> pd.DataFrame:
+    """Percent of departures by the top decile of prominence, under either world and their difference."""
+    start = sum(len(labels) for by, labels in list(BY.items())[: list(BY).index("prominence")])
+    deciles = counts[:, :, start : start + len(DECILES)]
+    worlds = {"scenario": deciles[:, 0] + deciles[:, 2], "reference": deciles[:, 1] + deciles[:, 2]}
+    shares = {name: 100.0 * d[:, -1] / np.maximum(d.sum(axis=1), 1e-300) for name, d in worlds.items()}
+    shares["difference"] = shares["scenario"] - shares["reference"]
+    return pd.DataFrame(
+        [
+            {
+                "under": name, "mean": float(np.average(values, weights=weights)),
+                "p05": float(quantile(values, weights, LOW)), "p95": float(quantile(values, weights, HIGH)),
+            }
+            for name, values in shares.items()
+        ]
+    )  # fmt: skip
+
+
+def by_label(who: Who, by: str, sides: Sequence[str] = SIDES) -> pd.DataFrame:
+    """Mean leavers with labels of one attribute as rows and sides as columns."""
+    table = who.table[who.table["by"] == by]
+    wide = table.pivot_table(index="label", columns="side", values="mean", sort=False)
+    return wide.reindex(index=list(BY[by]), columns=list(sides))

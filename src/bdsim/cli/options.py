@@ -1,0 +1,134 @@
+"""Options that several commands share, and what they come to."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from bdsim.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from bdsim.runs.plan import Job
+    from bdsim.runs.workers import Workers
+    from bdsim.study.scenario import Scenario
+
+__all__ = ["Json", "RunOptions", "finishing_first", "with_run_options"]
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+BACKENDS = ("threads", "dask")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How scenarios are run: the options of every command that runs some."""
+
+    members: Annotated[int, typer.Option("--members", "-m", help="Histories of chance to run.")] = 32
+    seed: Annotated[int, typer.Option("--seed", help="Seed of people and luck.")] = 0
+    researchers_per_agent: Annotated[int, typer.Option("--researchers-per-agent", "-k", help="1 is full scale.")] = 10
+    horizon: Annotated[int, typer.Option("--horizon", help="Last simulated year.")] = 2035
+    engine: Annotated[str, typer.Option("--engine", help="compiled, or mesa (slow; same decisions).")] = "compiled"
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Replace a parameter, e.g. --set push=0.5."),
+    ] = None
+    fit: Annotated[
+        str | None, typer.Option("--fit", help="Fit to run on (default: default; none: parameters.toml).")
+    ] = None
+    chance: Annotated[
+        list[str] | None,
+        typer.Option("--chance", metavar="OUTCOME=CHANCE", help="Weigh an event's outcome otherwise; no new run."),
+    ] = None
+    results: Annotated[Path | None, typer.Option("--results", help="Folder for results (default: the study's).")] = None
+    workers: Annotated[int | None, typer.Option("--workers", help="Threads (default: one a core).")] = None
+    chunk: Annotated[int, typer.Option("--chunk", help="Members handed out at a time, in eights.")] = 8
+    backend: Annotated[str, typer.Option("--backend", help="threads, or dask with --scheduler.")] = "threads"
+    scheduler: Annotated[
+        str | None, typer.Option("--scheduler", metavar="ADDRESS", help="A Dask scheduler, e.g. tcp://10.0.0.1:8786.")
+    ] = None
+
+    def plan(self, scenario: Scenario) -> Job:
+        """The scenario worked out under these options. Raises InputError."""
+        from bdsim.runs.plan import Settings, plan_run
+        from bdsim.study.parameters import parse_setting
+
+        engine: Any = self.engine  # Settings checks the name
+        settings = Settings(self.members, self.seed, self.researchers_per_agent, engine, self.horizon)
+        return plan_run(scenario, settings, dict(map(parse_setting, self.set_ or [])), self.fit)
+
+    def chances(self) -> dict[str, float]:
+        """What --chance says, by outcome. Raises UsageError."""
+        found = {}
+        for text in self.chance or []:
+            name, _, value = text.rpartition("=")
+            try:
+                found[name.strip()] = float(value)
+            except ValueError:
+                raise UsageError(f"'{text}' is not OUTCOME=CHANCE, e.g. signed=0.4", where="--chance") from None
+        return found
+
+    def at_work(self) -> Workers:
+        """Who runs the members. Raises UsageError."""
+        from bdsim.runs.workers import Workers
+
+        if self.backend not in BACKENDS:
+            raise UsageError(
+                f"unknown backend '{self.backend}'{did_you_mean(self.backend, BACKENDS)}", where="--backend"
+            )
+        if (self.backend == "dask") != (self.scheduler is not None):
+            raise UsageError("--backend dask and --scheduler ADDRESS need each other", where="--backend")
+        return Workers(self.workers, self.scheduler, self.chunk)
+
+
+def with_run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command all of RunOptions on the command line; it receives them as its argument `how`."""
+
+    @functools.wraps(command)
+    def called(**arguments: Any) -> Any:
+        own = {name: arguments.pop(name) for name in list(arguments) if name not in shared}
+        return command(**own, how=RunOptions(**arguments))
+
+    hints = get_type_hints(command, include_extras=True)
+    shared = get_type_hints(RunOptions, include_extras=True)
+    own = [
+        p.replace(annotation=hints[p.name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for p in inspect.signature(command).parameters.values()
+        if p.name != "how"
+    ]
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=getattr(RunOptions, name), annotation=hint)
+        for name, hint in shared.items()
+    ]
+    called.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
+    called.__annotations__ = {p.name: p.annotation for p in (*own, *more)}
+    return called
+
+
+@contextlib.contextmanager
+def finishing_first(stop: threading.Event) -> Iterator[None]:
+    """The first Ctrl-C sets `stop`, so that members at work are finished and kept; the second stops at once."""
+
+    def first(_number: int, _frame: Any) -> None:
+        from bdsim.reporting import terminal
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        stop.set()
+        terminal.note("finishing the members that are at work; Ctrl-C again stops at once")
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield  # somebody else decides what Ctrl-C does here
+        return
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,1 @@
+"""The page's third tab: people, year by year."""

@@ -1,0 +1,1 @@
+"""The page's second tab: scenarios chosen, edited, run and compared."""

@@ -1,0 +1,287 @@
+"""The model as Mesa agents: a Researcher is a handle on one row of the state, and decides by rule.py.
+
+Use it to watch, select and subclass: AgentSet, DataCollector, mesa.batch_run and SolaraViz all work on
+MigrationModel. For many members at a fine scale use the compiled engine, which makes the same decisions.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import mesa
+import numpy as np
+
+from bdsim.errors import UsageError
+from bdsim.model import draws, rule
+from bdsim.model.engine import state
+from bdsim.model.engine import year as engine
+from bdsim.model.engine.compiling import compiled
+from bdsim.model.engine.state import STAGES
+from bdsim.model.engine.year import SETTLED
+from bdsim.model.maths import log
+from bdsim.model.people import GROUPS, ORIGIN_OF_GROUP
+from bdsim.model.rule import CHINA, ELSEWHERE, MID_UNTIL, STAY
+from bdsim.model.world import FIRST_YEAR
+from bdsim.runs.plan import DEFAULT_HORIZON, Settings, World, plan_run
+from bdsim.study.parameters import FIELDS
+from bdsim.study.scenario import load_scenario
+
+__all__ = ["MigrationModel", "Researcher", "let_go"]
+
+# The rule, compiled function by function: the very lines that the engine compiles into its loops.
+feel, hear, weigh = compiled(rule.feel), compiled(rule.hear), compiled(rule.weigh)
+offer_chance, chances, choose = compiled(rule.offer_chance), compiled(rule.chances), compiled(rule.choose)
+
+
+class Researcher(mesa.Agent):
+    """One researcher (or the k that the agent stands for). State lives in the model's arrays, at `row`.
+
+    Override `feel`, `hear`, `weigh` or `choose` to try another behaviour; `step` puts them together.
+    """
+
+    model: MigrationModel
+
+    def __init__(self, model: MigrationModel, row: int) -> None:
+        super().__init__(model)
+        people = model.world.population.people
+        self.row = row
+        self.identity = int(people.identity[row])
+        self.entry = int(people.entry[row])
+        self.group = int(people.group[row])
+        self.field_code = int(people.field[row])
+
+    @property
+    def origin(self) -> str:
+        """china, india or other."""
+        return GROUPS[self.group][0]
+
+    @property
+    def route(self) -> str:
+        """doctorate or settled."""
+        return GROUPS[self.group][1]
+
+    @property
+    def field(self) -> str:
+        """engineering_cs, math_physical or life."""
+        return FIELDS[self.field_code]
+
+    @property
+    def career_age(self) -> int:
+        """Years since entry."""
+        return self.model.year - self.entry
+
+    @property
+    def stage(self) -> str:
+        """early, mid or senior."""
+        return STAGES[rule.stage_of(self.career_age)]
+
+    @property
+    def prominence(self) -> float:
+        """Rank in (0, 1)."""
+        return float(self.model.world.population.prominence[self.row])
+
+    @property
+    def fear(self) -> float:
+        """Fear of scrutiny on 1 January, in [0, 1]."""
+        return float(self.model.state.dread[self.row])
+
+    @property
+    def ties(self) -> float:
+        """Ties to China on 1 January, in [0, 1]."""
+        return float(self.model.state.ties[self.row])
+
+    @property
+    def colleagues(self) -> list[Researcher]:
+        """The colleagues who are here."""
+        rows = self.model.world.population.people.colleagues[self.row]
+        return [self.model.agent_of_row[int(row)] for row in rows if int(row) in self.model.agent_of_row]
+
+    def feel(self, colleagues_fear: float) -> float:
+        """This year's fear."""
+        m = self.model
+        scrutiny = m.scrutiny[ORIGIN_OF_GROUP[self.group]]
+        return float(feel(self.fear, self.ties, scrutiny, colleagues_fear, m.world.behaviour.weights))
+
+    def hear(self, share_moved: float) -> float:
+        """This year's ties to China."""
+        return float(hear(self.ties, share_moved, self.model.world.behaviour.weights))
+
+    def weigh(self, fear: float, ties: float, offered: float) -> tuple[float, float]:
+        """Rates per year of leaving for China and for elsewhere; `offered` is 1.0 or 0.0."""
+        m, b = self.model, self.model.world.behaviour
+        origin = ORIGIN_OF_GROUP[self.group]
+        return weigh(
+            b.leave_china[origin], b.leave_elsewhere[origin], b.settled if self.group == SETTLED else 0.0,
+            b.field_china[self.field_code], m.log_funding, m.log_us, m.settlement,
+            fear, ties, log(1.0 + self.career_age), offered, b.weights,
+        )  # fmt: skip
+
+    def choose(self, china: float, elsewhere: float) -> int:
+        """STAY, CHINA or ELSEWHERE, given the two rates."""
+        keys, year = self.model.keys, self.model.year - FIRST_YEAR
+        luck_china = draws.unit(draws.output(int(keys.clock_china[year]), self.identity))
+        luck_elsewhere = draws.unit(draws.output(int(keys.clock_elsewhere[year]), self.identity))
+        return int(choose(china, elsewhere, luck_china, luck_elsewhere))
+
+    def chance_of_offer(self) -> float:
+        """The chance that a talent programme makes an offer this year."""
+        if self.career_age >= MID_UNTIL:
+            return 0.0
+        m = self.model
+        return float(offer_chance(m.offers, m.world.population.people.appeal[self.row], m.total_appeal))
+
+    def step(self) -> None:
+        """Decide on the state of 1 January; the model books the decision once everyone has decided."""
+        m, row = self.model, self.row
+        here, dread, moved = engine.colleagues_of(row, m.world.population.people.colleagues, m.state)
+        fear, ties = self.feel(engine.mean_fear(here, dread)), self.hear(engine.share_moved(here, moved))
+        china, elsewhere = self.weigh(fear, ties, 0.0)
+        to_china, to_elsewhere = chances(china, elsewhere)
+        chance = self.chance_of_offer()
+        if chance > 0.0:
+            china_offered, elsewhere_offered = self.weigh(fear, ties, 1.0)
+            with_china, with_elsewhere = chances(china_offered, elsewhere_offered)
+            to_china = (1.0 - chance) * to_china + chance * with_china
+            to_elsewhere = (1.0 - chance) * to_elsewhere + chance * with_elsewhere
+            if draws.unit(draws.output(int(m.keys.offered[m.year - FIRST_YEAR]), self.identity)) < chance:
+                china, elsewhere = china_offered, elsewhere_offered
+        d = m.decisions
+        d.fear[row], d.ties[row] = fear, ties
+        d.to_china[row], d.to_elsewhere[row] = to_china, to_elsewhere
+        d.choice[row] = self.choose(china, elsewhere)
+
+
+class MigrationModel(mesa.Model):
+    """One member of an ensemble as a Mesa model; a step is a calendar year, and `running` ends at the horizon.
+
+    `world` is a scenario's name or file, or a World. The member's luck comes from (seed, member) alone: Mesa's
+    own generator decides only the order of activation, which cannot matter. `parameters` are replaced by name,
+    with `__` for the dot: MigrationModel(push=0.5, leave_china__china=-3.1).
+    """
+
+    researcher_class: ClassVar[type[Researcher]] = Researcher
+
+    def __init__(
+        self,
+        world: World | str | Path = "baseline",
+        *,
+        seed: int | None = 0,
+        member: int = 0,
+        researchers_per_agent: int = 100,
+        horizon: int = DEFAULT_HORIZON,
+        shuffled: bool = False,
+        rng: Any = None,
+        **parameters: float,
+    ) -> None:
+        seed = seed or 0  # mesa.batch_run passes None where it was given nothing
+        super().__init__(rng=seed if rng is None else rng)
+        if not isinstance(world, World):
+            world = _world(world, Settings(1, seed, researchers_per_agent, "mesa", horizon), parameters)
+        self.world = world
+        self.shuffled = shuffled
+        self.year = FIRST_YEAR
+        rows = len(world.population)
+        self.state, self.tally = state.new_state(rows), state.new_tally(world.years, len(FIELDS))
+        self.decisions, self.block = state.new_decisions(rows), state.new_block()
+        self.keys = state.keys_of([draws.member_seed(seed, member)], world.years)
+        self.agent_of_row: dict[int, Researcher] = {}
+        self.departed = {CHINA: 0.0, ELSEWHERE: 0.0}
+        self.on_1_january = (0.0, 0.0)  # researchers here and mean fear when the collected year began
+        engine.settle_before(
+            world.population.people,
+            world.environment,
+            world.behaviour,
+            self.keys,
+            True,
+            self.state,
+            self.block,
+            self.tally,
+        )
+        self._welcome()
+        self.datacollector = mesa.DataCollector(
+            model_reporters={
+                "year": lambda m: m.year - 1,
+                "here": lambda m: m.on_1_january[0],
+                "mean_fear": lambda m: m.on_1_january[1],
+                "departures_china": lambda m: m.departed[CHINA],
+                "departures_elsewhere": lambda m: m.departed[ELSEWHERE],
+            }
+        )
+
+    def step(self) -> None:
+        """One calendar year: everyone decides on the state of 1 January, then all decisions take effect."""
+        year = self.year - FIRST_YEAR
+        if year >= self.world.years:
+            self.running = False
+            return
+        people = self.world.population.people
+        self.on_1_january = self.researchers_here(), self.mean_fear()
+        self._stay_by_default()
+        if self.shuffled:
+            self.agents.shuffle_do("step")
+        else:
+            self.agents.do("step")
+        engine.close_year(year, people, self.decisions, self.state, self.block, self.tally)
+        by_destination = self.tally.departures[year].sum(axis=(1, 2)) * self.world.weights[:, None]
+        self.departed = {
+            CHINA: float(by_destination[:, CHINA].sum()),
+            ELSEWHERE: float(by_destination[:, ELSEWHERE].sum()),
+        }
+        self.state = state.turned(self.state)
+        self.year += 1
+        for row in [row for row in self.agent_of_row if not self.state.here[row]]:
+            self.agent_of_row.pop(row).remove()
+        self.running = self.year - FIRST_YEAR < self.world.years
+        if self.running:
+            self._welcome()
+        self.datacollector.collect(self)
+
+    def researchers_here(self) -> float:
+        """Researchers in the US on 1 January of `year`."""
+        rows = np.fromiter(self.agent_of_row, np.int64, len(self.agent_of_row))
+        return float(self.world.weights[self.world.population.people.group[rows]].sum())
+
+    def mean_fear(self) -> float:
+        """Mean fear of the researchers of Chinese descent in the US on 1 January of `year`."""
+        rows = [row for row, agent in self.agent_of_row.items() if agent.origin == "china"]
+        weights = self.world.weights[self.world.population.people.group[rows]]
+        return float(np.average(self.state.dread[rows], weights=weights)) if rows else 0.0
+
+    def _welcome(self) -> None:
+        """Agents for everyone who is here on 1 January and has none yet, and what they all see this year."""
+        year, people, world = self.year - FIRST_YEAR, self.world.population.people, self.world.environment
+        engine.open_year(year, people, self.state, self.tally)
+        self.total_appeal = float(engine.appeal_here(year, people, self.state.here, self.world.weights))
+        self.scrutiny = [float(s) for s in world.scrutiny[year]]
+        self.log_funding, self.log_us = float(world.log_funding[year]), float(world.log_us[year])
+        self.settlement, self.offers = float(world.settlement[year]), float(world.offers[year])
+        for row in np.flatnonzero(self.state.here[:-1]):
+            if int(row) not in self.agent_of_row:
+                self.agent_of_row[int(row)] = self.researcher_class(self, int(row))
+
+    def _stay_by_default(self) -> None:
+        """Someone whose step decides nothing keeps fear and ties, and stays."""
+        d = self.decisions
+        d.fear[:], d.ties[:] = self.state.dread[:-1], self.state.ties
+        d.to_china[:], d.to_elsewhere[:], d.choice[:] = 0.0, 0.0, STAY
+
+
+def let_go(model: MigrationModel) -> None:
+    """Have Mesa forget a model that nobody will step again: before 3.5 it keeps every model ever made."""
+    getattr(mesa.Agent, "_ids", {}).pop(model, None)
+
+
+def _world(scenario: str | Path, settings: Settings, parameters: dict[str, float]) -> World:
+    """The first branch of a scenario, with parameters replaced."""
+    job = plan_run(
+        load_scenario(scenario),
+        settings,
+        {name.replace("__", "."): value for name, value in parameters.items()},
+    )
+    if len(job.plans) > 1:
+        raise UsageError(
+            f"'{job.scenario.name}' branches {len(job.plans)} ways; pass job.world(plan) of one",
+            where="world",
+        )
+    return job.world(job.plans[0])

@@ -1,0 +1,1 @@
+"""The rule compiled: a year of everybody, one member or eight side by side."""

@@ -1,0 +1,103 @@
+"""How functions are compiled: Numba, without the interpreter lock, with a disk cache that cannot go stale.
+
+Numba's own cache watches the one file that holds a function; after an edit to rule.py it would silently run the
+old rule inside the engine's loop. So the cache folder is named by a hash of every source that is compiled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+import platformdirs
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload, register_jitable
+
+from bdsim.model import draws, maths, rule
+from bdsim.model.engine import lanes
+
+__all__ = ["cache_folder", "compiled", "compiled_sources", "inlined", "source_hash"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+MODEL = Path(__file__).parents[1]  # the package bdsim.model
+
+
+def compiled_sources() -> list[Path]:
+    """Every source of the model: what is compiled, and the constants that Numba freezes into it."""
+    return sorted(MODEL.rglob("*.py"))
+
+
+@cache
+def source_hash() -> str:
+    """16 hexadecimal digits that change when any compiled source, Numba or NumPy does."""
+    digest = hashlib.sha256(f"{numba.__version__} {np.__version__}".encode())
+    for path in compiled_sources():
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def cache_folder() -> Path:
+    """Where this version's machine code is kept, for this user."""
+    return Path(platformdirs.user_cache_dir("bdsim")) / "compiled" / source_hash()
+
+
+def compiled(function: F) -> F:
+    """Compile on first call; the result lives in `cache_folder()` and the lock is released while it runs."""
+    kept = numba.config.CACHE_DIR
+    try:  # Numba reads the setting while it decorates; other people's functions keep theirs.
+        numba.config.CACHE_DIR = str(cache_folder())
+        try:
+            made = numba.njit(nogil=True, error_model="numpy", cache=True)(function)
+        except RuntimeError:  # no writable cache folder: compile anew in each process
+            made = numba.njit(nogil=True, error_model="numpy")(function)
+    finally:
+        numba.config.CACHE_DIR = kept
+    return made  # type: ignore[no-any-return]
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _bits_of(_context: Any, x: Any) -> Any:  # noqa: ARG001 - Numba matches argument names
+    def generate(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.IntType(64))
+
+    return types.int64(types.float64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _float_of(_context: Any, x: Any) -> Any:  # noqa: ARG001 - as above
+    def generate(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.DoubleType())
+
+    return types.float64(types.int64), generate
+
+
+@overload(maths.split_power_of_two)  # type: ignore[untyped-decorator]
+def _split(x: Any) -> Any:  # noqa: ARG001 - as above
+    def implementation(x: Any) -> Any:
+        bits = _bits_of(x)
+        k = ((bits >> np.int64(52)) & np.int64(0x7FF)) - np.int64(1022)
+        m = (bits & np.int64(0xFFFFFFFFFFFFF)) | np.int64(0x3FE0000000000000)
+        return _float_of(m), _float_of(k + np.int64(lanes.ROUND_BITS)) - maths.ROUND_TO_INTEGER
+
+    return implementation
+
+
+def inlined(function: F) -> F:
+    """Taken into the loops of the compiled functions that call it."""
+    return register_jitable(forceinline=True)(function)  # type: ignore[no-any-return]  # Numba ships no types
+
+
+for _function in (
+    maths.exp, maths.log,
+    draws.mix, draws.output, draws.unit,
+    rule.stage_of, rule.feel, rule.hear, rule.offer_chance, rule.weigh, rule.chances,
+    rule.may_ring, rule.choose,
+):  # fmt: skip
+    inlined(_function)

@@ -1,0 +1,415 @@
+"""Eight members of an ensemble side by side in one register, so that one source runs one member or eight.
+
+A *value* in engine.py is a float, or, when WIDTH members run together, the floats of all of them: `Lanes`. An
+array of such values then has one axis more, the last, of length WIDTH. `get`, `put` and `add` tell the two apart
+by the number of an array's dimensions while the code is compiled, so neither pays for the other. Every operation
+is that of IEEE 754 lane by lane, with nothing contracted or reordered: a lane has the bits of a run of its own.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, lower_builtin, models, overload, register_model, type_callable
+
+from bdsim.model import maths
+
+__all__ = [
+    "WIDTH",
+    "add",
+    "any_of",
+    "bits_of",
+    "fetch",
+    "get",
+    "lanes_of",
+    "number",
+    "one",
+    "put",
+    "real",
+    "set_one",
+    "where",
+]
+
+WIDTH = 8
+ROUND_BITS = 0x4338000000000000  # the bits of maths.ROUND_TO_INTEGER; its last 51 bits count integers
+TWO_52, TWO_52_BITS = 2.0**52, 0x4330000000000000
+
+FLOATS = ir.VectorType(ir.DoubleType(), WIDTH)
+WORDS = ir.VectorType(ir.IntType(64), WIDTH)
+BYTES = ir.VectorType(ir.IntType(8), WIDTH)
+BITS = ir.VectorType(ir.IntType(1), WIDTH)
+
+
+class Lanes(types.Type):
+    """WIDTH numbers, 64-bit words, small counts or truth values, one a member."""
+
+    def __init__(self, kind: str, layout: Any) -> None:
+        self.layout = layout
+        super().__init__(name=f"Lanes({kind})")
+
+
+floats, words = Lanes("float64", FLOATS), Lanes("uint64", WORDS)
+counts, truths = Lanes("uint8", BYTES), Lanes("bool", BITS)
+
+
+@register_model(Lanes)
+class LanesModel(models.PrimitiveModel):
+    """A Lanes value is an LLVM vector."""
+
+    def __init__(self, manager: Any, kind: Lanes) -> None:
+        super().__init__(manager, kind, kind.layout)
+
+
+def _constant(layout: Any, value: float) -> Any:
+    """A number in the given layout, scalar or vector."""
+    return ir.Constant(layout, [value] * WIDTH if isinstance(layout, ir.VectorType) else value)
+
+
+_EMITTERS: dict[tuple[Any, Lanes], Callable[[Any, Any, Any], Any]] = {}  # by operation and kind of the result
+
+
+def _operation(op: Any, kinds: tuple[Lanes, type], result: Lanes, emit: Callable[[Any, Any, Any], Any]) -> None:
+    """Teach Numba `op` for lanes with lanes, lanes with a scalar, and a scalar with lanes."""
+    kind, scalar = kinds
+    if (op, result) not in _EMITTERS:
+        _EMITTERS[op, result] = emit
+
+    def fits(x: Any) -> bool:
+        return x == kind or isinstance(x, scalar)
+
+    @type_callable(op)
+    def typed(_context: Any) -> Any:
+        return lambda x, y: result if kind in (x, y) and fits(x) and fits(y) else None
+
+    for x, y in ((Lanes, Lanes), (Lanes, scalar), (scalar, Lanes)):
+
+        @lower_builtin(op, x, y)
+        def lowered(_context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            of = next(a for a in signature.args if isinstance(a, Lanes))
+            pair = [_widened(builder, v, t, of) for v, t in zip(args, signature.args, strict=True)]
+            return _EMITTERS[op, signature.return_type](builder, *pair)
+
+
+def _widened(builder: Any, value: Any, kind: Any, like: Lanes) -> Any:
+    """The vector itself, or a scalar repeated in every lane."""
+    if isinstance(kind, Lanes):
+        return value
+    if isinstance(kind, types.Integer) and kind.bitwidth < 64:
+        value = builder.zext(value, ir.IntType(64))
+    layout = FLOATS if isinstance(kind, types.Float) else like.layout
+    vector = builder.insert_element(ir.Constant(layout, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+    first = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
+    return builder.shuffle_vector(vector, ir.Constant(layout, ir.Undefined), first)
+
+
+def _whole(builder: Any, bits: Any) -> Any:
+    """Words below 2**52 as floats, exactly: their bits become the last of the mantissa of 2**52."""
+    above = builder.bitcast(builder.or_(bits, _constant(WORDS, TWO_52_BITS)), FLOATS)
+    return builder.fsub(above, _constant(FLOATS, TWO_52))
+
+
+def _float_add(builder: Any, x: Any, y: Any) -> Any:
+    x, y = (_whole(builder, v) if v.type == WORDS else v for v in (x, y))
+    return builder.fadd(x, y)
+
+
+REAL, WORD, TRUTH = (floats, types.Float), (words, types.Integer), (truths, types.Boolean)
+COUNT = (counts, types.Integer)
+_operation(operator.add, REAL, floats, _float_add)
+_operation(operator.add, (words, types.Float), floats, _float_add)  # draws.unit: words below 2**52
+_operation(operator.sub, REAL, floats, lambda b, x, y: b.fsub(x, y))
+_operation(operator.mul, REAL, floats, lambda b, x, y: b.fmul(x, y))
+_operation(operator.truediv, REAL, floats, lambda b, x, y: b.fdiv(x, y))
+_operation(operator.lt, REAL, truths, lambda b, x, y: b.fcmp_ordered("<", x, y))
+_operation(operator.le, REAL, truths, lambda b, x, y: b.fcmp_ordered("<=", x, y))
+_operation(operator.gt, REAL, truths, lambda b, x, y: b.fcmp_ordered(">", x, y))
+_operation(operator.ge, REAL, truths, lambda b, x, y: b.fcmp_ordered(">=", x, y))
+_operation(operator.add, WORD, words, lambda b, x, y: b.add(x, y))
+_operation(operator.add, COUNT, counts, lambda b, x, y: b.add(x, y))
+_operation(operator.mul, WORD, words, lambda b, x, y: b.mul(x, y))
+_operation(operator.xor, WORD, words, lambda b, x, y: b.xor(x, y))
+_operation(operator.and_, WORD, words, lambda b, x, y: b.and_(x, y))
+_operation(operator.rshift, WORD, words, lambda b, x, y: b.lshr(x, y))
+_operation(operator.and_, TRUTH, truths, lambda b, x, y: b.and_(x, y))
+_operation(operator.or_, TRUTH, truths, lambda b, x, y: b.or_(x, y))
+
+
+@type_callable(operator.neg)
+def _negative(_context: Any) -> Any:
+    return lambda x: floats if x == floats else None
+
+
+@lower_builtin(operator.neg, Lanes)
+def _negate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+    return builder.fneg(args[0])
+
+
+@intrinsic
+def _select(_context: Any, mask: Any, x: Any, y: Any) -> Any:
+    def generate(_target: Any, builder: Any, signature: Any, args: Any) -> Any:
+        yes, no = (_widened(builder, v, t, floats) for v, t in zip(args[1:], signature.args[1:], strict=True))
+        return builder.select(args[0], yes, no)
+
+    return floats(mask, x, y), generate
+
+
+@intrinsic
+def _mask_bits(_context: Any, mask: Any) -> Any:
+    return types.uint8(mask), lambda _target, builder, _signature, args: builder.bitcast(args[0], ir.IntType(8))
+
+
+def _place(context: Any, builder: Any, of: Any, array: Any, index_type: Any, index: Any) -> Any:
+    """Address of array[index], where an array of WIDTH lanes is indexed by all axes but the last.
+
+    The length of the last axis is WIDTH by construction; said here, it saves a multiplication an access.
+    """
+    held = context.make_array(of)(context, builder, array)
+    several = isinstance(index_type, types.BaseTuple)
+    kinds, values = (list(index_type), cgutils.unpack_tuple(builder, index)) if several else ([index_type], [index])
+    wide = [context.cast(builder, v, kind, types.intp) for v, kind in zip(values, kinds, strict=True)]
+    flat = wide[0] if wide else context.get_constant(types.intp, 0)
+    lengths = cgutils.unpack_tuple(builder, held.shape)
+    for value, length in zip(wide[1:], lengths[1:], strict=False):
+        flat = builder.add(builder.mul(flat, length), value)
+    if of.ndim > len(wide):
+        flat = builder.mul(flat, context.get_constant(types.intp, WIDTH))
+    return builder.gep(held.data, [flat])
+
+
+def _lanes_at(context: Any, builder: Any, of: Any, array: Any, index_type: Any, index: Any) -> Any:
+    pointer = _place(context, builder, of, array, index_type, index)
+    return builder.bitcast(pointer, _kind_of(of).layout.as_pointer())
+
+
+def _kind_of(array: Any) -> Lanes:
+    return {types.float64: floats, types.uint64: words, types.uint8: counts}[array.dtype]
+
+
+@intrinsic
+def _real(_context: Any, x: Any) -> Any:
+    return floats(x), lambda _target, builder, _signature, args: builder.uitofp(args[0], FLOATS)
+
+
+@intrinsic
+def _load(_context: Any, array: Any, index: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = _lanes_at(context, builder, signature.args[0], args[0], signature.args[1], args[1])
+        return builder.load(pointer, align=8)
+
+    return _kind_of(array)(array, index), generate
+
+
+@intrinsic
+def _store(_context: Any, array: Any, index: Any, value: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = _lanes_at(context, builder, signature.args[0], args[0], signature.args[1], args[1])
+        value = _widened(builder, args[2], signature.args[2], floats)
+        if _kind_of(signature.args[0]) == counts:
+            value = builder.fptoui(value, BYTES)
+        builder.store(value, pointer, align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, index, value), generate
+
+
+@intrinsic
+def _prefetch(_context: Any, array: Any, row: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = _place(context, builder, signature.args[0], args[0], signature.args[1], args[1])
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        to_read, keep, data = (ir.Constant(number, n) for n in (0, 3, 1))
+        builder.call(call, [builder.bitcast(pointer, byte), to_read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(array, row), generate
+
+
+def _dimensions(index: Any) -> int:
+    return len(index) if isinstance(index, types.BaseTuple) else 1
+
+
+def get(array: Any, index: Any) -> Any:
+    """The value at `index` of an array of values."""
+    raise NotImplementedError("compiled code only")
+
+
+def put(array: Any, index: Any, value: Any) -> None:
+    """Write a value, or one number for all lanes."""
+    raise NotImplementedError("compiled code only")
+
+
+def add(array: Any, index: Any, value: Any) -> None:
+    """Add a value to the one at `index`."""
+    raise NotImplementedError("compiled code only")
+
+
+def fetch(array: Any, row: Any) -> None:
+    """Ask memory for a value that will be read soon."""
+    raise NotImplementedError("compiled code only")
+
+
+def one(array: Any, index: Any, lane: int) -> Any:
+    """The number of one lane."""
+    raise NotImplementedError("compiled code only")
+
+
+def set_one(array: Any, index: Any, lane: int, number: Any) -> None:
+    """Write the number of one lane."""
+    raise NotImplementedError("compiled code only")
+
+
+def lanes_of(value: Any) -> int:
+    """1 for a float, WIDTH for lanes."""
+    raise NotImplementedError("compiled code only")
+
+
+def number(value: Any) -> Any:
+    """A float itself, or the lanes that an array of length WIDTH holds."""
+    raise NotImplementedError("compiled code only")
+
+
+def real(count: Any) -> Any:
+    """A small count as a float; a float as it is."""
+    raise NotImplementedError("compiled code only")
+
+
+def where(condition: Any, x: Any, y: Any) -> Any:
+    """x where the condition holds, y elsewhere."""
+    raise NotImplementedError("compiled code only")
+
+
+def bits_of(condition: Any) -> int:
+    """A condition as bits, lane 0 the lowest."""
+    raise NotImplementedError("compiled code only")
+
+
+def any_of(condition: Any) -> bool:
+    """Whether the condition holds in any lane."""
+    raise NotImplementedError("compiled code only")
+
+
+def _inlined(function: Any) -> Any:
+    return overload(function, jit_options={"forceinline": True}, strict=False)  # our lambdas bear no annotations
+
+
+@_inlined(get)
+def _get(array: Any, index: Any) -> Any:
+    if array.ndim == _dimensions(index):
+        return lambda array, index: array[index]
+    return lambda array, index: _load(array, index)
+
+
+@_inlined(put)
+def _put(array: Any, index: Any, value: Any) -> Any:
+    if array.ndim > _dimensions(index):
+        return lambda array, index, value: _store(array, index, value)
+
+    def implementation(array: Any, index: Any, value: Any) -> None:
+        array[index] = value
+
+    return implementation
+
+
+@_inlined(add)
+def _add(array: Any, index: Any, value: Any) -> Any:
+    return lambda array, index, value: put(array, index, get(array, index) + value)
+
+
+@_inlined(fetch)
+def _fetch(array: Any, row: Any) -> Any:
+    return lambda array, row: _prefetch(array, row)
+
+
+@_inlined(one)
+def _one(array: Any, index: Any, lane: Any) -> Any:
+    if array.ndim == 1:
+        return lambda array, index, lane: array[index]
+    return lambda array, index, lane: array[index, lane]
+
+
+@_inlined(set_one)
+def _set_one(array: Any, index: Any, lane: Any, number: Any) -> Any:
+    def alone(array: Any, index: Any, lane: Any, number: Any) -> None:
+        array[index] = number
+
+    def together(array: Any, index: Any, lane: Any, number: Any) -> None:
+        array[index, lane] = number
+
+    return alone if array.ndim == 1 else together
+
+
+@_inlined(lanes_of)
+def _lanes_of(value: Any) -> Any:
+    width = WIDTH if isinstance(value, Lanes) else 1
+    return lambda value: width
+
+
+@_inlined(number)
+def _number(value: Any) -> Any:
+    if isinstance(value, types.Array):
+        return lambda value: _load(value, ())
+    return lambda value: value
+
+
+@_inlined(real)
+def _as_real(count: Any) -> Any:
+    if count == counts:
+        return lambda count: _real(count)
+    if count == floats:
+        return lambda count: count
+    return lambda count: types.float64(count)
+
+
+@_inlined(where)
+def _where(condition: Any, x: Any, y: Any) -> Any:
+    if isinstance(condition, Lanes):
+        return lambda condition, x, y: _select(condition, x, y)
+    return lambda condition, x, y: x if condition else y
+
+
+@_inlined(bits_of)
+def _bits_of(condition: Any) -> Any:
+    if isinstance(condition, Lanes):
+        return lambda condition: _mask_bits(condition)
+    return lambda condition: types.uint8(condition)
+
+
+@_inlined(any_of)
+def _any_of(condition: Any) -> Any:
+    if isinstance(condition, Lanes):
+        return lambda condition: _mask_bits(condition) != 0
+    return lambda condition: condition
+
+
+@_inlined(maths.at_least)
+def _at_least(x: Any, low: Any) -> Any:
+    return lambda x, low: where(x < low, low, x)
+
+
+@_inlined(maths.at_most)
+def _at_most(x: Any, high: Any) -> Any:
+    return lambda x, high: where(x > high, high, x)
+
+
+@intrinsic
+def _scale(_context: Any, x: Any, rounded: Any) -> Any:
+    def generate(_target: Any, builder: Any, signature: Any, args: Any) -> Any:
+        many = isinstance(signature.args[0], Lanes)
+        integer, real = (WORDS, FLOATS) if many else (ir.IntType(64), ir.DoubleType())
+        k = builder.sub(builder.bitcast(args[1], integer), _constant(integer, ROUND_BITS))
+        exponent = builder.shl(builder.add(k, _constant(integer, 1023)), _constant(integer, 52))
+        return builder.fmul(args[0], builder.bitcast(exponent, real))
+
+    return x(x, rounded), generate
+
+
+@_inlined(maths.scaled_by_power_of_two)
+def _scaled(x: Any, rounded: Any) -> Any:
+    return lambda x, rounded: _scale(x, rounded)

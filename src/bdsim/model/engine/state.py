@@ -1,0 +1,239 @@
+"""What the engine works on: random keys, state, work space, tallies, for one member or for WIDTH side by side.
+
+Run together, members have one axis more, the last, in every array that holds numbers of their own (lanes.py).
+Bytes per researcher and member: 29 in a sampled run (fear of this 1 January and the next, ties, and five small
+numbers), 57 in an expected one, where probabilities take the place of 0 and 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bdsim.model import draws
+from bdsim.model.draws import Purpose
+from bdsim.model.engine.lanes import WIDTH
+from bdsim.model.people import GROUPS, ORIGIN_OF_GROUP
+from bdsim.model.rule import CHINA, ELSEWHERE, STAY, Weights
+from bdsim.model.world import FIRST_ENTRY, FIRST_YEAR, Floats
+from bdsim.study.parameters import Behaviour
+
+__all__ = [
+    "DESTINATIONS",
+    "STAGES",
+    "Block",
+    "Decisions",
+    "Keys",
+    "State",
+    "Tally",
+    "behaviour_of",
+    "keys_of",
+    "new_block",
+    "new_decisions",
+    "new_state",
+    "new_tally",
+    "turned",
+    "weights_of_agents",
+]
+
+STAGES = ("early", "mid", "senior")
+DESTINATIONS = ("china", "elsewhere")
+BLOCK = 768  # values in a column of work space: columns of a block stay in the nearest caches
+LINE = 64  # bytes of a cache line
+Shape = tuple[int, ...]
+
+
+class Keys(NamedTuple):
+    """Starts of the members' random sequences, by purpose (and year)."""
+
+    survived: NDArray[np.uint64]  # (1,) or (1, WIDTH)
+    offered: NDArray[np.uint64]  # (years,) or (years, WIDTH)
+    clock_china: NDArray[np.uint64]  # same
+    clock_elsewhere: NDArray[np.uint64]  # same
+
+
+class State(NamedTuple):
+    """What changes in a run; `next_` columns are of next 1 January. The last row is nobody: the colleague one lacks.
+
+    Shapes are (rows + 1,) or (rows + 1, WIDTH), of `ties` and `fate` (rows,) or (rows, WIDTH). `here` and `moved`
+    are small integers, 0 or 1, in sampled runs and floats in expected ones.
+    """
+
+    here: NDArray[Any]  # probability of being here
+    next_here: NDArray[Any]
+    moved: NDArray[Any]  # probability of having moved to China last year
+    next_moved: NDArray[Any]
+    dread: Floats  # fear, times the probability of being here: what colleagues feel of one's fear
+    next_dread: Floats
+    ties: Floats  # ties to China
+    fate: NDArray[np.uint8]  # 0 for those who never left, else 1 + 2 (year - FIRST_YEAR) + destination; sampled runs
+
+
+class Decisions(NamedTuple):
+    """What agents decided one by one, by row; `choice` is STAY, CHINA or ELSEWHERE."""
+
+    fear: Floats  # (rows,)
+    ties: Floats  # (rows,)
+    to_china: Floats  # (rows,) probability
+    to_elsewhere: Floats  # (rows,) probability
+    choice: NDArray[np.int8]  # (rows,)
+
+
+class Block(NamedTuple):
+    """Work space for some researchers who are here, so that each stage is a short loop over plain columns."""
+
+    row: NDArray[np.uint64]  # one number a researcher, whatever the number of members: to `appeal`
+    waiting: NDArray[np.uint64]
+    identity: NDArray[np.uint64]
+    ringing: NDArray[np.uint8]  # bits: in which lanes a clock may ring
+    log_age: Floats  # ln(1 + years since entry)
+    scrutiny: Floats
+    appeal: Floats
+    chance: Floats  # of an offer; from here one value a researcher
+    leave_china: Floats
+    leave_elsewhere: Floats
+    settled: Floats
+    field_china: Floats
+    colleagues: Floats  # those here of eight, their fear added up, the share who moved
+    colleagues_dread: Floats
+    share_moved: Floats
+    fear: Floats
+    ties: Floats
+    china: Floats  # rate per year
+    elsewhere: Floats  # rate per year
+    to_china: Floats  # probability
+    to_elsewhere: Floats  # probability
+    pulled: Floats  # rate of leaving for China with an offer, and the probabilities then
+    with_china: Floats
+    with_elsewhere: Floats
+    went_china: Floats  # departures: 0 or 1 when sampled, else probability of being here and leaving
+    went_elsewhere: Floats
+
+
+class Tally(NamedTuple):
+    """What is counted, in agents; the first axis of all but `left_before` is the year from FIRST_YEAR.
+
+    Members side by side add a last axis of length WIDTH.
+    """
+
+    departures: Floats  # (years, groups, fields, stages, destinations)
+    expected: Floats  # same: sum of probabilities given 1 January
+    variance: Floats  # same: sum of p (1 - p)
+    stocks: Floats  # (years, groups, fields, stages): here on 1 January
+    entrants: Floats  # (years, groups, fields)
+    retired: Floats  # (years, groups, fields)
+    left: Floats  # (years, origins, cohorts): departures of the doctorate route by entry year
+    left_before: Floats  # (origins, cohorts): the same before FIRST_YEAR
+    breaches: Floats  # (years,): researchers whose fear or ties left [0, 1], or whose chances are no chances
+
+    def of_member(self, lane: int) -> Tally:
+        """One of the members that ran side by side."""
+        return Tally(*(np.ascontiguousarray(table[..., lane]) for table in self))
+
+
+def _zeros(shape: Shape, kind: Any = np.float64) -> NDArray[Any]:
+    """Zeros that start on a cache line, so that no register of lanes straddles two."""
+    size = int(np.prod(shape)) * np.dtype(kind).itemsize
+    room = np.zeros(size + LINE, np.uint8)
+    start = -room.ctypes.data % LINE
+    made: NDArray[Any] = room[start : start + size].view(kind).reshape(shape)
+    return made
+
+
+def _last_axis(members: int) -> Shape:
+    if members not in (1, WIDTH):
+        raise ValueError(f"{members} members cannot run side by side; 1 or {WIDTH} can")
+    return () if members == 1 else (members,)
+
+
+def _side_by_side(tables: Sequence[Any]) -> Any:
+    """One member's table as it is, or those of WIDTH members with a last axis."""
+    return tables[0] if len(tables) == 1 else np.ascontiguousarray(np.stack(tables, axis=-1))
+
+
+def keys_of(seeds: Sequence[int], years: int) -> Keys:
+    """The keys of the members with these seeds of their own (see draws.member_seed)."""
+    calendar = range(FIRST_YEAR, FIRST_YEAR + years)
+
+    def by_year(purpose: int, alternative: int = 0) -> NDArray[np.uint64]:
+        return np.array(
+            _side_by_side(
+                [np.array([draws.key_of(s, y, purpose, alternative) for y in calendar], np.uint64) for s in seeds]
+            )
+        )
+
+    return Keys(
+        survived=_side_by_side([np.array([draws.key_of(s, FIRST_YEAR, Purpose.SURVIVED)], np.uint64) for s in seeds]),
+        offered=by_year(Purpose.OFFERED),
+        clock_china=by_year(Purpose.CLOCK, CHINA),
+        clock_elsewhere=by_year(Purpose.CLOCK, ELSEWHERE),
+    )
+
+
+def behaviour_of(members: Sequence[Behaviour]) -> Behaviour:
+    """One member's behaviour as it is, or those of WIDTH members side by side."""
+    if len(members) == 1:
+        return members[0]
+    each: Any = [np.array(values) for values in zip(*(b.weights for b in members), strict=True)]
+    weights = Weights(*each)
+    tables = {f: _side_by_side([np.asarray(getattr(b, f)) for b in members]) for f in Behaviour._fields[:-1]}
+    return Behaviour(**tables, weights=weights)
+
+
+def weights_of_agents(members: Sequence[Floats]) -> Floats:
+    """Researchers an agent stands for, (groups,) or (groups, WIDTH)."""
+    return np.asarray(_side_by_side(members))
+
+
+def new_state(rows: int, members: int = 1, *, sampled: bool = True) -> State:
+    """An empty state for `rows` researchers."""
+    last = _last_axis(members)
+    kind = np.uint8 if sampled else np.float64
+    one_more = (rows + 1, *last)
+    return State(
+        _zeros(one_more, kind), _zeros(one_more, kind), _zeros(one_more, kind), _zeros(one_more, kind),
+        _zeros(one_more), _zeros(one_more), _zeros((rows, *last)), _zeros((rows, *last), np.uint8),
+    )  # fmt: skip
+
+
+def turned(state: State) -> State:
+    """The state when next 1 January has come."""
+    here, next_here, moved, next_moved, dread, next_dread, ties, fate = state
+    return State(next_here, here, next_moved, moved, next_dread, dread, ties, fate)
+
+
+def new_decisions(rows: int) -> Decisions:
+    """Everyone stays."""
+    zeros = np.zeros((4, rows))
+    return Decisions(zeros[0], zeros[1], zeros[2], zeros[3], np.full(rows, STAY, np.int8))
+
+
+def new_block(members: int = 1) -> Block:
+    """Work space for one thread."""
+    last, n = _last_axis(members), BLOCK // members
+    single: list[Any] = [np.zeros(n, np.uint64), np.zeros(n, np.uint64), np.zeros(n, np.uint64), np.zeros(n, np.uint8)]
+    single += list(np.zeros((3, n)))
+    # One line more a column: columns a power of two apart would share the same few places of the nearest cache.
+    columns = _zeros((len(Block._fields) - len(single), n + LINE // 8 // members, *last))
+    return Block(*single, *columns[:, :n])
+
+
+def new_tally(years: int, fields: int, members: int = 1) -> Tally:
+    """Zeros for `years` years and `fields` fields."""
+    last = _last_axis(members)
+    cells = (years, len(GROUPS), fields, len(STAGES))
+    origins, cohorts = int(ORIGIN_OF_GROUP[-1]) + 1, FIRST_YEAR - FIRST_ENTRY + years
+    return Tally(
+        departures=_zeros((*cells, 2, *last)),
+        expected=_zeros((*cells, 2, *last)),
+        variance=_zeros((*cells, 2, *last)),
+        stocks=_zeros((*cells, *last)),
+        entrants=_zeros((*cells[:3], *last)),
+        retired=_zeros((*cells[:3], *last)),
+        left=_zeros((years, origins, cohorts, *last)),
+        left_before=_zeros((origins, cohorts, *last)),
+        breaches=_zeros((years, *last)),
+    )

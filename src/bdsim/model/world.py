@@ -1,0 +1,106 @@
+"""What everyone can see in a year: yearly tables that a scenario's timeline changes and nothing else does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bdsim.model.maths import log
+
+__all__ = [
+    "FIRST_ENTRY",
+    "FIRST_YEAR",
+    "LAST_POSSIBLE_YEAR",
+    "ORIGINS",
+    "REFERENCE_YEAR",
+    "TABLES",
+    "Environment",
+    "Table",
+    "Timeline",
+]
+
+Floats = NDArray[np.float64]
+
+ORIGINS = ("china", "india", "other")
+FIRST_YEAR = 2000
+FIRST_ENTRY = 1965  # the oldest cohort still at work in 2000 or nearly so
+LAST_POSSIBLE_YEAR = 2100
+REFERENCE_YEAR = 2010  # the funding ratio is measured against this year, the first of the calibration window
+
+
+class Table(NamedTuple):
+    """One yearly table: its unit, what it means, the least value it may take."""
+
+    unit: str
+    meaning: str
+    least: float = 0.0
+
+
+TABLES: dict[str, Table] = {
+    "scrutiny_china": Table("index, 1 = the Initiative of 2019-2021", "scrutiny of researchers of Chinese descent"),
+    "scrutiny_india": Table("index, 1 = the Initiative of 2019-2021", "scrutiny of researchers from India"),
+    "scrutiny_other": Table("index, 1 = the Initiative of 2019-2021", "scrutiny of other researchers"),
+    "funding_ratio": Table("ratio", "Chinese over US research spending, purchasing power parity", 0.001),
+    "us_funding": Table("index, 1 = as observed or on trend", "US public research funding", 0.001),
+    "soft_power": Table("index, 1 = as observed or on trend", "attraction of the US as a place to live", 0.001),
+    "settlement": Table("index, 1 = today's visa law", "how easily people put down roots"),
+    "offers": Table("offers a year", "talent-programme offers to researchers of Chinese descent in the US"),
+    "inflow_china": Table("doctorates a year", "US doctorates to temporary-visa holders from China"),
+    "inflow_india": Table("doctorates a year", "US doctorates to temporary-visa holders from India"),
+    "inflow_other": Table("doctorates a year", "US doctorates to temporary-visa holders from elsewhere"),
+}
+
+
+class Environment(NamedTuple):
+    """The tables as the engine reads them; first axis: years from FIRST_YEAR to the horizon."""
+
+    scrutiny: Floats  # (years, origins)
+    log_funding: Floats  # (years,) ln of the funding ratio over that of 2010
+    log_us: Floats  # (years,) ln of US funding x soft power
+    settlement: Floats  # (years,)
+    offers: Floats  # (years,) offers
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Every yearly table of one world, FIRST_YEAR to horizon; inflow starts in FIRST_ENTRY.
+
+    `tables[name]` has shape (horizon - FIRST_YEAR + 1,), except inflow: (horizon - FIRST_ENTRY + 1,).
+    """
+
+    horizon: int
+    tables: Mapping[str, Floats]
+
+    def first_year(self, name: str) -> int:
+        return FIRST_ENTRY if name.startswith("inflow_") else FIRST_YEAR
+
+    def years(self, name: str) -> range:
+        return range(self.first_year(name), self.horizon + 1)
+
+    def at(self, name: str, year: int) -> float:
+        return float(self.tables[name][year - self.first_year(name)])
+
+    def environment(self, funding_of_2010: float, funding_lag: int) -> Environment:
+        """The tables as the engine reads them, logarithms taken.
+
+        The funding ratio is measured against history's 2010 and seen `funding_lag` years later; years before
+        the first see that of the first.
+        """
+        known = self.tables["funding_ratio"]
+        ratio = np.concatenate([np.repeat(known[:1], funding_lag), known])[: len(known)]
+        us = self.tables["us_funding"] * self.tables["soft_power"]
+        return Environment(
+            scrutiny=np.column_stack([self.tables[f"scrutiny_{origin}"] for origin in ORIGINS]),
+            log_funding=np.array([log(float(r) / funding_of_2010) for r in ratio]),
+            log_us=np.array([log(float(x)) for x in us]),
+            settlement=self.tables["settlement"].astype(np.float64),
+            offers=self.tables["offers"].astype(np.float64),
+        )
+
+    def inflow(self) -> Floats:
+        """Doctorates by entry year and origin, shape (horizon - FIRST_ENTRY + 1, 3)."""
+        return np.column_stack([self.tables[f"inflow_{origin}"] for origin in ORIGINS])

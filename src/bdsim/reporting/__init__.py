@@ -1,0 +1,1 @@
+"""What runs and fits say, in words, tables, figures and pages."""

@@ -1,0 +1,88 @@
+"""Results for other tools: one tidy table as CSV or Parquet, or the long form of the IAMC that pyam reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bdsim.errors import ResultsError, UsageError, did_you_mean
+from bdsim.model.counts import AXES, quantile
+from bdsim.model.world import Floats
+from bdsim.reporting.style import NAMES
+from bdsim.runs.results import Results
+
+__all__ = ["FORMATS", "export", "iamc"]
+
+FORMATS = {"csv": ".csv", "parquet": ".parquet", "iamc": ".csv"}
+STATISTICS = {"Mean": None, "Median": 0.5, "5th Percentile": 0.05, "95th Percentile": 0.95}
+REGION, UNIT = "United States", "researchers/yr"
+
+
+def iamc(runs: list[Results]) -> pd.DataFrame:
+    """model, scenario, region, variable, unit, year, value: a variable for each statistic over members.
+
+    Names follow the IAMC template (https://docs.ece.iiasa.ac.at): parts from the general to the special with '|'
+    between, e.g. 'Departures|Chinese descent|To China and Hong Kong|Median'.
+    """
+    parts = []
+    for results in runs:
+        version = results.manifest["versions"].get("bdsim-migration", "unknown")
+        for axes in ((), ("destination",), ("field",), ("stage",)):
+            values, _ = results.by(*axes)
+            if not axes:
+                parts.append(_variable(results, version, "", values))
+            for i, label in enumerate(AXES[axes[0]] if axes else ()):
+                parts.append(_variable(results, version, f"|{NAMES[label]}", values[..., i]))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _variable(results: Results, version: str, name: str, values: Floats) -> pd.DataFrame:
+    tables = []
+    for statistic, level in STATISTICS.items():
+        line = (
+            np.average(values, axis=0, weights=results.weights)
+            if level is None
+            else quantile(values, results.weights, level)
+        )
+        tables.append(
+            pd.DataFrame(
+                {
+                    "model": f"bdsim {version}",
+                    "scenario": results.name,
+                    "region": REGION,
+                    "variable": f"Departures|Chinese descent{name}|{statistic}",
+                    "unit": UNIT,
+                    "year": list(results.years),
+                    "value": line.round(3),
+                }
+            )
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def check_format(form: str) -> None:
+    """Raises UsageError for an unknown form."""
+    if form not in FORMATS:
+        raise UsageError(f"unknown format '{form}'{did_you_mean(form, FORMATS)}", where="--format")
+
+
+def export(runs: list[Results], form: str, target: Path, *, force: bool = False) -> Path:
+    """Write runs into one file: 'csv' and 'parquet' hold every run's summary table, 'iamc' the long form.
+
+    Raises UsageError for an unknown form, ResultsError for a file that is there already without `force`, and
+    StorageError when the disk refuses.
+    """
+    from bdsim.files.durable import publish
+
+    check_format(form)
+    if target.exists() and not force:
+        raise ResultsError("exists already; --force replaces it", where=target)
+    if form == "iamc":
+        table = iamc(runs)
+    else:
+        table = pd.concat([r.summary().assign(scenario=r.name) for r in runs], ignore_index=True)
+    content = table.to_parquet(index=False) if form == "parquet" else table.to_csv(index=False).encode()
+    publish(target, content)
+    return target

@@ -1,0 +1,1 @@
+"""Figures with the numbers behind them."""

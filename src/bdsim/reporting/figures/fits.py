@@ -1,0 +1,313 @@
+"""Figures of a fit: against the series, residuals, posterior, identifiability, profiles, backtest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from bdsim.calibration.backtest import RULES
+from bdsim.calibration.fitting import Calibration
+from bdsim.calibration.posterior import STRONG
+from bdsim.calibration.targets import yearly_to_china
+from bdsim.reporting.style import COLOURS, NAMES, REFERENCE, Drawing, caption, styled, year_axis
+from bdsim.runs.plan import versions
+from bdsim.study.parameters import FIELDS, Parameter, Prior
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from bdsim.model.world import Floats
+
+__all__ = ["draw_backtest", "draw_profile", "fit_drawings"]
+
+# Colour and mark: either alone tells them apart.
+ROLES = {"fitted": (COLOURS[0], "o"), "held_out": (COLOURS[1], "s"), "validation": (COLOURS[2], "^")}
+NAIVE = {
+    "last": ("Last value", COLOURS[1], "s"),
+    "linear": ("Linear trend", COLOURS[2], "^"),
+    "loglinear": ("Log-linear trend", COLOURS[3], "D"),
+}
+VERDICTS = {
+    "told by the data": ("Told by the data", COLOURS[0]),
+    "partly": ("Partly told", COLOURS[4]),
+    "prior": ("Carried from the prior", REFERENCE),
+}
+REMARKS = {"rho": "after the Initiative's end carried from the prior"}
+PLAIN = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # keeps grid lines out of words
+PNAS = "Observed: Xie et al., PNAS 2023 (doi:10.1073/pnas.2216248120)."
+FACTS = "Facts: Xie et al., PNAS 2023 (doi:10.1073/pnas.2216248120); CSET 2022; NCSES."
+NORMAL_90 = 1.645  # standard errors on either side of a 90% interval
+PROFILE_TOP = 8.0  # half chi squares: four standard deviations
+
+
+def fit_drawings(result: Calibration) -> list[Drawing]:
+    """Every figure of a calibration; the series only where the targets have it."""
+    series = [draw_series(result)] if yearly_to_china(result.problem.targets) else []
+    return [*series, draw_residuals(result), draw_identifiability(result), draw_corner(result)]
+
+
+@styled
+def draw_series(result: Calibration) -> Drawing:
+    """The fit against the yearly series by field and in total; facts that were held out are hollow."""
+    index = yearly_to_china(result.problem.targets)
+    fields = [f for f in FIELDS if any(field == f for _, field in index)]
+    panels = [(f, [f]) for f in fields] + ([("all", fields)] if len(fields) > 1 else [])
+    figure = Figure(figsize=(2.75 * max(len(panels), 2), 3.9), layout="constrained")
+    numbers = []
+    for letter, ax, (name, parts) in zip(
+        "abcd", figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=False
+    ):
+        table = _series_table(result, parts).assign(field=name)
+        _series_panel(ax, table)
+        title = NAMES.get(name, f"All {len(parts)} fields together").replace(" and ", "\nand ")
+        ax.set_title(f"{letter}  {title}")
+        numbers.append(table)
+    figure.axes[0].set_ylabel("Moves to mainland China per year")
+    figure.axes[0].legend(loc="upper left", fontsize=7.5)
+    both = "Bars: 90% of the error that the targets state. Band: 90% of the posterior, parameters only, no chance."
+    caption(figure, "The fit against the yearly series", f"{both} {PNAS} {_made_by(result)}")
+    alt = "Posterior of departures to China by field against the observed series"
+    return Drawing("series", figure, pd.concat(numbers), alt)
+
+
+def _series_table(result: Calibration, fields: Sequence[str]) -> pd.DataFrame:
+    """By year: fact and its standard error, held out or not, and the posterior, summed over fields."""
+    targets, index = result.problem.targets, yearly_to_china(result.problem.targets)
+    rows = []
+    for year in sorted({year for year, _ in index if all((year, f) in index for f in fields)}):
+        chosen = [index[year, f] for f in fields]
+        low, median, high = np.quantile(result.posterior.models[:, chosen].sum(axis=1), (0.05, 0.5, 0.95))
+        sd = [targets[i].error * (targets[i].fact if targets[i].is_log else 1.0) for i in chosen]
+        held = any(targets[i].role != "fitted" for i in chosen)
+        fact = sum(targets[i].fact for i in chosen)
+        row = {"year": year, "fact": fact, "error": float(np.hypot.reduce(sd)), "held_out": held}
+        rows.append({**row, "p05": low, "median": median, "p95": high})
+    return pd.DataFrame(rows)
+
+
+def _series_panel(ax: Axes, table: pd.DataFrame) -> None:
+    ax.fill_between(
+        table["year"], table["p05"], table["p95"], color=COLOURS[0], alpha=0.25, lw=0, label="Posterior, 90%"
+    )
+    ax.plot(table["year"], table["median"], color=COLOURS[0], label="Posterior median")
+    for held, label in ((False, "Observed, fitted"), (True, "Observed, held out")):
+        part = table[table["held_out"] == held]
+        if len(part):
+            fill = "white" if held else "black"
+            spread = NORMAL_90 * part["error"]
+            ax.errorbar(
+                part["year"], part["fact"], spread, fmt="o", color="black", mfc=fill, ms=4, mew=0.8, elinewidth=0.7,
+                label=label, zorder=5,
+            )  # fmt: skip
+    ax.set_ylim(bottom=0)
+    year_axis(ax)
+
+
+@styled
+def draw_residuals(result: Calibration) -> Drawing:
+    """Residuals of every target in standard errors of the fact."""
+    table = result.targets
+    groups = list(dict.fromkeys(table["target"]))
+    figure = Figure(figsize=(8.2, 1.4 + 0.3 * len(groups)), layout="constrained")
+    ax = figure.subplots()
+    for position, group in enumerate(reversed(groups)):
+        part = table[table["target"] == group]
+        offset = np.linspace(-0.28, 0.28, len(part)) if len(part) > 1 else np.zeros(1)
+        colour, mark = ROLES[part["role"].iloc[0]]
+        ax.plot(part["residual"], position + offset, mark, ms=3.5, color=colour, alpha=0.8)
+    for role, (colour, mark) in ROLES.items():
+        ax.plot([], [], mark, ms=4.5, color=colour, label=role.replace("_", " ").capitalize())
+    ax.axvline(0, color=REFERENCE, lw=1)
+    ax.axvspan(-2, 2, color="#eeeeee", zorder=0)
+    far = max(3.0, float(table["residual"].abs().max()) * 1.08)
+    ax.set_xlim(-far, far)
+    ax.set_yticks(range(len(groups)), [g[:1].upper() + g[1:] for g in reversed(groups)])
+    ax.set_xlabel("Residual at the mode, (model - fact) / standard error of the fact")
+    ax.grid(axis="x")
+    figure.legend(loc="outside upper right", ncols=3)
+    caption(figure, "Residuals by target", f"Grey: two standard errors. {FACTS} {_made_by(result)}")
+    return Drawing("residuals", figure, table, "Standardised residuals of every target, by group")
+
+
+@styled
+def draw_identifiability(result: Calibration) -> Drawing:
+    """How far the data shrink each parameter's standard deviation; what is carried from the prior is said so."""
+    table = result.parameters.sort_values("shrinkage").reset_index(drop=True)
+    figure = Figure(figsize=(8.2, 1.5 + 0.22 * len(table)), layout="constrained")
+    ax = figure.subplots()
+    shrinkage = table["shrinkage"].clip(lower=0)
+    ax.barh(table.index, shrinkage, color=[VERDICTS[v][1] for v in table["verdict"]], height=0.62)
+    beside = ax.get_yaxis_transform()
+    for i, row in table.iterrows():
+        text = f"{row['median']:.2f} [{row['p05']:.2f}, {row['p95']:.2f}]"
+        ax.text(1.02, i, text, va="center", fontsize=7.5, transform=beside)
+        remark = "carried from the prior" if row["verdict"] == "prior" else REMARKS.get(row["parameter"], "")
+        ax.text(shrinkage[i] + 0.01, i, remark, va="center", fontsize=7.5, color=REFERENCE, bbox=PLAIN)
+    ax.text(1.02, len(table) - 0.35, "Median [90%]", va="bottom", fontsize=7.5, fontweight="bold", transform=beside)
+    for verdict in dict.fromkeys(reversed(table["verdict"].tolist())):
+        label, colour = VERDICTS[verdict]
+        ax.barh([0], [0], color=colour, label=label)
+    ax.set_yticks(table.index, table["parameter"])
+    ax.set_xlim(0, 1)
+    ax.grid(axis="x")
+    ax.grid(False, axis="y")
+    ax.set_xlabel("Shrinkage of the standard deviation from prior to posterior")
+    figure.legend(loc="outside upper right", ncols=3)
+    unknown = "How fast fear fades after the Initiative's end is not in the data: the series ends before it."
+    caption(figure, "What 2010-2021 can tell", f"{unknown} {FACTS} {_made_by(result)}")
+    told = table.loc[table["verdict"] == "prior", "parameter"].tolist()
+    return Drawing(
+        "identifiability", figure, table, f"Shrinkage by parameter; carried from the prior: {', '.join(told)}"
+    )
+
+
+@styled
+def draw_corner(result: Calibration) -> Drawing:
+    """Pairs of the parameters that the data tell at least partly (all, where they tell none): draws of the posterior
+    below the diagonal, correlations above it, and the prior beside the posterior on it."""
+    table, free = result.parameters, list(result.problem.free)
+    told = table.loc[table["verdict"] != "prior", "parameter"].tolist()
+    names = told or free
+    draws = pd.DataFrame(result.posterior.draws, columns=free)[names]
+    correlation = draws.corr().to_numpy()
+    n = len(names)
+    figure = Figure(figsize=(max(1.05 * n + 1.2, 5.0), max(1.05 * n + 1.0, 3.6)), layout="constrained")
+    axes = figure.subplots(n, n, squeeze=False)
+    for i, row in enumerate(names):
+        for j, column in enumerate(names):
+            ax = axes[i, j]
+            if j > i:
+                weight = "bold" if abs(correlation[i, j]) >= STRONG else "normal"
+                ax.text(0.5, 0.5, f"{correlation[i, j]:+.2f}", ha="center", va="center", fontsize=8, fontweight=weight)
+                ax.set_axis_off()
+                continue
+            if i == j:
+                _marginal(ax, draws[row].to_numpy(), result.problem.parameters.entries[row])
+            else:
+                ax.plot(draws[column], draws[row], ".", ms=1.3, color=COLOURS[0], alpha=0.5)
+            _corner_labels(ax, row, column, last=i == n - 1, first=j == 0)
+    text = f"{len(draws)} draws. Grey line: the prior. Above the diagonal: correlations, bold from {STRONG} on."
+    left_out = " Parameters carried from the prior are left out." if len(names) < len(free) else ""
+    title = (
+        "Posterior of the parameters that the data tell" if told else "Posterior: the prior, for the data tell nothing"
+    )
+    caption(figure, title, f"{text}{left_out} {_made_by(result)}")
+    return Drawing("posterior", figure, draws, "Pairwise posterior draws, with prior and correlations")
+
+
+def _marginal(ax: Axes, draws: Floats, parameter: Parameter) -> None:
+    """A histogram of the posterior and the density of the prior, on one scale."""
+    ax.hist(draws, bins=18, color=COLOURS[0], alpha=0.8, density=True)
+    if parameter.prior is not None:
+        low, high = np.clip(ax.get_xlim(), *parameter.bounds)
+        at = np.linspace(low, high, 100)
+        ax.plot(at, _normal(at, parameter.prior), color=REFERENCE, lw=1.2)
+
+
+def _normal(at: Floats, prior: Prior) -> Floats:
+    return np.asarray(np.exp(-0.5 * ((at - prior.mean) / prior.sd) ** 2) / (prior.sd * np.sqrt(2 * np.pi)))
+
+
+def _corner_labels(ax: Axes, row: str, column: str, *, last: bool, first: bool) -> None:
+    """Ticks and names at the outer edge only."""
+    ax.grid(False)
+    ax.tick_params(labelsize=6, length=2)
+    ax.xaxis.set_major_locator(MaxNLocator(3))
+    ax.yaxis.set_major_locator(MaxNLocator(3))
+    if row == column:
+        ax.set_yticks([])
+    if last:
+        ax.set_xlabel(_broken(column), fontsize=7)
+    else:
+        ax.tick_params(labelbottom=False)
+    if first:
+        ax.set_ylabel(_broken(row), fontsize=7)
+    else:
+        ax.tick_params(labelleft=False)
+
+
+def _broken(name: str) -> str:
+    """A long name on two lines."""
+    return name.replace(".", ".\n").replace("_per_", "\n_per_")
+
+
+@styled
+def draw_profile(table: pd.DataFrame, parameter: Parameter, fit: str) -> Drawing:
+    """The least cost at values of one parameter, of facts and priors together and the part of the facts in it."""
+    name = str(table["parameter"].iloc[0])
+    figure = Figure(figsize=(6.8, 4.0), layout="constrained")
+    ax = figure.subplots()
+    cost, facts = table["cost"] - table["cost"].min(), table["facts"] - table["facts"].min()
+    ax.plot(table["value"], cost, "o-", color=COLOURS[0], ms=4, label="Facts and priors")
+    ax.plot(table["value"], facts, "s--", color=COLOURS[1], ms=4, label="Of which facts")
+    ax.axhline(0.5 * NORMAL_90**2, color=REFERENCE, lw=1.0, ls=":", label="Edge of a 90% interval")
+    ax.set_ylim(0, max(4.0, min(PROFILE_TOP, float(cost.max()) * 1.05)))
+    ax.set_xlabel(f"{name} ({parameter.unit})")
+    ax.set_ylabel("Cost above the least (half chi square)")
+    figure.legend(loc="outside upper right", ncols=3)
+    flat = "All other parameters fitted anew at each value. A flat line: the data cannot tell."
+    caption(figure, f"Profile of {name}", f"{flat} {FACTS} Model: {_version()}, around fitted/{fit}.")
+    return Drawing(f"profile-{name}", figure, table, f"Profile likelihood of {name}")
+
+
+@styled
+def draw_backtest(table: pd.DataFrame) -> Drawing:
+    """Forecasts of years not seen, beside three naive rules, one panel a last year seen."""
+    cuts = sorted(set(table["until"]))
+    figure = Figure(figsize=(max(5.2, 2.5 * len(cuts)) + 1.5, 3.9), layout="constrained")
+    axes = figure.subplots(1, len(cuts), squeeze=False, sharey=True)[0]
+    every = table[table["field"] == "all"]
+    for ax, cut in zip(axes, cuts, strict=True):
+        _backtest_panel(ax, every[every["until"] == cut], table.attrs["observed"], cut)
+    axes[0].set_ylabel("Moves to mainland China per year")
+    axes[0].set_ylim(bottom=0)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
+    given = (
+        "Three STEM fields together. Shaded: years not seen; the model is given their funding, inflow and scrutiny, "
+        "not their departures. Model: median and 90%. Naive rules: medians, and at the right 90% in the last year."
+    )
+    caption(figure, "Backtest: forecasts of years that the fit has not seen", f"{given} {PNAS} Model: {_version()}.")
+    return Drawing("backtest", figure, table, "Forecasts of held-out years beside naive rules")
+
+
+def _backtest_panel(ax: Axes, part: pd.DataFrame, observed: dict[int, float], cut: int) -> None:
+    """The facts seen and not seen, the model's forecast, and the naive rules; `part`: rows of one last year seen."""
+    years, last = part["year"].to_numpy(), int(part["year"].max())
+    ax.axvspan(cut + 0.5, last + 1.8, color="#f1f1f1", lw=0, zorder=0)
+    for number, rule in enumerate(RULES):
+        label, colour, mark = NAIVE[rule]
+        ax.plot(years, part[f"median_{rule}"], "--", marker=mark, ms=3, color=colour, lw=1.2, label=label)
+        end = part.iloc[-1]
+        ax.plot([last + 0.6 + 0.4 * number] * 2, [end[f"p05_{rule}"], end[f"p95_{rule}"]], color=colour, lw=2.2)
+    spread = [part["median"] - part["p05"], part["p95"] - part["median"]]
+    ax.errorbar(
+        years,
+        part["median"],
+        spread,
+        fmt="o",
+        color=COLOURS[0],
+        capsize=2.5,
+        ms=4.5,
+        elinewidth=1.4,
+        label="Model, 90%",
+    )
+    for seen, fill, label in ((True, "black", "Observed, seen"), (False, "white", "Observed, not seen")):
+        shown = {y: x for y, x in observed.items() if (y <= cut) == seen}
+        ax.plot(list(shown), list(shown.values()), "o", mfc=fill, mec="black", mew=0.8, ms=4.5, label=label, zorder=5)
+    ax.set_title(f"Seen until {cut}")
+    ax.set_xlim(min(observed) - 0.5, last + 1.8)
+    year_axis(ax)
+    ax.set_xticks(range(min(observed), last + 1, 5))
+
+
+def _version() -> str:
+    return f"bdsim {versions()['bdsim-migration']}"
+
+
+def _made_by(result: Calibration) -> str:
+    return f"Model: {_version()}, fit {result.problem.fingerprint()}."

@@ -1,0 +1,134 @@
+"""The house style of figures: fonts, colours, captions, and how a figure is kept with its numbers."""
+
+from __future__ import annotations
+
+import functools
+import io
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from bdsim.files.durable import new_folder, sealed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = [
+    "COLOURS",
+    "DASHES",
+    "NAMES",
+    "REFERENCE",
+    "Drawing",
+    "caption",
+    "save_all",
+    "save_drawing",
+    "styled",
+    "year_axis",
+]
+
+P = ParamSpec("P")
+
+# Okabe & Ito (2008), safe for colour-blind readers; the reference is grey, observed data black.
+REFERENCE = "#6e6e6e"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+DASHES = ("-", (0, (6, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)))
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": "#e3e3e3",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.8,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "svg.hashsalt": "bdsim",
+    "text.parse_math": False,  # a title is a title, whatever dollars it names
+    "figure.dpi": 100,
+}
+NAMES = {
+    "engineering_cs": "Engineering and computer science",
+    "math_physical": "Mathematics and physical sciences",
+    "life": "Life sciences",
+    "early": "Early (0-5 years since entry)",
+    "mid": "Mid (6-14 years)",
+    "senior": "Senior (15 years and more)",
+    "china": "To China and Hong Kong",
+    "elsewhere": "To other countries",
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure, the numbers in it, and what it shows for those who cannot see it."""
+
+    name: str
+    figure: Figure
+    numbers: pd.DataFrame
+    alt: str
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        file = io.BytesIO()
+        with mpl.rc_context(STYLE):
+            self.figure.savefig(file, format="png", dpi=110)
+        return file.getvalue()
+
+
+def styled(draw: Callable[P, Drawing]) -> Callable[P, Drawing]:
+    """Draw in the house style, whatever style the caller's session has."""
+
+    @functools.wraps(draw)
+    def in_style(*args: P.args, **kwargs: P.kwargs) -> Drawing:
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            mpl.rcParams.update(STYLE)
+            return draw(*args, **kwargs)
+
+    return in_style
+
+
+def save_drawing(drawing: Drawing, folder: Path) -> list[Path]:
+    """Write NAME.png (200 dpi), NAME.svg and NAME.csv; returns the paths. The same drawing gives the same bytes."""
+    paths = [folder / f"{drawing.name}{ending}" for ending in (".png", ".svg", ".csv")]
+    with mpl.rc_context(STYLE):
+        drawing.figure.savefig(paths[0], dpi=200, metadata={"Software": "bdsim"})
+        drawing.figure.savefig(paths[1], metadata={"Date": None, "Description": drawing.alt})
+    drawing.numbers.to_csv(paths[2], index=False, float_format="%.4f")
+    return paths
+
+
+def save_all(drawings: Sequence[Drawing], folder: Path) -> None:
+    """Write drawings into `folder`, whole or not at all, in place of what was there. Raises StorageError."""
+    with new_folder(folder) as aside:
+        for drawing in drawings:
+            save_drawing(drawing, aside)
+        sealed(aside)
+
+
+def caption(figure: Figure, title: str, source: str) -> None:
+    """The title above, and below, as wide as the figure, what is drawn and where it comes from."""
+    wrapped = textwrap.fill(source, width=int(figure.get_figwidth() * 19), break_on_hyphens=False)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=6.5, color="#555555")
+
+
+def year_axis(ax: Axes) -> None:
+    """Round years below, thousands with commas beside."""
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, steps=[1, 2, 5, 10]))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    ax.set_xlabel("Year")

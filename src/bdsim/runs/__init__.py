@@ -1,0 +1,1 @@
+"""A scenario worked out, run and kept."""

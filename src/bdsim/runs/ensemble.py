@@ -1,0 +1,342 @@
+"""From a scenario to results: plan every branch, run every member, keep each part as it finishes.
+
+Members run in parts, up to eight side by side. How parts are shared out among threads or machines, in what order they
+finish, and how often the run was interrupted changes nothing that is kept, to the byte.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bdsim.errors import MembersFailedError
+from bdsim.files import durable
+from bdsim.model import draws
+from bdsim.model.counts import Counts, check_member, counts_of
+from bdsim.model.engine.batch import Own, grouped, simulated
+from bdsim.model.engine.full_scale import at_full_scale
+from bdsim.model.engine.lanes import WIDTH
+from bdsim.model.engine.state import Tally, new_tally
+from bdsim.model.people import GROUPS, Population
+from bdsim.runs.keeping import InMemory, Keeper, KeptParts, Key, kept_on_disk
+from bdsim.runs.parts import Failure, Part
+from bdsim.runs.plan import DEFAULT_HORIZON, Job, Recipe, Settings, World, content, manifest_of, plan_run, program_hash
+from bdsim.runs.results import FAILURES, Results, load_results
+from bdsim.runs.workers import Workers
+from bdsim.study.parameters import FIELDS, Parameters
+from bdsim.study.scenario import Plan, Scenario
+
+__all__ = ["Progress", "run", "run_job", "run_member", "run_one"]
+
+Progress = Callable[[int, int], None]  # members done, members in all
+Lived = tuple[Counts, NDArray[np.uint8]]  # a member's counts, and everyone's fate, shape (people,)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Parts for one worker, wherever it is."""
+
+    world: int
+    recipe: Recipe
+    engine: str
+    seed: int
+    parts: list[dict[int, Own]]  # by draw
+    program: str
+
+
+def run(
+    scenario: Scenario,
+    members: int = 32,
+    seed: int = 0,
+    researchers_per_agent: int = 10,
+    engine: Literal["compiled", "mesa"] = "compiled",
+    *,
+    horizon: int = DEFAULT_HORIZON,
+    parameters: Parameters | Mapping[str, float] | None = None,
+    fit: str | None = None,
+    folder: Path | str | None = None,
+    workers: Workers | None = None,
+    progress: Progress | None = None,
+) -> Results:
+    """Run a scenario: `members` histories of chance, each branch of its events with the same luck.
+
+    Each member draws its parameters from `fit` (default: fitted/default; 'none': the values of parameters.toml);
+    `parameters` holds some at values. With a `folder` every member goes to disk as it finishes, memory does not grow
+    with their number, and a run that was interrupted goes on. A member that raises is a row of `failures`, and a
+    warning says so; the rest go on. Raises UsageError for a number outside its range, ParameterError and EvidenceError
+    for the study's files, StorageError for a disk that refuses, MembersFailedError when no member is left.
+    """
+    settings = Settings(members, seed, researchers_per_agent, engine, horizon)
+    target = Path(folder) if folder is not None else None
+    results = run_job(plan_run(scenario, settings, parameters, fit), folder=target, workers=workers, progress=progress)
+    if len(results.failures):
+        warnings.warn(results.failures_in_words, RuntimeWarning, stacklevel=2)
+    return results
+
+
+def run_job(
+    job: Job, *, folder: Path | None = None, workers: Workers | None = None, progress: Progress | None = None,
+    retry: bool = False,
+) -> Results:  # fmt: skip
+    """Run what `plan_run` worked out; what stands in `folder` already is read back. Arguments as in `run`.
+
+    With `retry` the members of `folder` that failed run once more, and nothing else does.
+    """
+    at_work = workers or Workers()
+    if folder is None:
+        kept = InMemory()
+        _run_missing(job, kept, at_work, progress)
+        results = _assembled(job, kept)
+        return replace(results, parts=list(results.parts))
+    durable.restored(folder)
+    if retry or not folder.exists():
+        with kept_on_disk(folder) as (keeper, tables):
+            _run_missing(job, keeper, at_work, progress)
+            _assembled(job, keeper).write(tables)
+    else:
+        durable.tidied(folder)
+    return load_results(folder)
+
+
+def run_member(world: World, seed: int, member: int, *, sampled: bool = True) -> tuple[Counts, NDArray[np.uint8]]:
+    """One member by the compiled engine: its counts and the fate of every researcher, shape (rows,)."""
+    own = Own(world.behaviour, world.weights, draws.member_seed(seed, member))
+    ((tally, fates),) = simulated(world.population, world.environment, [own], sampled=sampled)
+    return counts_of(tally, own.weights, world.population), fates
+
+
+def run_one(job: Job, plan: Plan, draw: int) -> Lived:
+    """One member of a run, as the run makes it: raises what made it fail there."""
+    task = Task(0, job.recipe(plan), job.settings.engine, job.settings.seed, [], program_hash())
+    return _lived(task, task.recipe.population, {draw: _own(job, draw)})[draw]
+
+
+def _distinct(job: Job) -> list[list[Plan]]:
+    """Branches that come to the same yearly tables, together: they are simulated once."""
+    found: dict[bytes, list[Plan]] = {}
+    for plan in job.plans:
+        found.setdefault(content(plan.timeline), []).append(plan)
+    return list(found.values())
+
+
+def _run_missing(job: Job, keeper: Keeper, workers: Workers, progress: Progress | None) -> None:
+    """Have every member run that the keeper lacks or that failed, and keep each part as it comes."""
+    worlds = [job.recipe(plans[0]) for plans in _distinct(job)]
+    groups = list(grouped(range(job.settings.members)))
+    missing: list[tuple[int, list[int]]] = []
+    for world in range(len(worlds)):
+        for group in groups:
+            key = Key(world, group[0])
+            draws_left = [failure.draw for failure in keeper.failed(key)] if key in keeper else group
+            missing += [(world, draws_left)] if draws_left else []
+    total = job.settings.members * len(worlds)
+    done = total - sum(len(group) for _, group in missing)
+    tell = progress or (lambda *_: None)
+    tell(done, total)
+
+    def tasks() -> Iterator[Task]:
+        for world, some in _chunks(missing, workers.parts_at_a_time):
+            own = [{draw: _own(job, draw) for draw in group} for group in some]
+            yield Task(world, worlds[world], job.settings.engine, job.settings.seed, own, program_hash())
+
+    for made in workers.each(_carried_out, tasks(), len(missing)):
+        for key, size, packed, failures in made:
+            if key in keeper:  # what failed before has run again
+                part = keeper.part(key).completed(Part.unpacked(packed))
+                packed, failures = part.packed(), part.failures
+            keeper.keep(key, packed, failures)
+            done += size
+            tell(done, total)
+
+
+def _chunks(missing: Sequence[tuple[int, list[int]]], size: int) -> Iterator[tuple[int, list[list[int]]]]:
+    """Up to `size` parts of the same world at a time."""
+    for world in dict.fromkeys(w for w, _ in missing):
+        groups = [group for w, group in missing if w == world]
+        for first in range(0, len(groups), size):
+            yield world, groups[first : first + size]
+
+
+def _own(job: Job, draw: int) -> Own:
+    """What a member has of its own."""
+    parameters, seed = job.member_parameters(draw), draws.member_seed(job.settings.seed, draw)
+    return Own(parameters.behaviour(), job.weights(parameters), seed)
+
+
+def _carried_out(task: Task) -> list[tuple[Key, int, bytes, tuple[Failure, ...]]]:
+    """Every part of a task: its key, its number of members, itself, packed, and who of it did not go through."""
+    population = task.recipe.population
+    made = []
+    for members in task.parts:
+        lived, failures = _attempted(task, population, members)
+        part = _part(task, population, {draw: members[draw] for draw in lived}, lived, failures)
+        made.append((Key(task.world, _first_of_group(members)), len(members), part.packed(), part.failures))
+    return made
+
+
+def _first_of_group(draws_of: Mapping[int, Own]) -> int:
+    """The draw by which the group of WIDTH that these belong to is known."""
+    first = min(draws_of)
+    return first - first % WIDTH
+
+
+def _attempted(
+    task: Task, population: Population, members: Mapping[int, Own]
+) -> tuple[dict[int, Lived], list[Failure]]:
+    """What each member came to, and what those raised who came to nothing.
+
+    Where a group that runs side by side raises, each of it runs alone: one that fails stops no other. What the disk
+    or the system refuses (OSError) is no member's failure, and is raised.
+    """
+    try:
+        return _lived(task, population, members), []
+    except OSError:
+        raise
+    except (Exception, SystemExit) as error:
+        if len(members) == 1:
+            return {}, [Failure.of(next(iter(members)), error)]
+    lived: dict[int, Lived] = {}
+    failures: list[Failure] = []
+    for draw, own in members.items():
+        alone, failed = _attempted(task, population, {draw: own})
+        lived |= alone
+        failures += failed
+    return lived, failures
+
+
+def _lived(task: Task, population: Population, members: Mapping[int, Own]) -> dict[int, Lived]:
+    """Every member run and checked. Raises InvariantError, and whatever a rule of one's own may raise."""
+    own = list(members.values())
+    if task.engine == "mesa":
+        runs = [_mesa_member(task, population, draw, o) for draw, o in members.items()]
+    else:
+        runs = simulated(population, task.recipe.environment, own)
+    lived = {}
+    for (draw, o), (tally, fates) in zip(members.items(), runs, strict=True):
+        counts = counts_of(tally, o.weights, population)
+        check_member(counts, tally, fates, population, draw)
+        lived[draw] = counts, fates
+    return lived
+
+
+def _part(
+    task: Task, population: Population, own: Mapping[int, Own], lived: Mapping[int, Lived], failures: list[Failure]
+) -> Part:
+    """The members that went through, stacked; of shape (0, ...) where none did."""
+    if lived:
+        counts = Counts.stacked([counts for counts, _ in lived.values()])
+        fates = np.stack([fates for _, fates in lived.values()])
+    else:
+        nobody = new_tally(len(task.recipe.environment.offers), len(FIELDS))
+        empty = counts_of(nobody, np.zeros(len(GROUPS)), population)
+        counts = Counts(*(getattr(empty, f.name)[:0] for f in fields(Counts)))
+        fates = np.zeros((0, len(population)), np.uint8)
+    seeds = [o.seed for o in own.values()]
+    drawn = at_full_scale(counts.expected, counts.variance, seeds) if seeds else counts.expected
+    return Part.of(counts, drawn, fates, list(lived), failures)
+
+
+def _mesa_member(task: Task, population: Population, draw: int, own: Own) -> tuple[Tally, NDArray[np.uint8]]:
+    from bdsim.model.agents import MigrationModel  # Mesa takes a second to import; most runs never need it
+
+    world = World(population, task.recipe.environment, own.behaviour, own.weights)
+    model = MigrationModel(world, seed=task.seed, member=draw)
+    model.run_model()
+    return model.tally, model.state.fate
+
+
+def _assembled(job: Job, keeper: Keeper) -> Results:
+    """Members of all branches one after the other; people of all branches in one list.
+
+    Raises MembersFailedError where no member of a branch went through.
+    """
+    groups = list(grouped(range(job.settings.members)))
+    world_of = {plan.branch.name: world for world, plans in enumerate(_distinct(job)) for plan in plans}
+    failed = [[f for g in groups for f in keeper.failed(Key(w, g[0]))] for w in range(len(_distinct(job)))]
+    for plan in job.plans:
+        lost = failed[world_of[plan.branch.name]]
+        if len(lost) == job.settings.members:
+            raise MembersFailedError(
+                f"{job.scenario.name}: all {len(lost)} members of '{plan.branch.name}' failed; first: {lost[0].error}"
+            )
+    populations = [job.recipe(plans[0]).population for plans in _distinct(job)]
+    identities = np.unique(np.concatenate([p.people.identity for p in populations]))
+    rows = [np.searchsorted(identities, p.people.identity) for p in populations]
+    order = [
+        (Key(world, group[0]), rows[world])
+        for world in (world_of[plan.branch.name] for plan in job.plans)
+        for group in groups
+        if len(keeper.failed(Key(world, group[0]))) < len(group)
+    ]
+    failures = _failures_table(job, [failed[world_of[plan.branch.name]] for plan in job.plans])
+    lost_draws = [{f.draw for f in failed[world_of[plan.branch.name]]} for plan in job.plans]
+    return Results(
+        {**manifest_of(job), "failed": len(failures)},
+        _members_table(job, lost_draws),
+        _people_table(populations, rows, identities),
+        KeptParts(keeper, order, len(identities)),
+        failures,
+    )
+
+
+def _members_table(job: Job, lost: Sequence[set[int]]) -> pd.DataFrame:
+    """One row a member that went through, branch by branch; `lost` are the draws of each branch that did not."""
+    every = range(job.settings.members)
+    weights = np.array([job.weights(job.member_parameters(draw)) for draw in every])
+    seeds = np.array([_seed_text(job, draw) for draw in every])
+    draws_of = [np.array([draw for draw in every if draw not in gone], np.int64) for gone in lost]
+    draw = np.concatenate(draws_of)
+    sizes = [len(d) for d in draws_of]
+    routes = [route for _, route in GROUPS]
+    stands = {f"agent_{route}": weights[draw, routes.index(route)] for route in ("doctorate", "settled")}
+    return pd.DataFrame(
+        {
+            "member": np.arange(len(draw)),
+            "branch": np.repeat([plan.branch.name for plan in job.plans], sizes),
+            "draw": draw,
+            "weight": np.repeat([p.branch.chance / size for p, size in zip(job.plans, sizes, strict=True)], sizes),
+            "seed": seeds[draw],
+            **stands,
+        }
+    )
+
+
+def _failures_table(job: Job, failed: Sequence[Sequence[Failure]]) -> pd.DataFrame:
+    """One row a branch and draw that did not go through, with all that it takes to run it again."""
+    rows = [
+        {
+            "branch": plan.branch.name, "draw": failure.draw, "seed": _seed_text(job, failure.draw),
+            "parameters": json.dumps(job.member_parameters(failure.draw).values), "error": failure.error,
+            "traceback": failure.traceback,
+        }
+        for plan, failures in zip(job.plans, failed, strict=True)
+        for failure in failures
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=list(FAILURES))
+
+
+def _seed_text(job: Job, draw: int) -> str:
+    return f"{draws.member_seed(job.settings.seed, draw):016x}"
+
+
+def _people_table(
+    populations: Sequence[Population], rows: Sequence[NDArray[np.int64]], identities: NDArray[np.uint64]
+) -> pd.DataFrame:
+    columns: dict[str, Any] = {}
+    for population, at in zip(populations, rows, strict=True):
+        p = population.people
+        own: dict[str, NDArray[Any]] = {"group": p.group, "field": p.field, "entry_year": p.entry.astype(np.int32)}
+        for name, column in {**own, "prominence": population.prominence, "ties": p.ties}.items():
+            columns.setdefault(name, np.zeros(len(identities), column.dtype))[at] = column
+    group = columns.pop("group")
+    labels = {name: pd.Categorical([g[i] for g in GROUPS])[group] for i, name in enumerate(("origin", "route"))}
+    field = pd.Categorical.from_codes(columns.pop("field"), categories=FIELDS)
+    return pd.DataFrame({"identity": identities, **labels, "field": field, **columns})

@@ -1,0 +1,307 @@
+"""A scenario worked out: every branch, who there is in it, what they see; and the fingerprint of it all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cache, lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from bdsim.errors import InvariantError, UsageError, did_you_mean
+from bdsim.model import draws
+from bdsim.model.engine import compiling
+from bdsim.model.engine.lanes import WIDTH
+from bdsim.model.people import (
+    GROUPS,
+    ORIGIN_OF_GROUP,
+    SETTLED_AGENTS_PER_DOCTORATE,
+    Population,
+    build_population,
+)
+from bdsim.model.world import (
+    FIRST_YEAR,
+    LAST_POSSIBLE_YEAR,
+    ORIGINS,
+    REFERENCE_YEAR,
+    TABLES,
+    Environment,
+    Floats,
+    Timeline,
+)
+from bdsim.runs.memory import asked_for, available
+from bdsim.study.branches import MOST_BRANCHES
+from bdsim.study.evidence import History, load_evidence, rebuild_history
+from bdsim.study.fit import Fit, chosen_fit
+from bdsim.study.parameters import Behaviour, Parameters, load_parameters
+from bdsim.study.scenario import Plan, Scenario
+
+__all__ = ["DEFAULT_HORIZON", "Job", "Recipe", "Settings", "World", "content", "manifest_of", "plan_run", "versions"]
+
+FORMAT = 3  # of a results folder
+DEFAULT_HORIZON = 2035
+FIRST_HORIZON = 2010
+ENGINES = ("compiled", "mesa")
+DETERMINING = ("model", "study", "runs")  # the packages whose sources determine numbers
+PACKAGES = ("bdsim-migration", "mesa", "numba", "numpy", "pandas", "pyarrow", "pydantic", "scipy")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a scenario is run. Raises UsageError when a number is outside its range."""
+
+    members: int = 32
+    seed: int = 0
+    researchers_per_agent: int = 10
+    engine: Literal["compiled", "mesa"] = "compiled"
+    horizon: int = DEFAULT_HORIZON
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("members", 1, 100_000),
+            ("seed", 0, 2**63 - 1),
+            ("researchers_per_agent", 1, 10_000),
+            ("horizon", FIRST_HORIZON, LAST_POSSIBLE_YEAR),
+        ):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+                raise UsageError(f"{value!r} is not a whole number from {low} to {high}", where=name)
+        if self.engine not in ENGINES:
+            raise UsageError(f"unknown engine '{self.engine}'{did_you_mean(self.engine, ENGINES)}", where="engine")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the people and the yearly tables of a branch are made from: small enough to send to another machine."""
+
+    inflow: bytes  # doctorates by entry year and origin, as float64
+    reference: bytes  # the same in history, by which colleagues are placed
+    field_shares: tuple[float, ...]
+    rewired: float
+    researchers_per_agent: int
+    seed: int
+    environment: Environment
+
+    @property
+    def population(self) -> Population:
+        """Everyone who is ever here; made once in a process and shared."""
+        return _population(*(getattr(self, f.name) for f in fields(self) if f.name != "environment"))
+
+
+@dataclass(frozen=True)
+class World:
+    """One branch ready to run: who there is, what they see, how they behave, whom an agent stands for."""
+
+    population: Population
+    environment: Environment
+    behaviour: Behaviour
+    weights: Floats  # (groups,) researchers an agent stands for
+
+    @property
+    def years(self) -> int:
+        return len(self.environment.offers)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A scenario with everything that determines its numbers; `fingerprint` names it."""
+
+    scenario: Scenario
+    settings: Settings
+    parameters: Parameters
+    history: History
+    plans: list[Plan]
+    fingerprint: str
+    fit: Fit | None = None
+    held: Mapping[str, float] = field(default_factory=dict)  # set by hand, whatever the fit says
+
+    def member_parameters(self, member: int) -> Parameters:
+        """A member's parameters: its draw of the posterior, or the same values for all without a fit."""
+        if self.fit is None:
+            return self.parameters
+        drawn = self.fit.member(draws.member_seed(self.settings.seed, member))
+        return self.parameters.with_values({**drawn, **self.held})
+
+    def member_world(self, world: World, member: int) -> World:
+        """The world with the member's own behaviour and weights; people and tables are shared."""
+        if self.fit is None:
+            return world
+        own = self.member_parameters(member)
+        return replace(world, behaviour=own.behaviour(), weights=self.weights(own))
+
+    def weights(self, parameters: Parameters | None = None) -> Floats:
+        """Researchers an agent stands for, by group, shape (groups,)."""
+        k = self.settings.researchers_per_agent
+        settled = k * (parameters or self.parameters).settled_per_doctorate() / SETTLED_AGENTS_PER_DOCTORATE
+        return np.array([settled if route == "settled" else float(k) for _, route in GROUPS])
+
+    def recipe(self, plan: Plan) -> Recipe:
+        """What one branch is made from."""
+        environment = plan.timeline.environment(
+            self.history.timeline.at("funding_ratio", REFERENCE_YEAR), self.parameters.funding_lag()
+        )
+        return Recipe(
+            plan.timeline.inflow().tobytes(), self.history.timeline.inflow().tobytes(),
+            tuple(self.parameters.field_shares()), self.parameters["rewired"],
+            self.settings.researchers_per_agent, self.settings.seed, environment,
+        )  # fmt: skip
+
+    def world(self, plan: Plan) -> World:
+        """One branch ready to run."""
+        recipe = self.recipe(plan)
+        return World(recipe.population, recipe.environment, self.parameters.behaviour(), self.weights())
+
+
+def plan_run(
+    scenario: Scenario,
+    settings: Settings,
+    parameters: Parameters | Mapping[str, float] | None = None,
+    fit: str | None = None,
+) -> Job:
+    """Read what the scenario stands on and work out every branch. Raises InputError of the file at fault.
+
+    Members draw their parameters from the fit (default: fitted/default where there is one; 'none': the values of
+    parameters.toml); `parameters` holds some at values for all members. A Parameters object is taken as it is.
+    """
+    study = scenario.study
+    used: Fit | None = None
+    held: dict[str, float] = {}
+    if isinstance(parameters, Parameters):
+        known = parameters
+    else:
+        known, held = load_parameters(study.parameters), dict(parameters or {})
+        used = chosen_fit(study, fit, known)
+        if used is not None:
+            known = used.centre(known)
+        known = known.with_values(held, where="--set")
+    evidence = load_evidence(study)
+    history = rebuild_history(evidence, settings.horizon, known["past_growth"])
+    plans = scenario.plans(history)
+    _check_memory(scenario.name, settings, plans)
+    digest = _fingerprint(settings, known, history, plans, used)
+    return Job(scenario, settings, known, history, plans, digest, used, held)
+
+
+def _check_memory(name: str, settings: Settings, plans: list[Plan]) -> None:
+    """Refuse what this machine cannot hold before any of it is allocated. Raises UsageError."""
+    per_doctorate = np.array([1.0 + (SETTLED_AGENTS_PER_DOCTORATE if o == "china" else 0.0) for o in ORIGINS])
+    agents = max(float((p.timeline.inflow() @ per_doctorate).sum()) for p in plans) / settings.researchers_per_agent
+    needed = asked_for(agents, min(settings.members, WIDTH))
+    free = available()
+    if needed > free:
+        raise UsageError(
+            f"'{name}' has {agents:,.0f} agents, which need about {needed / 1e9:,.1f} GB of memory, and "
+            f"{free / 1e9:,.1f} GB are free; {_larger(settings, needed / free)} would do",
+            where="researchers_per_agent",
+        )
+
+
+def _larger(settings: Settings, times: float) -> str:
+    return f"{math.ceil(settings.researchers_per_agent * times * 1.5):,} researchers an agent"
+
+
+@lru_cache(maxsize=4)
+def _population(
+    inflow: bytes, reference: bytes, shares: tuple[float, ...], rewired: float, k: int, seed: int
+) -> Population:
+    origins = int(ORIGIN_OF_GROUP[-1]) + 1
+    here, planned = (np.frombuffer(table).reshape(-1, origins) for table in (inflow, reference))
+    made = build_population(here, planned, np.array(shares), rewired, k, seed)
+    if len(np.unique(made.people.identity)) < len(made):
+        raise InvariantError("two researchers have the same identity")
+    return made
+
+
+def content(timeline: Timeline) -> bytes:
+    """A hash of every yearly table: equal for branches that come to the same world."""
+    digest = hashlib.sha256(str(timeline.horizon).encode())
+    for name in TABLES:
+        digest.update(name.encode() + timeline.tables[name].tobytes())
+    return digest.digest()
+
+
+def sources_of(*packages: str) -> list[Path]:
+    """The Python files of these packages of bdsim; what edits files of a study determines no number."""
+    root = Path(__file__).parents[1]
+    found = (path for package in packages for path in (root / package).rglob("*.py"))
+    return sorted(path for path in found if "editing" not in path.parts)
+
+
+@cache
+def program_hash() -> str:
+    """16 hexadecimal digits of the sources that determine numbers, and of the packages that compile them."""
+    digest = hashlib.sha256(compiling.source_hash().encode())
+    for path in sources_of(*DETERMINING):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _fingerprint(
+    settings: Settings, parameters: Parameters, history: History, plans: list[Plan], fit: Fit | None
+) -> str:
+    """12 hexadecimal digits of what determines the numbers: plans, parameters, settings, rule; no titles or paths."""
+    digest = hashlib.sha256(program_hash().encode())
+    digest.update(repr(settings).encode() + json.dumps(parameters.values, sort_keys=True).encode())
+    digest.update((fit.digest if fit is not None else "").encode())
+    digest.update(content(history.timeline))
+    for plan in plans:
+        digest.update(f"{plan.branch.name} {plan.branch.chance!r}".encode() + content(plan.timeline))
+    return digest.hexdigest()[:12]
+
+
+def manifest_of(job: Job) -> dict[str, Any]:
+    """What made the numbers, as plain JSON values."""
+    s, p = job.settings, job.parameters
+    study = job.scenario.study
+    inputs = [study.parameters, study.sources, *sorted(study.evidence.glob("*.csv"))]
+    return {
+        "format": FORMAT,
+        "fingerprint": job.fingerprint,
+        "scenario": job.scenario.plain(),
+        "branches": [
+            {"name": b.name, "chance": b.chance, "outcomes": list(b.outcomes)} for b in (p.branch for p in job.plans)
+        ],
+        "ways": f"{MOST_BRANCHES} sampled by their chances" if job.scenario.sampled else "all, by their chances",
+        "members": s.members,
+        "seed": s.seed,
+        "researchers_per_agent": s.researchers_per_agent,
+        "engine": s.engine,
+        "first_year": FIRST_YEAR,
+        "horizon": s.horizon,
+        "parameters": {
+            "status": p.status,
+            "note": p.note,
+            "set_by_hand": list(p.changed),
+            "values": p.values,
+            "units": {name: entry.unit for name, entry in p.entries.items()},
+        },
+        "fit": {"name": job.fit.name, "fingerprint": job.fit.manifest["fingerprint"]} if job.fit else None,
+        "uncertainty": (
+            f"parameters (posterior of fitted/{job.fit.name}), chance and events"
+            if job.fit
+            else "chance and events only; parameters are held at their values"
+        ),
+        "rebuilt": {name: {"years": list(y), "how": how} for name, (y, how) in job.history.rebuilt.items()},
+        "inputs": {str(path.relative_to(study.root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in inputs},
+        "program": program_hash(),
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that numbers pass through."""
+    return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"

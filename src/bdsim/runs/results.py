@@ -1,0 +1,368 @@
+"""Results of one scenario: tidy tables, what made them, and a folder that keeps both."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bdsim.errors import ResultsError, UsageError
+from bdsim.files.durable import hash_of, new_folder, sealed
+from bdsim.model.counts import AXES, Counts, quantile, selection, tidy, tidy_cohorts
+from bdsim.model.world import FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
+from bdsim.runs.manifest import MANIFEST, read_manifest
+from bdsim.runs.parts import Chosen, Part
+from bdsim.runs.tables import UNREADABLE, StoredPart, StoredParts, leavers_table, read_whole, write_parts, write_whole
+
+__all__ = ["COLUMNS", "FAILURES", "Results", "load_results"]
+
+FAILURES = ("branch", "draw", "seed", "parameters", "error", "traceback")
+
+COLUMNS = {
+    "member": "number of the ensemble member",
+    "branch": "way through the scenario's events",
+    "draw": "members with the same draw share luck across scenarios and branches",
+    "weight": "weight of the member; weights of a run add up to 1",
+    "seed": "seed of the member's random numbers (64 bits, hexadecimal)",
+    "agent_doctorate": "researchers that an agent of the doctorate route stands for in this member",
+    "agent_settled": "researchers that an agent of the settled route stands for in this member",
+    "year": "calendar year",
+    "origin": "china (Chinese descent), india or other",
+    "route": "doctorate (US doctorate on a temporary visa) or settled (of Chinese descent, other ways)",
+    "field": "engineering_cs, math_physical or life",
+    "stage": "early (0-5 years since entry), mid (6-14), senior (15 and more)",
+    "destination": "china or elsewhere",
+    "researchers": "number of researchers (departures: during the year; stocks: on 1 January)",
+    "expected": "departures expected given the state of 1 January, in researchers",
+    "full_scale": "departures drawn around what is expected, with the chance of single researchers",
+    "variance": "variance of the departures if each researcher chose alone, in researchers squared",
+    "entrants": "researchers who entered on 1 January",
+    "retired": "researchers who left research after 38 years, at the end of the year",
+    "entry_year": "year of entry",
+    "as_of": "on 1 January of this year",
+    "entered": "researchers of the cohort (doctorate route)",
+    "in_us": "of those, the ones who had not left the US (the retired count as here)",
+    "person": "row number in people, from 0",
+    "identity": "64-bit identity of a researcher (docs/ODD.md)",
+    "prominence": "rank in (0, 1)",
+    "ties": "ties to China at entry, in [0, 1]",
+    "parameters": "of a member that failed, by name, as JSON",
+    "error": "what it raised",
+    "traceback": "where it raised it",
+}
+
+
+Fates = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Results:
+    """One scenario's ensemble. `departures` and `stocks` are the contract; the rest is there to be asked.
+
+    Members lie in parts, in memory or in a results folder; what is asked of them is worked out part by part.
+    """
+
+    manifest: dict[str, Any]
+    members: pd.DataFrame  # member, branch, draw, weight, seed, agent_doctorate, agent_settled
+    people: pd.DataFrame  # identity, origin, route, field, entry_year, prominence, ties; one row a researcher's agent
+    parts: Sequence[Part | StoredPart | Chosen]
+    failures: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(FAILURES)))
+
+    @property
+    def failures_in_words(self) -> str:
+        """How many members failed, of how many, and the first reason."""
+        tried = len(self.members) + len(self.failures)
+        return f"{self.name}: {len(self.failures)} of {tried} members failed; first: {self.failures['error'].iloc[0]}"
+
+    @property
+    def name(self) -> str:
+        return str(self.manifest["scenario"]["name"])
+
+    @property
+    def title(self) -> str:
+        return str(self.manifest["scenario"]["title"])
+
+    @property
+    def fingerprint(self) -> str:
+        return str(self.manifest["fingerprint"])
+
+    @property
+    def held_by_hand(self) -> str:
+        """Parameters that --set held at a value, e.g. 'push = 0.5'; empty without any."""
+        p = self.manifest["parameters"]
+        return ", ".join(f"{name} = {p['values'][name]:g}" for name in p["set_by_hand"])
+
+    @property
+    def years(self) -> range:
+        return range(FIRST_YEAR, int(self.manifest["horizon"]) + 1)
+
+    @property
+    def weights(self) -> Floats:
+        return np.asarray(self.members["weight"], np.float64)
+
+    def gathered(self, table: str, reduce: Callable[[Floats], Floats] = lambda values: values) -> Floats:
+        """A table of all members (a field of Counts, or full_scale), each part first taken through `reduce`.
+
+        `reduce` must keep the first axis, which is members. Raises ResultsError where a table is damaged.
+        """
+        return np.concatenate([reduce(part.table(table)) for part in self.parts])
+
+    def collapsed(self, table: str, axes: Sequence[str] = (), origin: str = "china") -> Floats:
+        """A table shaped as departures summed down to (members, years, *axes); kept, since figures ask again."""
+        key = (table, *axes, origin)
+        if key not in self._collapsed:
+            self._collapsed[key] = self.gathered(table, lambda values: collapse(values, axes, origin))
+        return self._collapsed[key]
+
+    @cached_property
+    def _collapsed(self) -> dict[tuple[str, ...], Floats]:
+        return {}
+
+    @cached_property
+    def digests(self) -> NDArray[np.uint64]:
+        """A hash of everything counted in a year of a member, shape (members, years)."""
+
+        def of_part(part: Part | StoredPart | Chosen) -> list[list[int]]:
+            tables = [part.table(name) for name in ("departures", "expected", "stocks", "entrants", "retired")]
+            return [
+                [_digest(table[member, year] for table in tables) for year in range(len(self.years))]
+                for member in range(part.members)
+            ]
+
+        return np.array([row for part in self.parts for row in of_part(part)], np.uint64)
+
+    @cached_property
+    def counts(self) -> Counts:
+        """Everything counted, for all members at once; large for large ensembles."""
+        return Counts(*(self.gathered(name) for name in Counts.__dataclass_fields__))
+
+    @cached_property
+    def departures(self) -> pd.DataFrame:
+        """member, year, origin, route, field, stage, destination, researchers."""
+        return tidy({"researchers": self.gathered("departures")}, ("field", "stage", "destination"))
+
+    @cached_property
+    def stocks(self) -> pd.DataFrame:
+        """member, year, origin, route, field, stage, researchers, on 1 January."""
+        return tidy({"researchers": self.gathered("stocks")}, ("field", "stage"))
+
+    @cached_property
+    def expected(self) -> pd.DataFrame:
+        """Like departures, with columns expected, variance and full_scale."""
+        tables = {name: self.gathered(name) for name in ("expected", "variance", "full_scale")}
+        return tidy(tables, ("field", "stage", "destination"))
+
+    @cached_property
+    def flows(self) -> pd.DataFrame:
+        """member, year, origin, route, field, entrants, retired."""
+        return tidy({name: self.gathered(name) for name in ("entrants", "retired")}, ("field",))
+
+    @cached_property
+    def cohorts(self) -> pd.DataFrame:
+        """member, origin, entry_year, as_of, entered, in_us: the doctorate route."""
+        return tidy_cohorts(self.gathered("entered"), self.gathered("left"))
+
+    @cached_property
+    def leavers(self) -> pd.DataFrame:
+        """member, person (row of people), year, destination; one row a departure."""
+        tables = [leavers_table(part.leavers, first) for first, part in zip(self._firsts, self.parts, strict=True)]
+        return pd.concat(tables, ignore_index=True)
+
+    def fates(self, members: range | None = None, rows: NDArray[np.int64] | None = None, people: int = 0) -> Fates:
+        """0 for who stayed or retired, else 1 + 2 (year - 2000) + destination; shape (members, people).
+
+        Of all members, or of a range of them; with `rows`, everyone's row in a longer list of `people`.
+        """
+        wanted = range(len(self.members)) if members is None else members
+        found = [np.zeros((0, people or len(self.people)), np.uint8)]
+        for first, part in zip(self._firsts, self.parts, strict=True):
+            inside = slice(max(0, wanted.start - first), max(0, min(part.members, wanted.stop - first)))
+            if inside.stop > inside.start:
+                found.append(part.leavers.fates(part.members, people or len(self.people), rows)[inside])
+        return np.concatenate(found)
+
+    def fates_of(self, members: NDArray[np.int64], rows: NDArray[np.int64], people: int) -> Fates:
+        """As `fates`, of members in ascending order, few of them apart."""
+        first = int(members[0])
+        return self.fates(range(first, int(members[-1]) + 1), rows, people)[members - first]
+
+    def positions(self, draws: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The members with these draws, in a run of one branch. Raises UsageError for a draw that is not there."""
+        known = self.members["draw"].to_numpy()  # ascending
+        found = np.searchsorted(known, draws)
+        inside = np.minimum(found, len(known) - 1)
+        if not (known[inside] == draws).all():
+            raise UsageError(f"'{self.name}' lacks a member", where="draw")
+        return np.asarray(found, np.int64)
+
+    def without(self, draws: Iterable[int]) -> Results:
+        """The same run without some draws; the chance of each branch stays what it is."""
+        keep = ~self.members["draw"].isin(list(draws)).to_numpy()
+        if keep.all():
+            return self
+        parts = [
+            Chosen(part, np.flatnonzero(keep[first : first + part.members]))
+            for first, part in zip(self._firsts, self.parts, strict=True)
+        ]
+        members = self.members[keep].reset_index(drop=True)
+        before, after = (m.groupby("branch", observed=True)["weight"].sum() for m in (self.members, members))
+        weight = members["weight"] * members["branch"].map(before / after)
+        members = members.assign(member=np.arange(len(members)), weight=weight)
+        return replace(self, members=members, parts=[part for part in parts if part.members])
+
+    @cached_property
+    def _firsts(self) -> list[int]:
+        """The number of the first member of each part."""
+        return [0, *accumulate(part.members for part in self.parts)][: len(self.parts)]
+
+    def stay_rate(self, origin: str, cohorts: tuple[int, int], as_of: int) -> pd.Series:
+        """Share of the doctorates who entered in cohorts[0]..cohorts[1] and had not left by 1 January of `as_of`.
+
+        One value a member; origin may be 'all'. Raises UsageError for years that the run does not cover.
+        """
+        selection(origin)
+        first, last = cohorts
+        until = self.years[-1] + 1
+        if not (FIRST_ENTRY <= first <= last < as_of and FIRST_YEAR <= as_of <= until):
+            raise UsageError(
+                f"cohorts {first}-{last} as of {as_of}: need {FIRST_ENTRY} <= first <= last < as_of <= {until}",
+                where="stay_rate",
+            )
+        which = slice(None) if origin == "all" else slice(ORIGINS.index(origin), ORIGINS.index(origin) + 1)
+        span = slice(first - FIRST_ENTRY, last - FIRST_ENTRY + 1)
+        entered = self.gathered("entered", lambda t: t[:, which, span].sum(axis=(1, 2)))
+        gone = self.gathered("left", lambda t: t[:, : as_of - FIRST_YEAR + 1, which, span].sum(axis=(1, 2, 3)))
+        if not (entered > 0).all():
+            raise UsageError(f"nobody of origin {origin} entered in {first}-{last}", where="stay_rate")
+        return pd.Series(1.0 - gone / entered, index=self.members["member"].to_numpy(), name="stay_rate")
+
+    def by(self, *axes: str, origin: str = "china", cumulative_from: int | None = None) -> tuple[Floats, list[str]]:
+        """Departures at full scale by year and `axes` (of field, stage, destination).
+
+        Returns (members, years, *axes) in researchers, and the axes. `cumulative_from` adds up from that year.
+        """
+        table = self.collapsed("full_scale", axes, origin)
+        if cumulative_from is not None:
+            table = table[:, cumulative_from - FIRST_YEAR :].cumsum(axis=1)
+        return table, list(axes)
+
+    def band(self, values: Floats, levels: Sequence[float] = (0.05, 0.5, 0.95)) -> Floats:
+        """Weighted quantiles over members, shape (levels, ...)."""
+        return np.stack([quantile(values, self.weights, q) for q in levels])
+
+    def variance_split(self, first: int, last: int, origin: str = "china") -> dict[str, float]:
+        """Shares of the variance of departures summed over first..last that parameters, chance and events carry.
+
+        Chance is the Poisson-binomial variance of single researchers; events the spread of the branches' means;
+        parameters the spread of members' expected departures within a branch, which at a coarse scale holds a
+        little of the chance of earlier years. The shares add up to 1 (all 0 where nothing varies).
+        """
+        span = slice(first - FIRST_YEAR, last - FIRST_YEAR + 1)
+        expected, variance = (
+            self.collapsed(name, (), origin)[:, span].sum(axis=1) for name in ("expected", "variance")
+        )
+        weights, branch = self.weights, self.members["branch"].to_numpy()
+        means = {b: np.average(expected[branch == b], weights=weights[branch == b]) for b in set(branch)}
+        centre = np.array([means[b] for b in branch])
+        parts = {
+            "parameters": float(np.average((expected - centre) ** 2, weights=weights)),
+            "chance": float(np.average(variance, weights=weights)),
+            "events": float(np.average((centre - np.average(centre, weights=weights)) ** 2, weights=weights)),
+        }
+        if self.manifest["fit"] is None:  # every member has the same parameters: their spread is chance
+            parts["chance"], parts["parameters"] = parts["chance"] + parts["parameters"], 0.0
+        total = sum(parts.values())
+        return {name: value / total if total > 0 else 0.0 for name, value in parts.items()}
+
+    def save(self, folder: Path | str) -> Results:
+        """Write the tables, summary.csv and manifest.json into a new folder, whole or not at all; read it back.
+
+        Raises ResultsError when the folder exists already, StorageError when it cannot be written.
+        """
+        target = Path(folder)
+        if target.exists():
+            raise ResultsError("exists already; results are never overwritten", where=target)
+        with new_folder(target) as aside:
+            self.write(aside)
+        return load_results(target)
+
+    def write(self, aside: Path) -> None:
+        """Fill an empty folder with all that a results folder holds. Raises OSError."""
+        write_parts(aside, self.parts, self.fingerprint)
+        whole = {"members": self.members, "people": self.people}
+        whole |= {"failures": self.failures} if len(self.failures) else {}
+        for name, table in whole.items():
+            write_whole(aside / f"{name}.parquet", table, self.fingerprint)
+        parts = StoredParts(aside, len(self.years), len(self.members), self.fingerprint)
+        written = replace(self, parts=parts)  # what was worked out once is read from here
+        written.summary().to_csv(aside / "summary.csv", index=False)
+        first = min(2022, self.years[-1])
+        split = {"years": [first, self.years[-1]], **written.variance_split(first, self.years[-1])}
+        hashes = {p.name: hash_of(p) for p in sorted(aside.iterdir())}
+        manifest = {**self.manifest, "tables": hashes, "columns": COLUMNS, "variance_of_departures": split}
+        (aside / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        sealed(aside)
+
+    def summary(self) -> pd.DataFrame:
+        """Departures a year by origin and destination: median and 90% band over members, at full scale."""
+        parts = []
+        for origin in (*ORIGINS, "all"):
+            table, _ = self.by("destination", origin=origin)
+            every = np.concatenate([table, table.sum(axis=2, keepdims=True)], axis=2)
+            low, median, high = self.band(every)
+            mean = np.average(every, axis=0, weights=self.weights)
+            for d, destination in enumerate((*AXES["destination"], "all")):
+                parts.append(
+                    pd.DataFrame(
+                        {
+                            "year": list(self.years), "origin": origin, "destination": destination,
+                            "mean": mean[:, d], "p05": low[:, d], "median": median[:, d], "p95": high[:, d],
+                        }
+                    )
+                )  # fmt: skip
+        return pd.concat(parts, ignore_index=True).round(3)
+
+
+def collapse(table: Floats, axes: Sequence[str], origin: str) -> Floats:
+    """(members, years, groups, fields, stages, destinations) summed down to (members, years, *axes)."""
+    names = ("field", "stage", "destination")
+    for axis in axes:
+        if axis not in names:
+            raise UsageError(f"unknown axis '{axis}'; choose from {', '.join(names)}", where="by")
+    chosen = table[:, :, selection(origin)].sum(axis=2)
+    drop = tuple(2 + i for i, name in enumerate(names) if name not in axes)
+    kept = [name for name in names if name in axes]
+    summed = chosen.sum(axis=drop)
+    return np.moveaxis(summed, [2 + kept.index(a) for a in axes], range(2, 2 + len(axes)))
+
+
+def load_results(folder: Path | str) -> Results:
+    """Read a results folder back. Raises ResultsError when it is not one, or when a table does not fit."""
+    path = Path(folder)
+    manifest = read_manifest(path)
+    try:
+        names = ("members", "people", *(("failures",) if manifest["failed"] else ()))
+        run = manifest["fingerprint"]
+        members, people, *failed = (read_whole(path / f"{name}.parquet", run) for name in names)
+        years = int(manifest["horizon"]) - FIRST_YEAR + 1
+    except UNREADABLE as error:
+        raise ResultsError(f"a table cannot be read: {error}", where=path) from None
+    if not {"member", "branch", "draw", "weight", "seed"} <= set(members) or not {"identity"} <= set(people):
+        raise ResultsError("a table lacks a column", where=path)
+    return Results(manifest, members, people, StoredParts(path, years, len(members), run), *failed)
+
+
+def _digest(tables: Iterable[Floats]) -> int:
+    digest = hashlib.blake2b(digest_size=8)
+    for table in tables:
+        digest.update(table.tobytes())
+    return int.from_bytes(digest.digest(), "little")

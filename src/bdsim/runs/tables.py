@@ -1,0 +1,250 @@
+"""Parts of an ensemble as tidy Parquet tables: written part by part, read back part by part.
+
+One row group a part in every table, so that memory holds one part whatever the number of members.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, lru_cache
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from bdsim.errors import ResultsError
+from bdsim.model.counts import AXES, tidy, tidy_cohorts
+from bdsim.model.engine.state import DESTINATIONS
+from bdsim.model.people import GROUPS
+from bdsim.model.world import FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
+from bdsim.runs.parts import Chosen, Leavers, Part
+from bdsim.study.parameters import FIELDS
+
+__all__ = [
+    "PART_TABLES",
+    "UNREADABLE",
+    "StoredPart",
+    "StoredParts",
+    "leavers_table",
+    "read_whole",
+    "write_parts",
+    "write_whole",
+]
+
+UNREADABLE = (OSError, ValueError, KeyError, IndexError, OverflowError, MemoryError, pa.ArrowException)
+RUN = b"bdsim run"  # key of a table's metadata
+PART_TABLES = ("departures", "stocks", "expected", "flows", "cohorts", "leavers")
+CELLS = {
+    "departures": ("field", "stage", "destination"),
+    "stocks": ("field", "stage"),
+    "expected": ("field", "stage", "destination"),
+    "flows": ("field",),
+}
+COLUMN_OF = {  # a part's table: the Parquet table, its column, the axes after years, groups and fields
+    "departures": ("departures", "researchers", ("stage", "destination")),
+    "expected": ("expected", "expected", ("stage", "destination")),
+    "variance": ("expected", "variance", ("stage", "destination")),
+    "full_scale": ("expected", "full_scale", ("stage", "destination")),
+    "stocks": ("stocks", "researchers", ("stage",)),
+    "entrants": ("flows", "entrants", ()),
+    "retired": ("flows", "retired", ()),
+}
+
+
+def write_parts(folder: Path, parts: Iterable[Part | StoredPart | Chosen], run: str) -> None:
+    """Write the tables of all members of the run of this fingerprint into `folder`, one part at a time."""
+    # Files close after the threads that write to them have ended, whatever ends this: the other way round crashes.
+    with contextlib.ExitStack() as files, ThreadPoolExecutor() as pool:
+        writers: dict[str, pq.ParquetWriter] = {}
+        first_member = 0
+        for part in parts:
+            tables = _rows(part, first_member)
+            for name in tables.keys() - writers.keys():
+                schema = of_run(tables[name].schema, run)
+                writers[name] = files.enter_context(_writer(folder / f"{name}.parquet", schema))
+            list(pool.map(_write_group, (writers[name] for name in tables), tables.values()))
+            first_member += part.members
+
+
+def of_run(schema: pa.Schema, run: str) -> pa.Schema:
+    """A schema that says to which run its table belongs, so that tables of two runs cannot be mixed unseen."""
+    return schema.with_metadata({**(schema.metadata or {}), RUN: run.encode()})
+
+
+def check_run(schema: pa.Schema, run: str, path: Path) -> None:
+    """Raises ResultsError for a table of another run."""
+    found = (schema.metadata or {}).get(RUN, b"").decode(errors="replace")
+    if found != run:
+        raise ResultsError(f"{path.name} is of another run ({found or 'unknown'}, not {run})", where=path.parent)
+
+
+def write_whole(path: Path, table: pd.DataFrame, run: str) -> None:
+    """A table that is not written part by part."""
+    rows = pa.Table.from_pandas(table, preserve_index=False)
+    rows = rows.replace_schema_metadata(of_run(rows.schema, run).metadata)
+    pq.write_table(rows, path, compression="zstd", write_page_checksum=True)
+
+
+def read_whole(path: Path, run: str) -> pd.DataFrame:
+    """What `write_whole` wrote. Raises ResultsError for a table of another run, and what UNREADABLE names."""
+    rows = pq.read_table(path, page_checksum_verification=True)
+    check_run(rows.schema, run, path)
+    return rows.to_pandas()
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Dictionaries pay for all but the columns in which hardly a value comes twice."""
+    repeating = [name for name in schema.names if name not in ("expected", "variance", "person")]
+    return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=repeating, write_page_checksum=True)
+
+
+def _write_group(writer: pq.ParquetWriter, rows: pa.Table) -> None:
+    rows = rows.replace_schema_metadata(writer.schema.metadata)
+    writer.write_table(rows, row_group_size=max(1, len(rows)))  # left to itself, it would split a large part
+
+
+def _rows(part: Part | StoredPart | Chosen, first: int) -> dict[str, pa.Table]:
+    rows = {}
+    for name, axes in CELLS.items():
+        values = {column: part.table(table) for table, (of, column, _) in COLUMN_OF.items() if of == name}
+        shape = next(iter(values.values())).shape
+        table = _cells(shape, axes)
+        table = table.set_column(0, "member", pa.array(table["member"].to_numpy() + np.int32(first)))
+        for column, array in values.items():
+            table = table.append_column(column, pa.array(array.ravel()))
+        rows[name] = table
+    cohorts = tidy_cohorts(part.table("entered"), part.table("left"), first)
+    frames = {"cohorts": cohorts, "leavers": leavers_table(part.leavers, first)}
+    return rows | {name: pa.Table.from_pandas(f, preserve_index=False) for name, f in frames.items()}
+
+
+@lru_cache(maxsize=2 * len(CELLS))
+def _cells(shape: tuple[int, ...], axes: tuple[str, ...]) -> pa.Table:
+    """What stands beside the values of `tidy`: the same for all parts of a size."""
+    frame = tidy({"value": np.zeros(shape)}, axes).drop(columns="value")
+    return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+
+
+def leavers_table(leavers: Leavers, first_member: int = 0) -> pd.DataFrame:
+    """member, person (row of people), year, destination; one row a departure."""
+    index = leavers.fate.astype(np.int32) - 1
+    return pd.DataFrame(
+        {
+            "member": leavers.member.astype(np.int32) + np.int32(first_member),
+            "person": leavers.person,
+            "year": FIRST_YEAR + index // 2,
+            "destination": pd.Categorical.from_codes(index % 2, categories=DESTINATIONS),
+        }
+    )
+
+
+class StoredParts(Sequence["StoredPart"]):
+    """The parts in a results folder. Nothing but the tables' footers is read before it is asked for.
+
+    Raises ResultsError for a table that is missing, damaged, of another number of members than `members`, or of another
+    run than the one of the fingerprint `run`.
+    """
+
+    def __init__(self, folder: Path, years: int, members: int, run: str) -> None:
+        self.folder, self.years = folder, years
+        self._files = {name: _opened(folder / f"{name}.parquet", run) for name in PART_TABLES}
+        sizes = self._files["departures"].metadata
+        cells = years * len(GROUPS) * len(FIELDS) * len(AXES["stage"]) * len(DESTINATIONS)
+        self._members: list[int] = [sizes.row_group(i).num_rows // cells for i in range(sizes.num_row_groups)]
+        whole = all(file.num_row_groups == len(self._members) for file in self._files.values())
+        if sum(self._members) != members or not whole:
+            raise ResultsError("the tables do not belong together; run it again", where=folder)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __getitem__(self, i: int) -> StoredPart:  # type: ignore[override]  # slices are not asked for
+        return StoredPart(self, range(len(self))[i])
+
+    def first_members(self) -> list[int]:
+        """The number of the first member of each part."""
+        return [0, *accumulate(self._members)][: len(self._members)]
+
+    def columns(self, table: str, part: int, *names: str) -> list[NDArray[Any]]:
+        """Columns of one part of a Parquet table; those of words as codes into AXES."""
+        with _damage(self.folder / f"{table}.parquet"):
+            rows = self._files[table].read_row_group(part, columns=list(names), use_threads=False)
+            return [_codes(rows[name], AXES[name]) if name in AXES else rows[name].to_numpy() for name in names]
+
+    def members(self, part: int) -> int:
+        """How many members the part has."""
+        return self._members[part]
+
+
+class StoredPart:
+    """One part of a results folder: what `Part` offers, read when asked for."""
+
+    def __init__(self, parts: StoredParts, number: int) -> None:
+        self._parts, self._number = parts, number
+
+    @property
+    def members(self) -> int:
+        return self._parts.members(self._number)
+
+    def table(self, name: str) -> Floats:
+        """As Part.table."""
+        if name in ("entered", "left"):
+            return self._cohorts[name]
+        table, column, more = COLUMN_OF[name]
+        (values,) = self._parts.columns(table, self._number, column)
+        shape = (self.members, self._parts.years, len(GROUPS), len(FIELDS))
+        return np.asarray(values.reshape(*shape, *(len(AXES[axis]) for axis in more)), np.float64)
+
+    @cached_property
+    def leavers(self) -> Leavers:
+        names = ("member", "person", "year", "destination")
+        member, person, year, destination = self._parts.columns("leavers", self._number, *names)
+        fate = 1 + 2 * (year - FIRST_YEAR) + destination
+        first = self._parts.first_members()[self._number]
+        return Leavers((member - first).astype(np.uint32), person, fate.astype(np.uint8))
+
+    @cached_property
+    def _cohorts(self) -> dict[str, Floats]:
+        names = ("member", "origin", "entry_year", "as_of", "entered", "in_us")
+        member, origin, entry_year, as_of, entering, in_us = self._parts.columns("cohorts", self._number, *names)
+        members, years = self.members, self._parts.years
+        cohorts = FIRST_YEAR - FIRST_ENTRY + years
+        entered = np.zeros((members, len(ORIGINS), cohorts))
+        gone = np.zeros((members, years + 1, len(ORIGINS), cohorts))
+        member, cohort = member - self._parts.first_members()[self._number], entry_year - FIRST_ENTRY
+        entered[member, origin, cohort] = entering
+        gone[member, as_of - FIRST_YEAR, origin, cohort] = entering - in_us
+        gone = np.maximum.accumulate(gone, axis=1)
+        return {"entered": entered, "left": np.diff(gone, axis=1, prepend=0.0)}
+
+
+def _codes(words: pa.ChunkedArray, choices: Sequence[str]) -> NDArray[np.int64]:
+    """Words as positions among the choices."""
+    kept = words.combine_chunks()
+    place = np.array([choices.index(word) for word in kept.dictionary.to_pylist()], np.int64)
+    return np.asarray(place[kept.indices.to_numpy()])
+
+
+def _opened(path: Path, run: str) -> pq.ParquetFile:
+    if not path.is_file():
+        raise ResultsError(f"{path.name} is missing", where=path.parent)
+    with _damage(path):
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        check_run(file.schema_arrow, run, path)
+        return file
+
+
+@contextlib.contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """What cannot be read, as one line about the table."""
+    try:
+        yield
+    except UNREADABLE as error:
+        raise ResultsError(f"{path.name} cannot be read: {error}", where=path.parent) from None

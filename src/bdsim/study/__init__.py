@@ -1,0 +1,1 @@
+"""The files of a study, read and checked: scenarios, parameters, evidence, fits."""

@@ -1,0 +1,110 @@
+"""A fit on disk: calibration/fitted/NAME/, what scenarios run on."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bdsim.errors import FitError, did_you_mean
+from bdsim.files import durable
+from bdsim.files.text import is_there, parsed_json, read_text
+from bdsim.model import draws
+from bdsim.model.draws import Purpose
+from bdsim.study.layout import Study
+from bdsim.study.parameters import Parameters
+
+__all__ = ["DEFAULT_FIT", "NO_FIT", "Fit", "chosen_fit", "load_fit"]
+
+DEFAULT_FIT = "default"
+NO_FIT = "none"
+
+
+class _FitManifest(BaseModel):
+    """What must be in a fit's manifest for a run to stand on it; more is."""
+
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+    held: dict[str, float]
+    statement: str
+    fingerprint: str
+    cost: float
+    identifiability: list[str]
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Posterior draws of the free parameters, the most probable values, and how they came about."""
+
+    name: str
+    path: Path
+    draws: pd.DataFrame  # one row a draw, one column a free parameter
+    table: pd.DataFrame  # parameters.csv
+    manifest: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits of the draws and the values held fixed."""
+        content = pd.util.hash_pandas_object(self.draws, index=False).to_numpy().tobytes()
+        return hashlib.sha256(content + json.dumps(self.manifest["held"], sort_keys=True).encode()).hexdigest()[:16]
+
+    def centre(self, parameters: Parameters) -> Parameters:
+        """The study's parameters at the most probable values of this fit."""
+        modes = dict(zip(self.table["parameter"], self.table["mode"].astype(float), strict=True))
+        return parameters.with_values({**self.manifest["held"], **modes}, where=str(self.path)).described(
+            f"fitted/{self.name}", f"Calibrated: {self.manifest['statement']}"
+        )
+
+    def member(self, seed: int) -> dict[str, float]:
+        """The posterior draw of the member whose own seed is `seed`."""
+        row = int(draws.uniform(seed, 0, 0, Purpose.POSTERIOR) * len(self.draws))
+        return {str(name): float(value) for name, value in self.draws.iloc[row].items()}
+
+
+def chosen_fit(study: Study, name: str | None, parameters: Parameters) -> Fit | None:
+    """The fit that is meant: by name, fitted/default where there is one, or None for 'none'. Raises FitError."""
+    default = DEFAULT_FIT if (study.fitted / DEFAULT_FIT).is_dir() else NO_FIT
+    wanted = name or default
+    return None if wanted == NO_FIT else load_fit(study, wanted, parameters)
+
+
+def load_fit(study: Study, name: str, parameters: Parameters) -> Fit:
+    """Read a fit back. Raises FitError when it is not there, or was made for other parameters."""
+    folder = study.root / "calibration" / "fitted"
+    path = folder / name
+    if is_there(path.parent / f".{name}.before" / "manifest.json"):
+        durable.restored(path)
+    if not is_there(path / "manifest.json"):
+        there = [p.name for p in folder.iterdir() if p.is_dir()] if folder.is_dir() else []
+        raise FitError(f"no fit named '{name}'{did_you_mean(name, [*there, NO_FIT])}", where=folder)
+    try:
+        manifest = parsed_json(read_text(path / "manifest.json", FitError))
+        _FitManifest.model_validate(manifest)
+        table = pd.read_csv(io.StringIO(read_text(path / "parameters.csv", FitError)))
+        rows = pd.read_csv(io.StringIO(read_text(path / "draws.csv", FitError))).astype(np.float64)
+        modes = table["mode"].astype(np.float64)
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
+        raise FitError(error.errors()[0]["msg"], where=path / "manifest.json", place=place) from None
+    except KeyError as error:
+        raise FitError(f"parameters.csv has no column {error}", where=path) from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise FitError(f"cannot be read: {error}", where=path) from None
+    if rows.empty or list(rows) != list(table.get("parameter", [])) or not np.isfinite(modes).all():
+        raise FitError("is not a fit of this program", where=path)
+    unknown = [n for n in rows if n not in parameters.entries]
+    if unknown or not np.isfinite(rows.to_numpy()).all():
+        raise FitError(f"was made for other parameters ({', '.join(unknown) or 'not finite'})", where=path)
+    for parameter in rows:
+        low, high = parameters.entries[str(parameter)].bounds
+        if not rows[parameter].between(low, high).all():
+            problem = f"a draw lies outside its bounds {low:g} to {high:g}"
+            raise FitError(problem, where=path / "draws.csv", place=str(parameter))
+    return Fit(name, path, rows, table, manifest)

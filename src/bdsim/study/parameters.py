@@ -1,0 +1,269 @@
+"""Every number that shapes behaviour, as data: value, unit, bounds, prior, source (calibration/parameters.toml)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bdsim.errors import ParameterError, did_you_mean
+from bdsim.files.text import read_toml
+from bdsim.model.rule import Weights
+from bdsim.model.world import ORIGINS, Floats
+
+__all__ = [
+    "FIELDS",
+    "Behaviour",
+    "Parameter",
+    "Parameters",
+    "Prior",
+    "as_markdown",
+    "load_parameters",
+    "parse_setting",
+]
+
+FIELDS = ("engineering_cs", "math_physical", "life")
+
+# A file may give narrower bounds, no wider ones: beyond these the model has no meaning, or its arithmetic no number.
+WIDEST = {
+    "rho": (0.0, 1.0),
+    "settled_per_doctorate": (-10.0, 10.0),
+    "funding_lag": (0.0, 30.0),
+    "past_growth": (-0.5, 1.0),
+    "field_share.engineering_cs": (0.0, 1.0),
+    "field_share.math_physical": (0.0, 1.0),
+    "rewired": (0.0, 1.0),
+    "mainland_stem": (0.01, 1.0),
+}
+WIDEST_OF_OTHERS = (-100.0, 100.0)
+
+
+class Prior(BaseModel):
+    """A normal prior, cut at the bounds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    mean: float
+    sd: float = Field(gt=0)
+
+
+class Parameter(BaseModel):
+    """One number: what it means, what it may be, what was believed of it, and on what ground."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    value: float
+    unit: str
+    bounds: tuple[float, float] = Field(strict=False)
+    prior: Prior | None = None
+    identified: Literal["strong", "weak", "none"]
+    meaning: str = Field(min_length=1)
+    source: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def value_lies_within_bounds(self) -> Parameter:
+        low, high = self.bounds
+        if not low < high:
+            raise ValueError(f"bounds {low:g}, {high:g} are not in order")
+        if not low <= self.value <= high:
+            raise ValueError(f"value {self.value:g} is outside its bounds {low:g} to {high:g}")
+        return self
+
+
+class Behaviour(NamedTuple):
+    """The parameters as the engine reads them."""
+
+    leave_china: Floats  # (origins,) log rate per year
+    leave_elsewhere: Floats  # (origins,) log rate per year
+    field_china: Floats  # (fields,) log rate ratio; life is the reference, 0
+    settled: float  # log rate
+    weights: Weights
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """All parameters of a study by name, e.g. `push`, `leave_china.china`; `changed` names those set by hand."""
+
+    path: Path
+    status: str
+    note: str
+    entries: Mapping[str, Parameter]
+    changed: tuple[str, ...] = field(default=())
+
+    def __getitem__(self, name: str) -> float:
+        if name not in self.entries:
+            raise ParameterError(f"unknown parameter '{name}'{did_you_mean(name, self.entries)}")
+        return self.entries[name].value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    @cached_property
+    def values(self) -> dict[str, float]:
+        return {name: entry.value for name, entry in self.entries.items()}
+
+    def with_values(self, values: Mapping[str, float], *, where: str | None = None) -> Parameters:
+        """A copy with some values replaced. Raises ParameterError for an unknown name or a value out of bounds."""
+        entries = dict(self.entries)
+        for name, value in values.items():
+            if name not in entries:
+                raise ParameterError(
+                    f"unknown parameter '{name}'{did_you_mean(name, entries)}", where=where, place=name
+                )
+            low, high = entries[name].bounds
+            if not (math.isfinite(value) and low <= value <= high):
+                raise ParameterError(f"{value:g} is outside its bounds {low:g} to {high:g}", where=where, place=name)
+            entries[name] = entries[name].model_copy(update={"value": float(value)})
+        _check_field_shares(entries, where)
+        changed = tuple(sorted({*self.changed, *values}))
+        return Parameters(self.path, self.status, self.note, entries, changed)
+
+    def described(self, status: str, note: str) -> Parameters:
+        """The same values under another status; nothing counts as changed by hand."""
+        return Parameters(self.path, status, note, self.entries)
+
+    def behaviour(self) -> Behaviour:
+        """The numbers that rule.py takes, in the engine's layout."""
+        return Behaviour(
+            leave_china=np.array([self[f"leave_china.{origin}"] for origin in ORIGINS]),
+            leave_elsewhere=np.array([self[f"leave_elsewhere.{origin}"] for origin in ORIGINS]),
+            field_china=np.array([self[f"field_china.{f}"] for f in FIELDS[:-1]] + [0.0]),
+            settled=self["settled"],
+            weights=Weights(**{name: self[name] for name in Weights._fields}),
+        )
+
+    def field_shares(self) -> Floats:
+        """Share of entrants by field, shape (fields,), adding up to 1."""
+        first, second = (self[f"field_share.{f}"] for f in FIELDS[:-1])
+        return np.array([first, second, 1.0 - first - second])
+
+    def funding_lag(self) -> int:
+        """Years between Chinese and US spending and its being seen."""
+        return round(self["funding_lag"])
+
+    def settled_per_doctorate(self) -> float:
+        """Settled scientists of Chinese descent entering for each doctorate from China."""
+        return math.exp(self["settled_per_doctorate"])
+
+
+def parse_setting(text: str, where: str = "--set") -> tuple[str, float]:
+    """`name=value` of the option `where` of the command line. Raises ParameterError."""
+    name, equals, value = text.partition("=")
+    try:
+        if not equals:
+            raise ValueError
+        return name.strip(), float(value)
+    except ValueError:
+        raise ParameterError(f"'{text}' is not of the form name=number", where=where) from None
+
+
+def load_parameters(path: Path) -> Parameters:
+    """Read and check parameters.toml. Raises ParameterError: file, place, problem."""
+    tables = read_toml(path, ParameterError)
+    status, note = str(tables.pop("status", "")), str(tables.pop("note", ""))
+    entries: dict[str, Parameter] = {}
+    for section, content in tables.items():
+        if section not in ("behaviour", "population", "observation") or not isinstance(content, dict):
+            hint = did_you_mean(section, ("behaviour", "population", "observation"))
+            raise ParameterError(f"unknown section '{section}'{hint}", where=path, place=section)
+        for name, table in _leaves(content):
+            if name in entries:
+                raise ParameterError("given in two sections", where=path, place=f"{section}.{name}")
+            entries[name] = _parameter(table, path, f"{section}.{name}")
+    _check_names(entries, path)
+    _check_bounds(entries, path)
+    _check_field_shares(entries, path)
+    return Parameters(path, status, note, entries)
+
+
+def required_names() -> list[str]:
+    """The names that parameters.toml must give, no more and no less."""
+    return [
+        *(f"leave_china.{origin}" for origin in ORIGINS),
+        *(f"leave_elsewhere.{origin}" for origin in ORIGINS),
+        *(f"field_china.{f}" for f in FIELDS[:-1]),
+        "settled",
+        *Weights._fields,
+        "settled_per_doctorate",
+        "funding_lag",
+        "past_growth",
+        *(f"field_share.{f}" for f in FIELDS[:-1]),
+        "rewired",
+        "mainland_stem",
+    ]
+
+
+def _leaves(tables: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for name, table in tables.items():
+        if isinstance(table, dict) and table and all(isinstance(v, dict) for v in table.values()):
+            yield from _leaves(table, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", table
+
+
+def _parameter(table: Any, path: Path, place: str) -> Parameter:
+    try:
+        return Parameter.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        inner = ".".join(map(str, first["loc"]))
+        hint = did_you_mean(inner, Parameter.model_fields) if first["type"] == "extra_forbidden" else ""
+        message = first["msg"].removeprefix("Value error, ") + hint
+        raise ParameterError(message, where=path, place=f"{place}.{inner}".rstrip(".")) from None
+
+
+def _check_names(entries: Mapping[str, Parameter], path: Path) -> None:
+    required = required_names()
+    for name in entries:
+        if name not in required:
+            raise ParameterError(f"unknown parameter{did_you_mean(name, required)}", where=path, place=name)
+    for name in required:
+        if name not in entries:
+            raise ParameterError(f"parameter '{name}' is missing", where=path)
+
+
+def _check_bounds(entries: Mapping[str, Parameter], path: Path) -> None:
+    for name, entry in entries.items():
+        (low, high), (least, most) = entry.bounds, WIDEST.get(name, WIDEST_OF_OTHERS)
+        if low < least or high > most:
+            problem = f"bounds {low:g} to {high:g} are wider than {least:g} to {most:g}"
+            raise ParameterError(problem, where=path, place=f"{name}.bounds")
+
+
+def _check_field_shares(entries: Mapping[str, Parameter], where: Path | str | None) -> None:
+    total = sum(entries[f"field_share.{f}"].value for f in FIELDS[:-1])
+    if total >= 1.0:
+        raise ParameterError(
+            f"the shares add up to {total:g} and leave nothing for life sciences",
+            where=where,
+            place="field_share",
+        )
+
+
+def as_markdown(parameters: Parameters) -> str:
+    """The table of docs/ODD.md."""
+    lines = [
+        f"Status: {parameters.status}. {parameters.note}",
+        "",
+        "| name | value | unit | bounds | prior (mean, sd) | told by the data | meaning | source |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, entry in parameters.entries.items():
+        prior = f"{entry.prior.mean:.4g}, {entry.prior.sd:g}" if entry.prior else "fixed"
+        bounds = f"{entry.bounds[0]:g} to {entry.bounds[1]:g}"
+        cells = (
+            f"`{name}`",
+            f"{entry.value:.4g}",
+            entry.unit,
+            bounds,
+            prior,
+            entry.identified,
+            entry.meaning,
+            entry.source,
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
