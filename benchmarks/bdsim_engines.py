@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdsim.model import draws
+from bdsim.model.categories import FIELDS
 from bdsim.model.engine import state
 from bdsim.model.engine.batch import Own, simulated
-from bdsim.runs.plan import DEFAULT_HORIZON, Job, Settings, World, plan_run
+from bdsim.model.world import World
+from bdsim.runs.plan import DEFAULT_HORIZON, Job, Settings, plan_run
 from bdsim.study.layout import find_study
-from bdsim.study.parameters import FIELDS
 from bdsim.study.scenario import load_scenario
 
 __all__ = [
@@ -139,7 +140,7 @@ def many(work: Workload, members: range, *, sampled: bool = True) -> list[Tally]
 
 def mesa(work: Workload, member: int) -> Tally:
     """One member by bdsim's Mesa model."""
-    from bdsim.model.agents import MigrationModel  # Mesa's memory is no part of what scaling.py measures
+    from bdsim.runs.mesa import MigrationModel  # Mesa's memory is no part of what scaling.py measures
 
     model: Any = MigrationModel(work.member(member), seed=work.seed, member=member)
     model.run_model()

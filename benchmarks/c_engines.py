@@ -18,9 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from bdsim.model import rule
+from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, ORIGIN_OF_GROUP
 from bdsim.model.engine import year as engine
-from bdsim.model.people import ORIGIN_OF_GROUP
-from bdsim.model.world import FIRST_ENTRY, FIRST_YEAR
 from bdsim_engines import Luck, Tally, Workload, luck, new_tally
 
 __all__ = ["LANES", "VARIANTS", "compiler_version", "run_lanes", "run_scalar"]

@@ -19,9 +19,8 @@ import mesa
 import numpy as np
 
 from bdsim.model import draws
-from bdsim.model.people import ORIGIN_OF_GROUP
+from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, ORIGIN_OF_GROUP
 from bdsim.model.rule import CAREER, CHINA, EARLY_UNTIL, ELSEWHERE, MID_UNTIL, TYPICAL_TIES
-from bdsim.model.world import FIRST_ENTRY, FIRST_YEAR
 from bdsim_engines import Luck, Tally, Workload, luck, new_tally
 
 __all__ = ["MigrationModel", "run"]

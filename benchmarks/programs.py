@@ -14,9 +14,7 @@ import bdsim_engines
 import c_engines
 import mesa_idiomatic
 import numpy_vectorised
-from bdsim.model.people import GROUPS
-from bdsim.model.world import FIRST_ENTRY, FIRST_YEAR, ORIGINS
-from bdsim.study.parameters import FIELDS
+from bdsim.model.categories import FIELDS, FIRST_ENTRY, FIRST_YEAR, GROUPS, ORIGINS
 from bdsim_engines import Tally, Workload
 
 __all__ = ["PROGRAMS", "MismatchError", "Program", "Sizes", "chosen", "measured", "ratios"]

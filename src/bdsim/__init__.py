@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from bdsim.calibration.fitting import calibrate
     from bdsim.calibration.problem import score
     from bdsim.errors import BdsimError
-    from bdsim.model.agents import MigrationModel, Researcher
+    from bdsim.model.agents import Researcher
     from bdsim.runs.ensemble import run
+    from bdsim.runs.mesa import MigrationModel
     from bdsim.runs.results import Results, load_results
     from bdsim.study.scenario import Scenario, load_scenario
 
@@ -36,7 +37,7 @@ __all__ = [
 ]
 HOMES = {
     "BdsimError": "errors",
-    "MigrationModel": "model.agents",
+    "MigrationModel": "runs.mesa",
     "Researcher": "model.agents",
     "Results": "runs.results",
     "Scenario": "study.scenario",

@@ -6,7 +6,7 @@ import pytest
 import bdsim
 from bdsim.analysis.leavers import BY, SIDES, _without_excess, by_label, who_leaves
 from bdsim.errors import UsageError
-from bdsim.model.world import FIRST_YEAR
+from bdsim.model.categories import FIRST_YEAR
 
 PERIOD = (2024, 2030)
 

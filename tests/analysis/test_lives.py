@@ -14,10 +14,10 @@ from bdsim.analysis.lives import CHOICES, OTHERWISE, TO_ELSEWHERE, Watch, explai
 from bdsim.analysis.network import INNERMOST, STATUSES
 from bdsim.errors import InvariantError, UsageError
 from bdsim.model import rule
-from bdsim.model.agents import MigrationModel, Researcher
-from bdsim.model.people import GROUPS
+from bdsim.model.agents import Researcher
+from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, GROUPS
 from bdsim.model.rule import CAREER, CHINA, ELSEWHERE, STAY, Weights
-from bdsim.model.world import FIRST_ENTRY, FIRST_YEAR
+from bdsim.runs.mesa import MigrationModel
 from bdsim.runs.plan import Settings, plan_run
 
 SCALE = 2000

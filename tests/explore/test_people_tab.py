@@ -18,9 +18,9 @@ from bdsim.explore import people, people_html, watching
 from bdsim.explore.people.tab import PeoplePart
 from bdsim.explore.people.watching import Asked, Look, Watching, asked_from
 from bdsim.explore.session import Session
-from bdsim.model.agents import MigrationModel
+from bdsim.model.categories import FIRST_YEAR
 from bdsim.model.rule import STAY
-from bdsim.model.world import FIRST_YEAR
+from bdsim.runs.mesa import MigrationModel
 from bdsim.runs.plan import Settings, plan_run
 from bdsim.study.scenario import load_scenario
 

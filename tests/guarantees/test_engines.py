@@ -5,9 +5,10 @@ import pytest
 
 import bdsim
 from bdsim.model import draws
-from bdsim.model.agents import MigrationModel, Researcher
+from bdsim.model.agents import Researcher
 from bdsim.model.engine.batch import Own, simulated
 from bdsim.runs.ensemble import run_job, run_member
+from bdsim.runs.mesa import MigrationModel
 from bdsim.runs.plan import Settings, plan_run
 
 TABLES = ("departures", "expected", "variance", "stocks", "entrants", "retired", "left", "entered")

@@ -11,7 +11,8 @@ import pytest
 import bdsim
 from bdsim.cli.main import app
 from bdsim.errors import InputError
-from bdsim.model.world import FIRST_ENTRY, LAST_POSSIBLE_YEAR, TABLES
+from bdsim.model.categories import FIRST_ENTRY, LAST_POSSIBLE_YEAR
+from bdsim.model.world import TABLES
 from bdsim.study.layout import find_study
 from bdsim.study.parameters import load_parameters
 

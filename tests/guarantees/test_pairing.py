@@ -5,7 +5,7 @@ import pytest
 
 import bdsim
 from bdsim.analysis.comparison import first_difference
-from bdsim.model.world import FIRST_YEAR
+from bdsim.model.categories import FIRST_YEAR
 
 SCALE, MEMBERS = 40, 4
 FIRST_YEARS = {

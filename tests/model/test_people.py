@@ -12,21 +12,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bdsim.model.categories import FIELDS, FIRST_ENTRY, GROUPS, ORIGIN_OF_GROUP
 from bdsim.model.people import (
     COHORT_STEPS,
     COLLEAGUES,
-    GROUPS,
-    ORIGIN_OF_GROUP,
     REWIRED_WITHIN,
     SETTLED_AGENTS_PER_DOCTORATE,
     Population,
     build_population,
     identity,
 )
-from bdsim.model.world import FIRST_ENTRY
 from bdsim.study.evidence import load_evidence, rebuild_history
 from bdsim.study.layout import Study
-from bdsim.study.parameters import FIELDS
 
 SHARES = np.array([0.45, 0.25, 0.30])
 REWIRED = 0.1

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bdsim.model import draws, maths, rule
+from bdsim.model.categories import FIELDS, ORIGINS
 from bdsim.model.draws import Purpose
 from bdsim.model.engine.compiling import compiled
 from bdsim.model.rule import CHINA, ELSEWHERE, STAY, Weights
-from bdsim.model.world import ORIGINS
 from bdsim.study.evidence import load_evidence, rebuild_history
 from bdsim.study.layout import Study
-from bdsim.study.parameters import FIELDS, load_parameters
+from bdsim.study.parameters import load_parameters
 
 COMPILED = ("stage_of", "feel", "hear", "offer_chance", "weigh", "chances", "may_ring", "choose")
 VIGNETTES = tomllib.loads(Path(__file__).with_name("vignettes.toml").read_text(encoding="utf-8"))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from bdsim.errors import EvidenceError
-from bdsim.model.world import FIRST_ENTRY, TABLES
+from bdsim.model.categories import FIRST_ENTRY
+from bdsim.model.world import TABLES
 from bdsim.study.evidence import (
     FILES,
     Doctorates,

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bdsim.errors import InputError, ParameterError
+from bdsim.model.categories import FIELDS
 from bdsim.model.rule import Weights
 from bdsim.study.layout import Study
-from bdsim.study.parameters import FIELDS, Parameters, load_parameters, parse_setting, required_names
+from bdsim.study.parameters import Parameters, load_parameters, parse_setting, required_names
 
 pytestmark = pytest.mark.one_python
 

@@ -23,8 +23,9 @@ import pandas as pd
 
 from bdsim.analysis.quantity import Quantity
 from bdsim.errors import UsageError
+from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.counts import Counts
-from bdsim.model.world import FIRST_YEAR, TABLES, Floats, Timeline
+from bdsim.model.world import TABLES, Timeline
 from bdsim.runs.expected import Asked, Progress, answers_to, posterior_draws
 from bdsim.runs.plan import Job
 from bdsim.study.fit import Fit

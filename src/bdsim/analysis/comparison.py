@@ -19,12 +19,12 @@ from scipy.special import ndtri
 
 from bdsim.errors import UsageError
 from bdsim.model import draws
-from bdsim.model.counts import AXES, quantile, selection
+from bdsim.model.categories import FIRST_YEAR, GROUPS, Floats
+from bdsim.model.counts import AXES, selection
 from bdsim.model.draws import Purpose
-from bdsim.model.people import GROUPS
 from bdsim.model.rule import EARLY_UNTIL, MID_UNTIL
-from bdsim.model.world import FIRST_YEAR, Floats
 from bdsim.runs.results import Results
+from bdsim.runs.tables import quantile
 
 __all__ = ["LEVELS", "Comparison", "Difference", "Precision", "compare", "everyone", "first_difference", "year_bands"]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bdsim.errors import UsageError, did_you_mean
-from bdsim.model.world import FIRST_YEAR, Floats
+from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.runs.results import Results
 
 __all__ = ["branch_table", "outcomes_of", "reweighted", "shares_of_events"]

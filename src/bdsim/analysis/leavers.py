@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from bdsim.analysis.comparison import Comparison, Period, everyone
 from bdsim.errors import UsageError
-from bdsim.model.counts import AXES, quantile, selection
+from bdsim.model.categories import FIRST_YEAR, Floats
+from bdsim.model.counts import AXES, selection
 from bdsim.model.rule import EARLY_UNTIL, MID_UNTIL
-from bdsim.model.world import FIRST_YEAR, Floats
 from bdsim.runs.results import Results
+from bdsim.runs.tables import quantile
 
 __all__ = ["BY", "SIDES", "Who", "who_leaves"]
 

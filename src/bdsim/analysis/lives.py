@@ -21,15 +21,13 @@ from numpy.typing import NDArray
 from bdsim.analysis.network import network
 from bdsim.errors import InvariantError, UsageError
 from bdsim.model import draws, rule
-from bdsim.model.agents import MigrationModel, Researcher
+from bdsim.model.agents import Researcher, WorldModel
+from bdsim.model.categories import FIELDS, FIRST_YEAR, GROUPS, ORIGIN_OF_GROUP
 from bdsim.model.engine import state
 from bdsim.model.engine import year as engine
 from bdsim.model.engine.year import SETTLED
 from bdsim.model.maths import log
-from bdsim.model.people import GROUPS, ORIGIN_OF_GROUP
 from bdsim.model.rule import CAREER, CHINA, ELSEWHERE, STAY, TYPICAL_TIES, Weights
-from bdsim.model.world import FIRST_YEAR
-from bdsim.study.parameters import FIELDS
 
 __all__ = ["CHOICES", "Life", "Moment", "Watch", "Weighing", "explain", "network", "terms_of", "when"]
 
@@ -185,7 +183,7 @@ class Watch:
     To start again, or elsewhere, make a new Watch of a new model; whoever has the same identity is the same person.
     """
 
-    def __init__(self, model: MigrationModel) -> None:
+    def __init__(self, model: WorldModel) -> None:
         """Raises UsageError for a model that has been stepped already."""
         if model.year != FIRST_YEAR:
             raise UsageError(f"the model is in {model.year}; give one that has not been stepped", where="model")
@@ -208,7 +206,7 @@ class Watch:
             self.model.step()
             self._pictures.append(_picture(self.model))
 
-    def on_1_january(self, year: int) -> MigrationModel:
+    def on_1_january(self, year: int) -> WorldModel:
         """The model as it was then: for `network`, for `explain` of its `agent_of_row`; never to step.
 
         Its AgentSet `agents` is that of now. Raises UsageError for a year not reached yet.
@@ -263,7 +261,7 @@ class Watch:
 class _AgentsThen(dict[int, Researcher]):
     """Agents by row, each taken out as a copy that reads the picture."""
 
-    def __init__(self, picture: MigrationModel) -> None:
+    def __init__(self, picture: WorldModel) -> None:
         super().__init__(picture.agent_of_row)
         self.picture = picture
 
@@ -271,7 +269,7 @@ class _AgentsThen(dict[int, Researcher]):
         return _reading(self.picture, super().__getitem__(row))
 
 
-def _picture(model: MigrationModel) -> MigrationModel:
+def _picture(model: WorldModel) -> WorldModel:
     """The model with a copy of what its next steps overwrite; people, tables and fates are shared."""
     picture = copy.copy(model)
     kept = {name: getattr(model.state, name).copy() for name in ("here", "moved", "dread", "ties")}
@@ -281,7 +279,7 @@ def _picture(model: MigrationModel) -> MigrationModel:
     return picture
 
 
-def _reading(model: MigrationModel, agent: Researcher) -> Researcher:
+def _reading(model: WorldModel, agent: Researcher) -> Researcher:
     """A copy of the agent that reads `model` and is not among its agents."""
     twin = copy.copy(agent)
     twin.model = model

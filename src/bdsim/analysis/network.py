@@ -8,13 +8,11 @@ from numpy.typing import NDArray
 
 from bdsim.errors import UsageError, did_you_mean
 from bdsim.model import draws, rule
-from bdsim.model.agents import MigrationModel
+from bdsim.model.agents import WorldModel
+from bdsim.model.categories import FIELDS, FIRST_ENTRY, FIRST_YEAR, GROUPS, ORIGIN_OF_GROUP, ORIGINS, STAGES, Floats
 from bdsim.model.draws import Purpose
-from bdsim.model.engine.state import STAGES
-from bdsim.model.people import GROUPS, ORIGIN_OF_GROUP, Population
+from bdsim.model.people import Population
 from bdsim.model.rule import CAREER, CHINA, ELSEWHERE
-from bdsim.model.world import FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
-from bdsim.study.parameters import FIELDS
 
 __all__ = ["STATUSES", "network"]
 
@@ -24,7 +22,7 @@ GAP = 0.06  # share of a field's sector left empty where several fields are draw
 
 
 def network(
-    model: MigrationModel, field: str | None = None, origin: str | None = None
+    model: WorldModel, field: str | None = None, origin: str | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Those here or just gone on 1 January of `model.year`, of one field and origin or of all: (nodes, links).
 
@@ -53,7 +51,7 @@ def network(
     return _nodes(model, rows, status[rows], together=field is None), _links(people.colleagues, shown)
 
 
-def _status(model: MigrationModel) -> NDArray[np.str_]:
+def _status(model: WorldModel) -> NDArray[np.str_]:
     """Of every row, '' for those who are neither here nor just gone, shape (rows,)."""
     fate = model.state.fate.astype(np.int64)
     just_gone = (fate > 0) & ((fate - 1) // 2 == model.year - 1 - FIRST_YEAR)
@@ -61,7 +59,7 @@ def _status(model: MigrationModel) -> NDArray[np.str_]:
     return np.select([model.state.here[:-1] > 0, *gone], STATUSES, "")
 
 
-def _nodes(model: MigrationModel, rows: NDArray[np.int64], status: NDArray[np.str_], together: bool) -> pd.DataFrame:
+def _nodes(model: WorldModel, rows: NDArray[np.int64], status: NDArray[np.str_], together: bool) -> pd.DataFrame:
     people = model.world.population.people
     entry, field, group = (column[rows].astype(np.int64) for column in (people.entry, people.field, people.group))
     gone = status != STATUSES[0]

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bdsim.errors import UsageError, did_you_mean
+from bdsim.model.categories import DESTINATIONS, FIRST_YEAR, Floats
 from bdsim.model.counts import Counts, selection
-from bdsim.model.engine.state import DESTINATIONS
-from bdsim.model.world import FIRST_YEAR, Floats
 
 __all__ = ["Goal", "Quantity", "parse_goal", "parse_quantity"]
 

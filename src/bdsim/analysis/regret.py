@@ -12,7 +12,7 @@ import pandas as pd
 
 from bdsim.analysis.quantity import Quantity
 from bdsim.errors import UsageError
-from bdsim.model.world import Floats
+from bdsim.model.categories import Floats
 from bdsim.runs.expected import Asked, Progress, answers_to, posterior_draws
 from bdsim.runs.plan import Job
 from bdsim.study.scenario import Scenario

@@ -16,7 +16,8 @@ import pandas as pd
 
 from bdsim.analysis.quantity import Quantity
 from bdsim.errors import UsageError, did_you_mean
-from bdsim.model.world import Floats, Timeline
+from bdsim.model.categories import Floats
+from bdsim.model.world import Timeline
 from bdsim.runs.expected import Asked, Progress, answers_to
 from bdsim.runs.plan import Job
 from bdsim.study.parameters import Parameters

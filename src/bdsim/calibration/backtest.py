@@ -13,10 +13,9 @@ from bdsim.calibration.problem import Problem, make_problem, optimise
 from bdsim.calibration.targets import yearly_to_china
 from bdsim.errors import FitError
 from bdsim.model import draws
+from bdsim.model.categories import FIELDS, Floats
 from bdsim.model.draws import Purpose
-from bdsim.model.world import Floats
 from bdsim.study.layout import Study
-from bdsim.study.parameters import FIELDS
 
 __all__ = ["backtest", "crps", "verdict"]
 

@@ -18,8 +18,8 @@ from bdsim.calibration.posterior import Posterior, explore, laplace_covariance, 
 from bdsim.calibration.problem import SOBOL_POINTS, Optimum, Problem, best_of, make_problem, optimise, sobol_starts
 from bdsim.errors import FitError, did_you_mean
 from bdsim.files.durable import locked, new_folder, refusals, unfinished, write_file
+from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.counts import Counts, selection
-from bdsim.model.world import FIRST_YEAR, Floats
 from bdsim.runs.ensemble import run_member
 from bdsim.runs.plan import versions
 from bdsim.study.fit import DEFAULT_FIT, Fit, load_fit

@@ -18,8 +18,8 @@ from scipy.special import gammaincinv, ndtri
 from bdsim.calibration.problem import Problem
 from bdsim.errors import FitError
 from bdsim.model import draws
+from bdsim.model.categories import Floats
 from bdsim.model.draws import Purpose
-from bdsim.model.world import Floats
 
 __all__ = ["Posterior", "explore", "laplace_covariance", "parameter_table", "sensitivity", "trade_offs"]
 

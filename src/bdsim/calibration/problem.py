@@ -21,14 +21,15 @@ from numpy.typing import NDArray
 
 from bdsim.calibration.targets import Target, load_targets, model_value, standardised
 from bdsim.errors import FitError, did_you_mean
+from bdsim.model.categories import FIELDS, Floats
 from bdsim.model.counts import Counts, counts_of
 from bdsim.model.engine.batch import Own, grouped, simulated
 from bdsim.model.people import Population
-from bdsim.model.world import Environment, Floats
+from bdsim.model.world import Environment
 from bdsim.runs.plan import Job, Settings, plan_run, program_hash, sources_of
 from bdsim.study.evidence import Evidence, load_evidence
 from bdsim.study.layout import Study, find_study
-from bdsim.study.parameters import FIELDS, Parameters, load_parameters
+from bdsim.study.parameters import Parameters, load_parameters
 from bdsim.study.scenario import load_scenario
 
 __all__ = [

@@ -15,11 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bdsim.errors import TargetError, did_you_mean
 from bdsim.files.text import read_toml
+from bdsim.model.categories import DESTINATIONS, FIELDS, FIRST_ENTRY, FIRST_YEAR, ORIGINS
 from bdsim.model.counts import Counts, selection
-from bdsim.model.engine.state import DESTINATIONS
-from bdsim.model.world import FIRST_ENTRY, FIRST_YEAR, ORIGINS
 from bdsim.study.evidence import Evidence
-from bdsim.study.parameters import FIELDS
 
 __all__ = ["Role", "Target", "load_targets", "model_value", "standardised", "yearly_to_china"]
 

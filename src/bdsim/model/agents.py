@@ -1,33 +1,27 @@
 """The model as Mesa agents: a Researcher is a handle on one row of the state, and decides by rule.py.
 
 Use it to watch, select and subclass: AgentSet, DataCollector, mesa.batch_run and SolaraViz all work on
-MigrationModel. For many members at a fine scale use the compiled engine, which makes the same decisions.
+WorldModel. For many members at a fine scale use the compiled engine, which makes the same decisions.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, ClassVar
 
 import mesa
 import numpy as np
 
-from bdsim.errors import UsageError
 from bdsim.model import draws, rule
+from bdsim.model.categories import FIELDS, FIRST_YEAR, GROUPS, ORIGIN_OF_GROUP, STAGES
 from bdsim.model.engine import state
 from bdsim.model.engine import year as engine
 from bdsim.model.engine.compiling import compiled
-from bdsim.model.engine.state import STAGES
 from bdsim.model.engine.year import SETTLED
 from bdsim.model.maths import log
-from bdsim.model.people import GROUPS, ORIGIN_OF_GROUP
 from bdsim.model.rule import CHINA, ELSEWHERE, MID_UNTIL, STAY
-from bdsim.model.world import FIRST_YEAR
-from bdsim.runs.plan import DEFAULT_HORIZON, Settings, World, plan_run
-from bdsim.study.parameters import FIELDS
-from bdsim.study.scenario import load_scenario
+from bdsim.model.world import World
 
-__all__ = ["MigrationModel", "Researcher", "let_go"]
+__all__ = ["Researcher", "WorldModel", "let_go"]
 
 # The rule, compiled function by function: the very lines that the engine compiles into its loops.
 feel, hear, weigh = compiled(rule.feel), compiled(rule.hear), compiled(rule.weigh)
@@ -40,9 +34,9 @@ class Researcher(mesa.Agent):
     Override `feel`, `hear`, `weigh` or `choose` to try another behaviour; `step` puts them together.
     """
 
-    model: MigrationModel
+    model: WorldModel
 
-    def __init__(self, model: MigrationModel, row: int) -> None:
+    def __init__(self, model: WorldModel, row: int) -> None:
         super().__init__(model)
         people = model.world.population.people
         self.row = row
@@ -152,32 +146,25 @@ class Researcher(mesa.Agent):
         d.choice[row] = self.choose(china, elsewhere)
 
 
-class MigrationModel(mesa.Model):
+class WorldModel(mesa.Model):
     """One member of an ensemble as a Mesa model; a step is a calendar year, and `running` ends at the horizon.
 
-    `world` is a scenario's name or file, or a World. The member's luck comes from (seed, member) alone: Mesa's
-    own generator decides only the order of activation, which cannot matter. `parameters` are replaced by name,
-    with `__` for the dot: MigrationModel(push=0.5, leave_china__china=-3.1).
+    The member's luck comes from (seed, member) alone: Mesa's own generator, which `rng` seeds, decides only the
+    order of activation, which cannot matter.
     """
 
     researcher_class: ClassVar[type[Researcher]] = Researcher
 
     def __init__(
         self,
-        world: World | str | Path = "baseline",
+        world: World,
         *,
-        seed: int | None = 0,
+        seed: int = 0,
         member: int = 0,
-        researchers_per_agent: int = 100,
-        horizon: int = DEFAULT_HORIZON,
         shuffled: bool = False,
         rng: Any = None,
-        **parameters: float,
     ) -> None:
-        seed = seed or 0  # mesa.batch_run passes None where it was given nothing
         super().__init__(rng=seed if rng is None else rng)
-        if not isinstance(world, World):
-            world = _world(world, Settings(1, seed, researchers_per_agent, "mesa", horizon), parameters)
         self.world = world
         self.shuffled = shuffled
         self.year = FIRST_YEAR
@@ -267,21 +254,6 @@ class MigrationModel(mesa.Model):
         d.to_china[:], d.to_elsewhere[:], d.choice[:] = 0.0, 0.0, STAY
 
 
-def let_go(model: MigrationModel) -> None:
+def let_go(model: WorldModel) -> None:
     """Have Mesa forget a model that nobody will step again: before 3.5 it keeps every model ever made."""
     getattr(mesa.Agent, "_ids", {}).pop(model, None)
-
-
-def _world(scenario: str | Path, settings: Settings, parameters: dict[str, float]) -> World:
-    """The first branch of a scenario, with parameters replaced."""
-    job = plan_run(
-        load_scenario(scenario),
-        settings,
-        {name.replace("__", "."): value for name, value in parameters.items()},
-    )
-    if len(job.plans) > 1:
-        raise UsageError(
-            f"'{job.scenario.name}' branches {len(job.plans)} ways; pass job.world(plan) of one",
-            where="world",
-        )
-    return job.world(job.plans[0])

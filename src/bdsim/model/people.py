@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdsim.model import draws
+from bdsim.model.categories import FIRST_ENTRY, GROUPS, ORIGIN_OF_GROUP, Floats
 from bdsim.model.draws import Purpose
-from bdsim.model.world import FIRST_ENTRY, Floats
 
 __all__ = [
     "COLLEAGUES",
-    "GROUPS",
     "SETTLED_AGENTS_PER_DOCTORATE",
     "People",
     "Population",
@@ -28,8 +27,6 @@ __all__ = [
     "identity",
 ]
 
-GROUPS = (("china", "doctorate"), ("china", "settled"), ("india", "doctorate"), ("other", "doctorate"))
-ORIGIN_OF_GROUP = np.array([0, 0, 1, 2], np.int64)
 SETTLED_AGENTS_PER_DOCTORATE = 2.0  # their number; `settled_per_doctorate` scales their weight
 APPEAL_EXPONENT = 4  # offers go to the prominent: appeal = prominence^4
 

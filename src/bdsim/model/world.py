@@ -1,4 +1,4 @@
-"""What everyone can see in a year: yearly tables that a scenario's timeline changes and nothing else does."""
+"""A world: who there is, how they behave, and what everyone can see: yearly tables, which scenarios change."""
 
 from __future__ import annotations
 
@@ -7,29 +7,20 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
 from bdsim.model.maths import log
+from bdsim.model.people import Population
+from bdsim.model.rule import Weights
 
 __all__ = [
-    "FIRST_ENTRY",
-    "FIRST_YEAR",
-    "LAST_POSSIBLE_YEAR",
-    "ORIGINS",
-    "REFERENCE_YEAR",
     "TABLES",
+    "Behaviour",
     "Environment",
     "Table",
     "Timeline",
+    "World",
 ]
-
-Floats = NDArray[np.float64]
-
-ORIGINS = ("china", "india", "other")
-FIRST_YEAR = 2000
-FIRST_ENTRY = 1965  # the oldest cohort still at work in 2000 or nearly so
-LAST_POSSIBLE_YEAR = 2100
-REFERENCE_YEAR = 2010  # the funding ratio is measured against this year, the first of the calibration window
 
 
 class Table(NamedTuple):
@@ -104,3 +95,27 @@ class Timeline:
     def inflow(self) -> Floats:
         """Doctorates by entry year and origin, shape (horizon - FIRST_ENTRY + 1, 3)."""
         return np.column_stack([self.tables[f"inflow_{origin}"] for origin in ORIGINS])
+
+
+class Behaviour(NamedTuple):
+    """The parameters as the engine reads them."""
+
+    leave_china: Floats  # (origins,) log rate per year
+    leave_elsewhere: Floats  # (origins,) log rate per year
+    field_china: Floats  # (fields,) log rate ratio; life is the reference, 0
+    settled: float  # log rate
+    weights: Weights
+
+
+@dataclass(frozen=True)
+class World:
+    """One branch ready to run: who there is, what they see, how they behave, whom an agent stands for."""
+
+    population: Population
+    environment: Environment
+    behaviour: Behaviour
+    weights: Floats  # (groups,) researchers an agent stands for
+
+    @property
+    def years(self) -> int:
+        return len(self.environment.offers)

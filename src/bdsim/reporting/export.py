@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from bdsim.errors import ResultsError, UsageError, did_you_mean
-from bdsim.model.counts import AXES, quantile
-from bdsim.model.world import Floats
+from bdsim.model.categories import Floats
+from bdsim.model.counts import AXES
 from bdsim.reporting.style import NAMES
 from bdsim.runs.results import Results
+from bdsim.runs.tables import quantile
 
 __all__ = ["FORMATS", "export", "iamc"]
 

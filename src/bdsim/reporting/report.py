@@ -19,8 +19,8 @@ import pandas as pd
 
 from bdsim.analysis.comparison import Comparison, Period
 from bdsim.analysis.leavers import SIDES
+from bdsim.model.categories import FIRST_YEAR
 from bdsim.model.counts import AXES
-from bdsim.model.world import FIRST_YEAR
 from bdsim.reporting.figures.leavers import draw_who
 from bdsim.reporting.figures.runs import comparison_drawings, draw_fan
 from bdsim.reporting.style import NAMES, STYLE, Drawing

@@ -20,18 +20,20 @@ from numpy.typing import NDArray
 from bdsim.errors import MembersFailedError
 from bdsim.files import durable
 from bdsim.model import draws
+from bdsim.model.categories import FIELDS, GROUPS
 from bdsim.model.counts import Counts, check_member, counts_of
 from bdsim.model.engine.batch import Own, grouped, simulated
 from bdsim.model.engine.full_scale import at_full_scale
 from bdsim.model.engine.lanes import WIDTH
 from bdsim.model.engine.state import Tally, new_tally
-from bdsim.model.people import GROUPS, Population
+from bdsim.model.people import Population
+from bdsim.model.world import World
 from bdsim.runs.keeping import InMemory, Keeper, KeptParts, Key, kept_on_disk
 from bdsim.runs.parts import Failure, Part
-from bdsim.runs.plan import DEFAULT_HORIZON, Job, Recipe, Settings, World, content, manifest_of, plan_run, program_hash
+from bdsim.runs.plan import DEFAULT_HORIZON, Job, Recipe, Settings, content, manifest_of, plan_run, program_hash
 from bdsim.runs.results import FAILURES, Results, load_results
 from bdsim.runs.workers import Workers
-from bdsim.study.parameters import FIELDS, Parameters
+from bdsim.study.parameters import Parameters
 from bdsim.study.scenario import Plan, Scenario
 
 __all__ = ["Progress", "run", "run_job", "run_member", "run_one"]
@@ -245,10 +247,10 @@ def _part(
 
 
 def _mesa_member(task: Task, population: Population, draw: int, own: Own) -> tuple[Tally, NDArray[np.uint8]]:
-    from bdsim.model.agents import MigrationModel  # Mesa takes a second to import; most runs never need it
+    from bdsim.model.agents import WorldModel  # Mesa takes a second to import; most runs never need it
 
     world = World(population, task.recipe.environment, own.behaviour, own.weights)
-    model = MigrationModel(world, seed=task.seed, member=draw)
+    model = WorldModel(world, seed=task.seed, member=draw)
     model.run_model()
     return model.tally, model.state.fate
 

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import joblib
 import numpy as np
 
+from bdsim.model.categories import Floats
 from bdsim.model.counts import Counts, counts_of
 from bdsim.model.engine.batch import Own, grouped, simulated
-from bdsim.model.world import Floats, Timeline
+from bdsim.model.world import Timeline
 from bdsim.runs.plan import Job
 from bdsim.study.parameters import Parameters
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bdsim.errors import ResultsError
 from bdsim.files.text import is_there, parsed_json, read_text
-from bdsim.model.world import FIRST_YEAR, LAST_POSSIBLE_YEAR
+from bdsim.model.categories import FIRST_YEAR, LAST_POSSIBLE_YEAR
 from bdsim.runs.plan import FORMAT
 from bdsim.study.scenario_file import ScenarioFile
 

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from bdsim.model.categories import Floats
 from bdsim.model.counts import Counts
-from bdsim.model.world import Floats
 
 __all__ = ["Chosen", "Failure", "Leavers", "Part"]
 

@@ -17,33 +17,27 @@ import numpy as np
 
 from bdsim.errors import InvariantError, UsageError, did_you_mean
 from bdsim.model import draws
-from bdsim.model.engine import compiling
-from bdsim.model.engine.lanes import WIDTH
-from bdsim.model.people import (
-    GROUPS,
-    ORIGIN_OF_GROUP,
-    SETTLED_AGENTS_PER_DOCTORATE,
-    Population,
-    build_population,
-)
-from bdsim.model.world import (
+from bdsim.model.categories import (
     FIRST_YEAR,
+    GROUPS,
     LAST_POSSIBLE_YEAR,
+    ORIGIN_OF_GROUP,
     ORIGINS,
     REFERENCE_YEAR,
-    TABLES,
-    Environment,
     Floats,
-    Timeline,
 )
+from bdsim.model.engine import compiling
+from bdsim.model.engine.lanes import WIDTH
+from bdsim.model.people import SETTLED_AGENTS_PER_DOCTORATE, Population, build_population
+from bdsim.model.world import TABLES, Environment, Timeline, World
 from bdsim.runs.memory import asked_for, available
 from bdsim.study.branches import MOST_BRANCHES
 from bdsim.study.evidence import History, load_evidence, rebuild_history
 from bdsim.study.fit import Fit, chosen_fit
-from bdsim.study.parameters import Behaviour, Parameters, load_parameters
+from bdsim.study.parameters import Parameters, load_parameters
 from bdsim.study.scenario import Plan, Scenario
 
-__all__ = ["DEFAULT_HORIZON", "Job", "Recipe", "Settings", "World", "content", "manifest_of", "plan_run", "versions"]
+__all__ = ["DEFAULT_HORIZON", "Job", "Recipe", "Settings", "content", "manifest_of", "plan_run", "versions"]
 
 FORMAT = 3  # of a results folder
 DEFAULT_HORIZON = 2035
@@ -93,20 +87,6 @@ class Recipe:
     def population(self) -> Population:
         """Everyone who is ever here; made once in a process and shared."""
         return _population(*(getattr(self, f.name) for f in fields(self) if f.name != "environment"))
-
-
-@dataclass(frozen=True)
-class World:
-    """One branch ready to run: who there is, what they see, how they behave, whom an agent stands for."""
-
-    population: Population
-    environment: Environment
-    behaviour: Behaviour
-    weights: Floats  # (groups,) researchers an agent stands for
-
-    @property
-    def years(self) -> int:
-        return len(self.environment.offers)
 
 
 @dataclass(frozen=True)

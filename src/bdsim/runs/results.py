@@ -17,11 +17,22 @@ from numpy.typing import NDArray
 
 from bdsim.errors import ResultsError, UsageError
 from bdsim.files.durable import hash_of, new_folder, sealed
-from bdsim.model.counts import AXES, Counts, quantile, selection, tidy, tidy_cohorts
-from bdsim.model.world import FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
+from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
+from bdsim.model.counts import AXES, Counts, selection
 from bdsim.runs.manifest import MANIFEST, read_manifest
 from bdsim.runs.parts import Chosen, Part
-from bdsim.runs.tables import UNREADABLE, StoredPart, StoredParts, leavers_table, read_whole, write_parts, write_whole
+from bdsim.runs.tables import (
+    UNREADABLE,
+    StoredPart,
+    StoredParts,
+    leavers_table,
+    quantile,
+    read_whole,
+    tidy,
+    tidy_cohorts,
+    write_parts,
+    write_whole,
+)
 
 __all__ = ["COLUMNS", "FAILURES", "Results", "load_results"]
 

@@ -20,12 +20,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bdsim.errors import ResultsError
-from bdsim.model.counts import AXES, tidy, tidy_cohorts
-from bdsim.model.engine.state import DESTINATIONS
-from bdsim.model.people import GROUPS
-from bdsim.model.world import FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
+from bdsim.model.categories import DESTINATIONS, FIELDS, FIRST_ENTRY, FIRST_YEAR, GROUPS, ORIGINS, Floats
+from bdsim.model.counts import AXES
+from bdsim.model.rule import CAREER
 from bdsim.runs.parts import Chosen, Leavers, Part
-from bdsim.study.parameters import FIELDS
 
 __all__ = [
     "PART_TABLES",
@@ -37,6 +35,8 @@ __all__ = [
     "write_parts",
     "write_whole",
 ]
+
+GROUP_LABELS = {"origin": [o for o, _ in GROUPS], "route": [r for _, r in GROUPS]}
 
 UNREADABLE = (OSError, ValueError, KeyError, IndexError, OverflowError, MemoryError, pa.ArrowException)
 RUN = b"bdsim run"  # key of a table's metadata
@@ -248,3 +248,61 @@ def _damage(path: Path) -> Iterator[None]:
         yield
     except UNREADABLE as error:
         raise ResultsError(f"{path.name} cannot be read: {error}", where=path.parent) from None
+
+
+def tidy(tables: dict[str, Floats], axes: Sequence[str], first_member: int = 0) -> pd.DataFrame:
+    """Arrays of shape (members, years, groups, ...) as one row per cell, groups split into origin and route.
+
+    `axes` names what follows the groups: field, stage, destination. Members are numbered from `first_member`.
+    """
+    shape = next(iter(tables.values())).shape
+    index = np.indices(shape, dtype=np.int32).reshape(len(shape), -1)
+    columns: dict[str, object] = {
+        "member": index[0] + np.int32(first_member),
+        "year": (index[1] + FIRST_YEAR).astype(np.int32),
+    }
+    for name, labels in GROUP_LABELS.items():
+        codes = np.array([AXES[name].index(label) for label in labels])[index[2]]
+        columns[name] = pd.Categorical.from_codes(codes, categories=AXES[name])
+    for axis, codes in zip(axes, index[3:], strict=True):
+        columns[axis] = pd.Categorical.from_codes(codes, categories=AXES[axis])
+    columns |= {name: table.ravel() for name, table in tables.items()}
+    return pd.DataFrame(columns)
+
+
+def tidy_cohorts(entering: Floats, left: Floats, first_member: int = 0) -> pd.DataFrame:
+    """Doctorate cohorts: how many entered and how many had not left by each 1 January (the retired have not).
+
+    `entering` and `left` are Counts.entered and Counts.left; members are numbered from `first_member`.
+    """
+    gone = np.cumsum(left, axis=1)  # (members, as_of, origins, cohorts); as_of from FIRST_YEAR
+    as_of = FIRST_YEAR + np.arange(gone.shape[1])
+    entry = FIRST_ENTRY + np.arange(gone.shape[3])
+    lived = as_of[:, None] - entry[None, :]
+    member, when, origin, cohort = np.nonzero(
+        np.broadcast_to((lived >= 1)[None, :, None, :] & (lived <= CAREER)[None, :, None, :], gone.shape)
+    )
+    entered = entering[member, origin, cohort]
+    return pd.DataFrame(
+        {
+            "member": member.astype(np.int32) + np.int32(first_member),
+            "origin": pd.Categorical.from_codes(origin, categories=ORIGINS),
+            "entry_year": entry[cohort].astype(np.int32),
+            "as_of": as_of[when].astype(np.int32),
+            "entered": entered,
+            "in_us": entered - gone[member, when, origin, cohort],
+        }
+    )
+
+
+def quantile(values: Floats, weights: Floats, q: float) -> Floats:
+    """Weighted quantile over the first axis (members), interpolated; `weights` add up to any positive number."""
+    order = np.argsort(values, axis=0, kind="stable")
+    ranked = np.take_along_axis(values, order, axis=0)
+    w = np.asarray(weights, np.float64)[order]
+    middle = (np.cumsum(w, axis=0) - 0.5 * w) / w.sum(axis=0)
+    if values.ndim == 1:
+        return np.asarray(np.interp(q, middle, ranked))
+    flat_values, flat_middle = ranked.reshape(len(ranked), -1), middle.reshape(len(ranked), -1)
+    out = [np.interp(q, flat_middle[:, i], flat_values[:, i]) for i in range(flat_values.shape[1])]
+    return np.array(out).reshape(values.shape[1:])

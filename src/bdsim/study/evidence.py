@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bdsim.errors import EvidenceError, did_you_mean
 from bdsim.files.text import read_text, read_toml
-from bdsim.model.world import FIRST_ENTRY, FIRST_YEAR, TABLES, Floats, Timeline
+from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, Floats
+from bdsim.model.world import TABLES, Timeline
 from bdsim.study.layout import Study
 
 __all__ = [

@@ -7,19 +7,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bdsim.errors import ParameterError, did_you_mean
 from bdsim.files.text import read_toml
+from bdsim.model.categories import FIELDS, ORIGINS, Floats
 from bdsim.model.rule import Weights
-from bdsim.model.world import ORIGINS, Floats
+from bdsim.model.world import Behaviour
 
 __all__ = [
-    "FIELDS",
-    "Behaviour",
     "Parameter",
     "Parameters",
     "Prior",
@@ -27,8 +26,6 @@ __all__ = [
     "load_parameters",
     "parse_setting",
 ]
-
-FIELDS = ("engineering_cs", "math_physical", "life")
 
 # A file may give narrower bounds, no wider ones: beyond these the model has no meaning, or its arithmetic no number.
 WIDEST = {
@@ -72,16 +69,6 @@ class Parameter(BaseModel):
         if not low <= self.value <= high:
             raise ValueError(f"value {self.value:g} is outside its bounds {low:g} to {high:g}")
         return self
-
-
-class Behaviour(NamedTuple):
-    """The parameters as the engine reads them."""
-
-    leave_china: Floats  # (origins,) log rate per year
-    leave_elsewhere: Floats  # (origins,) log rate per year
-    field_china: Floats  # (fields,) log rate ratio; life is the reference, 0
-    settled: float  # log rate
-    weights: Weights
 
 
 @dataclass(frozen=True)

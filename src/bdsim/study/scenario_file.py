@@ -14,7 +14,8 @@ from pydantic_core import ErrorDetails
 
 from bdsim.errors import ScenarioError, did_you_mean
 from bdsim.files.text import decoded, parsed_toml, read_bytes, readable
-from bdsim.model.world import FIRST_ENTRY, FIRST_YEAR, LAST_POSSIBLE_YEAR, ORIGINS, TABLES
+from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, LAST_POSSIBLE_YEAR, ORIGINS
+from bdsim.model.world import TABLES
 
 __all__ = [
     "PARTS",

@@ -10,10 +10,9 @@ from bdsim.errors import InputError, UsageError, did_you_mean
 from bdsim.explore.controls import Toolbar
 from bdsim.explore.people import html as drawn
 from bdsim.explore.people.watching import Look, Scene, branches_of, fits_of
-from bdsim.model.world import FIRST_YEAR, ORIGINS
+from bdsim.model.categories import FIELDS, FIRST_YEAR, ORIGINS
 from bdsim.reporting.style import NAMES
 from bdsim.study.layout import Study
-from bdsim.study.parameters import FIELDS
 
 __all__ = [
     "WORLD_WORDS",

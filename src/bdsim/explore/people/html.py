@@ -13,8 +13,8 @@ from bdsim.analysis.lives import MINUS, Life, Moment, Weighing, when
 from bdsim.analysis.network import STATUSES
 from bdsim.explore.people.watching import Look, Scene, Twin
 from bdsim.explore.tune.charts import FONT, text
+from bdsim.model.categories import FIRST_YEAR
 from bdsim.model.rule import CHINA, ELSEWHERE, STAY
-from bdsim.model.world import FIRST_YEAR
 from bdsim.reporting.style import COLOURS, NAMES
 
 __all__ = [

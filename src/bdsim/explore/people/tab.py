@@ -15,8 +15,7 @@ from bdsim.explore.people import forms
 from bdsim.explore.people import html as drawn
 from bdsim.explore.people.watching import COLOURS, Look, Scene, Watching, asked_from, code_of, differs, whole
 from bdsim.explore.session import Cancelled, Latest, Session
-from bdsim.model.world import FIRST_YEAR, ORIGINS
-from bdsim.study.parameters import FIELDS
+from bdsim.model.categories import FIELDS, FIRST_YEAR, ORIGINS
 
 __all__ = ["PeoplePart"]
 

@@ -11,12 +11,13 @@ import pandas as pd
 
 from bdsim.analysis.lives import Life, Moment, Watch, Weighing, explain, network
 from bdsim.errors import InputError, ScenarioError, StudyError, UsageError, did_you_mean
-from bdsim.model.agents import MigrationModel, let_go
-from bdsim.model.world import FIRST_YEAR, ORIGINS
-from bdsim.runs.plan import Settings, World, plan_run
+from bdsim.model.agents import WorldModel, let_go
+from bdsim.model.categories import FIELDS, FIRST_YEAR, ORIGINS
+from bdsim.model.world import World
+from bdsim.runs.plan import Settings, plan_run
 from bdsim.study.fit import DEFAULT_FIT, NO_FIT, chosen_fit
 from bdsim.study.layout import Study
-from bdsim.study.parameters import FIELDS, load_parameters
+from bdsim.study.parameters import load_parameters
 from bdsim.study.scenario import Scenario, load_scenario
 
 __all__ = [
@@ -241,7 +242,7 @@ class Watching:
         if watch is None:
             report(f"making the people of {asked.scenario}", 0, 1)
             world = world_of(self.study, asked)
-            watch = Watch(MigrationModel(world, seed=asked.seed, member=asked.member))
+            watch = Watch(WorldModel(world, seed=asked.seed, member=asked.member))
         self._kept[key] = watch  # as the newest
         while len(self._kept) > KEPT:
             let_go(self._kept.pop(next(iter(self._kept))).model)
@@ -307,15 +308,16 @@ def code_of(look: Look) -> str:
     member = f"world, seed={w.seed}, member={w.member}"
     origin = f", origin={look.origin!r}" if look.origin else ""
     lines = [
-        "from bdsim.agents import MigrationModel",
-        "from bdsim.lives import Watch, network",
-        "from bdsim.plan import Settings, plan_run",
-        "from bdsim.scenario import load_scenario",
+        "from bdsim.analysis.lives import Watch",
+        "from bdsim.analysis.network import network",
+        "from bdsim.model.agents import WorldModel",
+        "from bdsim.runs.plan import Settings, plan_run",
+        "from bdsim.study.scenario import load_scenario",
         "",
         f"settings = Settings(seed={w.seed}, researchers_per_agent={w.researchers_per_agent}, horizon={w.horizon})",
         f"job = plan_run(load_scenario({w.scenario!r}), settings, fit={w.fit or None!r})",
         f"world = job.member_world(job.world({chosen}), {w.member})",
-        f"watch = Watch(MigrationModel({member}))",
+        f"watch = Watch(WorldModel({member}))",
         f"while watch.year < {look.year}:",
         "    watch.step()",
         f"nodes, links = network(watch.model, {look.field!r}{origin})",

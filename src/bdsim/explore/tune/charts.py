@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bdsim.explore.tune.tuning import Tuned
-from bdsim.model.world import Floats
+from bdsim.model.categories import Floats
 from bdsim.reporting.style import COLOURS, REFERENCE
 
 __all__ = ["departures_chart", "nice_ticks", "residuals_chart"]

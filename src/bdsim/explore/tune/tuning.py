@@ -14,8 +14,8 @@ import pandas as pd
 
 from bdsim.calibration import fitting
 from bdsim.calibration.problem import SHAPING, Problem, make_problem, scored
+from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.counts import Counts, selection
-from bdsim.model.world import FIRST_YEAR, Floats
 from bdsim.study.evidence import Observed, load_evidence, observed_departures
 from bdsim.study.fit import NO_FIT, Fit, chosen_fit
 from bdsim.study.layout import Study

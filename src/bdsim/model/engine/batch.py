@@ -13,13 +13,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bdsim.model.categories import FIELDS, Floats
 from bdsim.model.engine import compiling, state
 from bdsim.model.engine import year as engine
 from bdsim.model.engine.lanes import WIDTH
 from bdsim.model.engine.state import Tally
 from bdsim.model.people import Population
-from bdsim.model.world import Environment, Floats
-from bdsim.study.parameters import FIELDS, Behaviour
+from bdsim.model.world import Behaviour, Environment
 
 __all__ = ["Own", "grouped", "is_compiled", "simulated"]
 

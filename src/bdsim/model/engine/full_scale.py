@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdsim.model import draws
+from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.draws import Purpose
 from bdsim.model.engine.compiling import compiled
-from bdsim.model.world import FIRST_YEAR, Floats
 
 __all__ = ["at_full_scale"]
 

@@ -14,16 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdsim.model import draws
+from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, GROUPS, ORIGIN_OF_GROUP, STAGES, Floats
 from bdsim.model.draws import Purpose
 from bdsim.model.engine.lanes import WIDTH
-from bdsim.model.people import GROUPS, ORIGIN_OF_GROUP
 from bdsim.model.rule import CHINA, ELSEWHERE, STAY, Weights
-from bdsim.model.world import FIRST_ENTRY, FIRST_YEAR, Floats
-from bdsim.study.parameters import Behaviour
+from bdsim.model.world import Behaviour
 
 __all__ = [
-    "DESTINATIONS",
-    "STAGES",
     "Block",
     "Decisions",
     "Keys",
@@ -39,8 +36,6 @@ __all__ = [
     "weights_of_agents",
 ]
 
-STAGES = ("early", "mid", "senior")
-DESTINATIONS = ("china", "elsewhere")
 BLOCK = 768  # values in a column of work space: columns of a block stay in the nearest caches
 LINE = 64  # bytes of a cache line
 Shape = tuple[int, ...]

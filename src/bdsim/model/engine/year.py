@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdsim.model import draws
+from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, ORIGIN_OF_GROUP, Floats
 from bdsim.model.engine.compiling import compiled, inlined
 from bdsim.model.engine.lanes import add, any_of, bits_of, fetch, get, lanes_of, number, one, put, real, set_one, where
 from bdsim.model.engine.state import Block, Decisions, Keys, State, Tally
 from bdsim.model.maths import at_least, log
-from bdsim.model.people import COLLEAGUES, ORIGIN_OF_GROUP, People
+from bdsim.model.people import COLLEAGUES, People
 from bdsim.model.rule import (
     CAREER,
     CHINA,
@@ -36,8 +37,7 @@ from bdsim.model.rule import (
     stage_of,
     weigh,
 )
-from bdsim.model.world import FIRST_ENTRY, FIRST_YEAR, Environment, Floats
-from bdsim.study.parameters import Behaviour
+from bdsim.model.world import Behaviour, Environment
 
 __all__ = [
     "appeal_here",

@@ -14,14 +14,15 @@ from bdsim.calibration.backtest import RULES
 from bdsim.calibration.fitting import Calibration
 from bdsim.calibration.posterior import STRONG
 from bdsim.calibration.targets import yearly_to_china
+from bdsim.model.categories import FIELDS
 from bdsim.reporting.style import COLOURS, NAMES, REFERENCE, Drawing, caption, styled, year_axis
 from bdsim.runs.plan import versions
-from bdsim.study.parameters import FIELDS, Parameter, Prior
+from bdsim.study.parameters import Parameter, Prior
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from bdsim.model.world import Floats
+    from bdsim.model.categories import Floats
 
 __all__ = ["draw_backtest", "draw_profile", "fit_drawings"]
 

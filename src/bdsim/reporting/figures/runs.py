@@ -13,8 +13,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bdsim.analysis.comparison import Comparison, first_difference
+from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.counts import AXES
-from bdsim.model.world import FIRST_YEAR, Floats
 from bdsim.reporting.style import COLOURS, DASHES, NAMES, REFERENCE, Drawing, caption, styled, year_axis
 from bdsim.runs.results import Results
 from bdsim.study.evidence import Observed
