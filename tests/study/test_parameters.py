@@ -233,6 +233,7 @@ def test_a_setting_that_parses_is_still_checked_in_one_line(parameters: Paramete
 # --- malformed files ---------------------------------------------------------------------------------------
 
 PUSH = """[behaviour.push]
+label = "Push of scrutiny"
 value = 0.27
 unit = "log rate per unit of fear"
 bounds = [0.0, 5.0]

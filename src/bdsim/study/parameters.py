@@ -53,6 +53,7 @@ class Parameter(BaseModel):
     """One number: what it means, what it may be, what was believed of it, and on what ground."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    label: str = Field(min_length=1, max_length=60)
     value: float
     unit: str
     bounds: tuple[float, float] = Field(strict=False)
@@ -88,6 +89,10 @@ class Parameters:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries)
+
+    def label(self, name: str) -> str:
+        """What figures and tables call the parameter; its own name where the file knows nothing of it."""
+        return self.entries[name].label if name in self.entries else name
 
     @cached_property
     def values(self) -> dict[str, float]:
@@ -236,14 +241,15 @@ def as_markdown(parameters: Parameters) -> str:
     lines = [
         f"Status: {parameters.status}. {parameters.note}",
         "",
-        "| name | value | unit | bounds | prior (mean, sd) | told by the data | meaning | source |",
-        "|---|---|---|---|---|---|---|---|",
+        "| name | label | value | unit | bounds | prior (mean, sd) | told by the data | meaning | source |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, entry in parameters.entries.items():
         prior = f"{entry.prior.mean:.4g}, {entry.prior.sd:g}" if entry.prior else "fixed"
         bounds = f"{entry.bounds[0]:g} to {entry.bounds[1]:g}"
         cells = (
             f"`{name}`",
+            entry.label,
             f"{entry.value:.4g}",
             entry.unit,
             bounds,

@@ -94,7 +94,7 @@ class Tuner:
             about += ["Posterior {1:.3g} [{0:.3g}, {2:.3g}].".format(*posterior)]
         low, high = entry.bounds
         return {
-            "name": name, "label": name, "about": " ".join(about), "low": low, "high": high,
+            "name": name, "label": entry.label, "about": " ".join(about), "low": low, "high": high,
             "step": COUNTS.get(name, "any"), "start": entry.value, "prior": prior, "posterior": posterior,
             "identified": entry.identified, "told": f"told by data: {entry.identified}",
             "fits": entry.prior is not None,
