@@ -124,7 +124,7 @@ def test_what_is_typed_wrongly_is_told_at_the_field_in_the_words_of_the_command_
     page = visit.page
     monkeypatch.chdir(home)
     before = cell(page, "Cost")
-    field = page.get_by_label("push, value", exact=True)
+    field = page.get_by_label("Push of scrutiny, value", exact=True)
     for typed in ("9", "lots", "nan"):
         field.fill(typed)
         field.press("Enter")
