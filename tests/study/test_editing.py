@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 
 from bdsim.errors import InputError, ScenarioError, StorageError
 from bdsim.model.world import TABLES
-from bdsim.study.editing.draft import Draft, Entry, PartInForce
-from bdsim.study.editing.fields import Field, fields_of, lists_of
-from bdsim.study.editing.parts import KINDS, places_of
+from bdsim.study.editing.draft import Draft
+from bdsim.study.editing.fields import KINDS, Entry, Field, PartInForce, fields_of, lists_of, places_of
 from bdsim.study.editing.toml import has, same
 from bdsim.study.layout import Study, find_study
 from bdsim.study.scenario import load_scenario

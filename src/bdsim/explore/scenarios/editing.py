@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from bdsim.errors import InputError, ScenarioError, UsageError
-from bdsim.study.editing.draft import Draft, Entry, PartInForce
-from bdsim.study.editing.fields import Field
+from bdsim.study.editing.draft import Draft
+from bdsim.study.editing.fields import Entry, Field, PartInForce
 from bdsim.study.layout import Study
 from bdsim.study.scenario_file import Problem
 

@@ -27,25 +27,8 @@ from typing import Any
 
 from bdsim.errors import ScenarioError, UsageError, did_you_mean
 from bdsim.files.durable import write_file
-from bdsim.study.editing.fields import Kind, alike, fields_of, from_form, item_from_form, lists_of
-from bdsim.study.editing.parts import (
-    KINDS,
-    Entry,
-    PartInForce,
-    all_names,
-    dicts,
-    entries_of,
-    field_at,
-    kind_at,
-    named,
-    names_of,
-    offering,
-    part_of,
-    places_below,
-    places_of,
-    start_of,
-    with_outcomes_to_choose,
-)
+from bdsim.study.editing import fields
+from bdsim.study.editing.fields import Entry, Kind, PartInForce, dicts, fields_of, kind_at, named, names_of
 from bdsim.study.editing.toml import (
     EditError,
     Place,
@@ -61,7 +44,7 @@ from bdsim.study.layout import Study
 from bdsim.study.scenario import Scenario, inherit, located, parent_of, problems_between, resolve
 from bdsim.study.scenario_file import Problem, parse_scenario, problems_of, read_content, spelled, tables_of, text_of
 
-__all__ = ["Draft", "Entry", "PartInForce", "Problem"]
+__all__ = ["Draft"]
 
 TOP: tuple[Kind, ...] = ("policy", "lever", "event")
 INHERITED = -1  # at the front of a place in the file that this one extends; places in a file begin with a key
@@ -139,7 +122,7 @@ class Draft:
             "extends": [name for name in self.study.scenario_names() if name != self.path.stem],
             "drop": [name for kind in TOP for name in names_of(inherited, kind)],
         }
-        return offering(entries_of("scenario", self._data(), ""), choices)
+        return fields.offering(fields.entries_of("scenario", self._data(), ""), choices)
 
     def parts(self) -> list[PartInForce]:
         """All policies, levers and events in force, in their order, those of an event's outcomes inside them."""
@@ -147,11 +130,13 @@ class Draft:
         found: list[PartInForce] = []
         for kind in TOP:
             at = {part.get("name"): f"extends.{kind}[{i}]" for i, part in dicts(inherited, kind)}
-            theirs = [part_of(kind, part, f"extends.{kind}[{i}]", "inherited") for i, part in dicts(inherited, kind)]
-            ours = [part_of(kind, part, f"{kind}[{i}]", "own") for i, part in dicts(data, kind)]
+            theirs = [
+                fields.part_of(kind, part, f"extends.{kind}[{i}]", "inherited") for i, part in dicts(inherited, kind)
+            ]
+            ours = [fields.part_of(kind, part, f"{kind}[{i}]", "own") for i, part in dicts(data, kind)]
             ours = [replace(part, replaces=at.get(part.name, "") if part.name else "") for part in ours]
             found += inherit(theirs, ours, _drop_of(data))
-        return with_outcomes_to_choose(found)
+        return fields.with_outcomes_to_choose(found)
 
     def problems(self) -> list[Problem]:
         """Every mistake, in the words of the command line; the first is the one that it tells."""
@@ -174,14 +159,14 @@ class Draft:
         parts, and for a value that TOML does not know.
         """
         path = self._path(place)
-        field = field_at(_inside(path))
+        field = fields.field_at(_inside(path))
         if field is None:
             raise UsageError("has no value that could be set", where=place)
         whole = path[-1] == field.key
-        value = from_form(field, value) if whole else item_from_form(field, value)
+        value = fields.from_form(field, value) if whole else fields.item_from_form(field, value)
         if value is None:
             return self.remove(place)
-        if alike(self._in_force(path), value):
+        if fields.alike(self._in_force(path), value):
             return place
         with self._editing(place):
             path = self._own(path)
@@ -195,17 +180,17 @@ class Draft:
 
         A policy, lever or event; outcomes `at` an event; a policy or lever `at` an outcome. Raises UsageError.
         """
-        known = next((k for k in KINDS if k == kind), None)
+        known = next((k for k in fields.KINDS if k == kind), None)
         if known is None:
-            raise UsageError(f"unknown kind of part{did_you_mean(kind, KINDS)}", where=str(kind))
+            raise UsageError(f"unknown kind of part{did_you_mean(kind, fields.KINDS)}", where=str(kind))
         path = () if at is None else self._path(at)
         holder = kind_at(_inside(path))
-        if holder is None or known not in lists_of(holder):
+        if holder is None or known not in fields.lists_of(holder):
             raise UsageError(f"takes no '{kind}'", where=at or "scenario")
         with self._editing(at or kind):
             path = (*self._own(path), kind)
-            taken = [*all_names(self._data()), *all_names(self._inherited())]
-            start = start_of(known, taken, found_at(self._data(), path[:-1][:2]))
+            taken = [*fields.all_names(self._data()), *fields.all_names(self._inherited())]
+            start = fields.start_of(known, taken, found_at(self._data(), path[:-1][:2]))
             folded = path[:3] if path[2:3] == ("outcomes",) and len(path) > 3 else None
             self._text = with_table(unfolded(self._text, folded) if folded else self._text, path, start)
             return _spelled((*path, len(found_at(self._data(), path)) - 1))
@@ -273,13 +258,13 @@ class Draft:
 
     def _places(self) -> dict[str, Place]:
         data, inherited = self._data(), self._inherited()
-        found = places_of(data)
+        found = fields.places_of(data)
         for kind in TOP:
             for i, part in dicts(inherited, kind):
                 copied = named(data, kind, part.get("name"))
                 if copied is not None or part.get("name") not in _drop_of(data):
                     shown = part if copied is None else found_at(data, (kind, copied))
-                    there = places_below(shown, (kind, i))
+                    there = fields.places_below(shown, (kind, i))
                     found |= {f"extends.{spelled(path)}": (INHERITED, *path) for path in there}
         return found
 
@@ -298,7 +283,7 @@ class Draft:
 
     def _in_force(self, path: Place) -> Any:
         data, inside = self._where(path)
-        field = field_at(inside)
+        field = fields.field_at(inside)
         default = field.default if field is not None and inside[-1] == field.key else None
         return found_at(data, inside) if has(data, inside) else default
 

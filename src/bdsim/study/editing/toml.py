@@ -1,8 +1,9 @@
 """A TOML file as text, changed value by value and table by table; what is not touched stays as it is, to the byte.
 
-The text is cut into statements (a header, a key with its value, a comment, an empty line) and these into blocks (a
-header with what stands under it). Tables come and go as blocks; a value is changed inside its statement, by tomlkit.
-So a change reaches no further than it means to, and what comes out is read again before it is handed back.
+The text is cut into lines, each with the place it belongs to: a header, a key with its value (however many lines of
+the file that takes), a comment, an empty line. Tables come and go with their lines; a value is changed by tomlkit,
+inside its line. What comes out is read again and compared before it is handed back. tomlkit is not given the whole
+file: it writes the tables of one list in one run, which moves those that stand between tables of another list.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ import copy
 import re
 import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
@@ -50,26 +50,21 @@ class EditError(Exception):
     """What was asked for has no line or header of its own, or could not be changed without something else."""
 
 
-@dataclass
-class Block:
-    """A header with the comments right above it and what stands under it; the first has no header and no place."""
+class Line(NamedTuple):
+    """A piece of the text; `of` is the place of its header, () for what stands before the first one.
 
-    place: Place
-    statements: list[str]
+    `key` is that of a line with a value. `of` is None for comments set apart by an empty line at the end of a table:
+    they belong to no table, and stay when it goes.
+    """
 
-    def end(self) -> int:
-        """Where the block's own statements end and empty lines, or comments set apart by one, begin."""
-        last = max((i + 1 for i, s in enumerate(self.statements) if s.strip() and not _is_comment(s)), default=0)
-        while last < len(self.statements) and _is_comment(self.statements[last]):
-            last += 1
-        return last
+    of: Place | None
+    key: str | None
+    text: str
 
-    def holder(self, place: Place) -> int | None:
-        """The number of the statement that holds what is at `place`, seen from the block."""
-        for number, statement in enumerate(self.statements):
-            if _is_value(statement) and has(tomllib.loads(statement), place):
-                return number
-        return None
+    def under(self, place: Place) -> bool:
+        """Whether the line goes when what is at `place` goes."""
+        own = () if self.of is None else self.of if self.key is None else (*self.of, self.key)
+        return own[: len(place)] == place
 
 
 def with_value(text: str, place: Place, value: Any, before: Sequence[str] = ()) -> str:
@@ -78,17 +73,10 @@ def with_value(text: str, place: Place, value: Any, before: Sequence[str] = ()) 
     Raises EditError, and ValueError or TypeError when TOML has no such value.
     """
     rendered(value)
-    blocks = _blocks(text)
-    block, inside = _block_of(blocks, place)
-    number = block.holder(inside)
-    if number is not None:
-        block.statements[number] = _edited(block.statements[number], _setting(inside), value)
-    elif len(inside) == 1:
-        _add_line(block, str(inside[0]), value, before)
-    else:
-        number = _needed(block.holder(inside[:-1]))
-        block.statements[number] = _edited(block.statements[number], _setting(inside), value)
-    return _checked(text, _joined(blocks), _setting(place), value)
+    lines = _lines(text)
+    if not _edit_inside(lines, place, _setting, value):
+        _add_line(lines, place, value, before)
+    return _checked(text, lines, _setting(place), value)
 
 
 def with_table(text: str, place: Place, table: dict[str, Any]) -> str:
@@ -96,23 +84,17 @@ def with_table(text: str, place: Place, table: dict[str, Any]) -> str:
 
     Raises EditError.
     """
-    blocks = _blocks(text)
-    block, inside = _block_of(blocks, place)
-    number = block.holder(inside)
-    if number is None and len(inside) > 1:
-        return with_value(text, place, [table])
-    if number is not None:
-        block.statements[number] = _edited(block.statements[number], _appending(inside), table)
-    else:
-        _add_block(blocks, place, table)
-    return _checked(text, _joined(blocks), _appending(place), table)
+    lines = _lines(text)
+    if not _edit_inside(lines, place, _appending, table):
+        _add_table(lines, place, table)
+    return _checked(text, lines, _appending(place), table)
 
 
 def unfolded(text: str, place: Place) -> str:
     """The text with the list of tables at `place` under headers, if it had a line to itself and no comment in it."""
-    block, inside = _block_of(_blocks(text), place)
-    number = block.holder(inside)
-    if number is None or len(inside) > 1 or "#" in block.statements[number]:
+    number = _holder(_lines(text), place)
+    line = None if number is None else _lines(text)[number]
+    if line is None or (*(line.of or ()), line.key) != place or "#" in line.text:
         return text
     tables = found_at(tomllib.loads(text), place)
     text = without(text, place)
@@ -123,17 +105,14 @@ def unfolded(text: str, place: Place) -> str:
 
 def without(text: str, place: Place) -> str:
     """The text without what is at `place`; comments set apart by an empty line stay. Raises EditError."""
-    blocks = _blocks(text)
-    if any(_under(block.place, place) for block in blocks):
-        _drop_blocks(blocks, place)
-        return _checked(text, _joined(blocks), _removing(place, with_list=True), None)
-    block, inside = _block_of(blocks, place)
-    number = _needed(block.holder(inside))
-    if len(inside) == 1:
-        del block.statements[number]
-    else:
-        block.statements[number] = _edited(block.statements[number], _removing(inside), None)
-    return _checked(text, _joined(blocks), _removing(place), None)
+    lines = _lines(text)
+    kept = [line for line in lines if not line.under(place)]
+    if len(kept) < len(lines):
+        while lines[-1] is not kept[-1] and not kept[-1].text.strip():
+            kept.pop()
+    elif not _edit_inside(kept, place, _removing, None):
+        raise EditError
+    return _checked(text, kept, _removing(place, with_list=len(kept) < len(lines)), None)
 
 
 def found_at(data: Any, place: Place) -> Any:
@@ -175,8 +154,9 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other) or (one != one and other != other)
 
 
-def _checked(before: str, after: str, edit: Edit, value: Any) -> str:
-    """`after`, when it says what `before` says but for the edit."""
+def _checked(before: str, lines: Sequence[Line], edit: Edit, value: Any) -> str:
+    """The text of the lines, when it says what `before` says but for the edit."""
+    after = "".join(line.text for line in lines)
     try:
         wanted = tomllib.loads(before)
         edit(wanted, copy.deepcopy(value))
@@ -190,7 +170,24 @@ def _checked(before: str, after: str, edit: Edit, value: Any) -> str:
 # --- cutting the text up -----------------------------------------------------------------------------------
 
 
-def _statements(text: str) -> list[str]:
+def _lines(text: str) -> list[Line]:
+    lines, of, lengths = list[Line](), Place(), dict[Place, int]()
+    for piece in _pieces(text):
+        if piece.lstrip(" \t").startswith("["):
+            of = _place_of(piece, lengths)
+            touching = len(lines) - _count_while(_is_comment, [line.text for line in reversed(lines)])
+            _set_apart(lines, touching)
+            lines[touching:] = [line._replace(of=of) for line in lines[touching:]]
+            lines.append(Line(of, None, piece))
+        else:
+            key = None if not piece.strip() or _is_comment(piece) else next(iter(tomllib.loads(piece)))
+            lines.append(Line(of, key, piece))
+    _set_apart(lines, len(lines))
+    return lines
+
+
+def _pieces(text: str) -> list[str]:
+    """The text cut at the ends of lines, but for those inside a value."""
     found, start, depth = [], 0, 0
     for token in TOKENS.finditer(text):
         sign = token.group()
@@ -201,69 +198,48 @@ def _statements(text: str) -> list[str]:
     return [*found, text[start:]] if start < len(text) else found
 
 
-def _blocks(text: str) -> list[Block]:
-    blocks, lengths = [Block((), [])], dict[Place, int]()
-    for statement in _statements(text):
-        if statement.lstrip(" \t").startswith("["):
-            above = blocks[-1].statements
-            lead = len(above)
-            while lead and _is_comment(above[lead - 1]):
-                lead -= 1
-            blocks.append(Block(_place_of(statement, lengths), [*above[lead:], statement]))
-            del above[lead:]
-        else:
-            blocks[-1].statements.append(statement)
-    return blocks
+def _set_apart(lines: list[Line], end: int) -> None:
+    """Mark the comments that follow an empty line at the end of a table, and what is between them."""
+    said = next((i for i in range(end - 1, -1, -1) if lines[i].text.strip() and not _is_comment(lines[i].text)), -1)
+    said += 1 + _count_while(_is_comment, [line.text for line in lines[said + 1 : end]])
+    apart = next((i for i in range(said, end) if _is_comment(lines[i].text)), end)
+    lines[apart:end] = [line._replace(of=None) for line in lines[apart:end]]
 
 
 def _place_of(header: str, lengths: dict[Place, int]) -> Place:
     """What [[event.outcomes]] stands for after the headers before it; `lengths` of lists are kept up to date."""
-    keys, table = [], tomllib.loads(header)
+    place, table = Place(), tomllib.loads(header)
     while table:
-        key, table = next(iter(table.items()))
+        ((key, table),) = table.items()
         table = table[0] if isinstance(table, list) else table
-        keys.append(key)
-    place: Place = ()
-    for key in keys[:-1]:
         place = (*place, key)
-        place = (*place, lengths[place] - 1) if place in lengths else place
-    place = (*place, keys[-1])
+        if table and place in lengths:
+            place = (*place, lengths[place] - 1)
     if not header.lstrip(" \t").startswith("[["):
         return place
     lengths[place] = lengths.get(place, 0) + 1
     return (*place, lengths[place] - 1)
 
 
-def _block_of(blocks: Sequence[Block], place: Place) -> tuple[Block, Place]:
-    """The innermost block that a place lies in, and the place as seen from there."""
-    holding = [block for block in blocks if len(block.place) < len(place) and _under(place, block.place)]
-    block = max(holding, key=lambda b: len(b.place))
-    return block, place[len(block.place) :]
+def _holder(lines: Sequence[Line], place: Place) -> int | None:
+    """The number of the line with the value that has, or would have, what is at `place`."""
+    within = [
+        i
+        for i, line in enumerate(lines)
+        if line.key is not None and (*(line.of or ()), line.key) == place[: len(line.of or ()) + 1]
+    ]
+    return max(within, key=lambda i: has(tomllib.loads(lines[i].text), place[len(lines[i].of or ()) :]), default=None)
 
 
-def _under(place: Place, above: Place) -> bool:
-    return place[: len(above)] == above
+def _is_comment(text: str) -> bool:
+    return text.lstrip(" \t").startswith("#")
 
 
-def _needed(number: int | None) -> int:
-    if number is None:
-        raise EditError
-    return number
+def _count_while(test: Callable[[str], bool], texts: Sequence[str]) -> int:
+    return next((i for i, text in enumerate(texts) if not test(text)), len(texts))
 
 
-def _is_comment(statement: str) -> bool:
-    return statement.lstrip(" \t").startswith("#")
-
-
-def _is_value(statement: str) -> bool:
-    return bool(statement.strip()) and not statement.lstrip(" \t").startswith(("#", "["))
-
-
-def _joined(blocks: Sequence[Block]) -> str:
-    return "".join(statement for block in blocks for statement in block.statements)
-
-
-# --- changing a statement ----------------------------------------------------------------------------------
+# --- changing a value --------------------------------------------------------------------------------------
 
 
 def _setting(place: Place) -> Edit:
@@ -293,7 +269,7 @@ def _appending(place: Place) -> Edit:
         if has(data, place):
             found_at(data, place).append(value)
         else:
-            found_at(data, place[:-1])[place[-1]] = [value]  # under headers
+            found_at(data, place[:-1])[place[-1]] = [value]
 
     return edit
 
@@ -314,82 +290,79 @@ def _plain(value: Any) -> Any:
     return value.unwrap() if hasattr(value, "unwrap") else value
 
 
-def _edited(statement: str, edit: Edit, value: Any) -> str:
-    """The statement changed by tomlkit, which keeps comments and spaces; written anew where tomlkit fails."""
-    wanted = tomllib.loads(statement)
+def _edit_inside(lines: list[Line], place: Place, edit_of: Callable[[Place], Edit], value: Any) -> bool:
+    """Change the line that has the value at `place`, if there is one; by tomlkit, or written anew where that fails."""
+    number = _holder(lines, place)
+    if number is None:
+        return False
+    line, edit = lines[number], edit_of(place[len(lines[number].of or ()) :])
+    wanted = tomllib.loads(line.text)
     try:
         edit(wanted, copy.deepcopy(value))
     except (KeyError, IndexError, TypeError, AttributeError):
         raise EditError from None
+    ((key, whole),) = wanted.items()
+    changed = f"{tomlkit.key(key).as_string()} = {rendered(whole)}\n"
     try:
-        document = tomlkit.parse(statement)
+        document = tomlkit.parse(line.text)
         edit(document, value if value is None else tomlkit.value(rendered(value)))
-        changed = document.as_string()
-        if same(tomllib.loads(changed), wanted):
-            return changed
+        if same(tomllib.loads(document.as_string()), wanted):
+            changed = document.as_string()
     except (TOMLKitError, ValueError, KeyError, IndexError, TypeError, AttributeError):
         pass
-    ((key, whole),) = wanted.items()
-    return f"{tomlkit.key(key).as_string()} = {rendered(whole)}\n"
+    lines[number] = line._replace(text=changed)
+    return True
 
 
-# --- lines and blocks that come and go -----------------------------------------------------------------------
+# --- lines that come ---------------------------------------------------------------------------------------
 
 
-def _add_line(block: Block, key: str, value: Any, before: Sequence[str]) -> None:
+def _add_line(lines: list[Line], place: Place, value: Any, before: Sequence[str]) -> None:
     """A line for a key, in the style of its neighbour; in one column with the others where they have one."""
-    values = [i for i, statement in enumerate(block.statements) if _is_value(statement)]
-    earlier = [i for i in values if next(iter(tomllib.loads(block.statements[i]))) in before]
-    at = earlier[-1] + 1 if earlier else values[0] if values else block.end()
-    neighbour = STYLE.match(block.statements[at - 1 if earlier else values[0]]) if values else None
+    of, key = place[:-1], str(place[-1])
+    if not any(line.of == of for line in lines) and of:
+        raise EditError
+    values = [i for i, line in enumerate(lines) if line.of == of and line.key is not None]
+    earlier = [i for i in values if lines[i].key in before]
+    at = earlier[-1] + 1 if earlier else values[0] if values else _end(lines, of)
+    neighbour = STYLE.match(lines[at - 1 if earlier else values[0]].text) if values else None
     indent, known, gap, after = neighbour.groups() if neighbour else ("", " " * WIDTH, " ", " ")
-    styles = [style for i in values if (style := STYLE.match(block.statements[i]))]
+    styles = [style for i in values if (style := STYLE.match(lines[i].text))]
     column = len(known + gap) - 1 if not styles or any(len(style[3]) > 1 for style in styles) else 0
-    _end_line(block.statements, at)
-    line = f"{indent}{key.ljust(column)}{gap and ' '}={after}{rendered(value)}\n"
-    block.statements.insert(at, line)
+    _insert(lines, at, of, f"{indent}{key.ljust(column)}{gap and ' '}={after}{rendered(value)}\n")
 
 
-def _add_block(blocks: list[Block], place: Place, table: dict[str, Any]) -> None:
+def _add_table(lines: list[Line], place: Place, table: dict[str, Any]) -> None:
     """After the last item of the list, else after the last of what is to have it."""
-    within = [i for i, block in enumerate(blocks) if _under(block.place, place)]
-    within = within or [i for i, block in enumerate(blocks) if _under(block.place, place[:-1])]
-    previous = blocks[_needed(within[-1] if within else None)]
-    at = previous.end()
-    _end_line(previous.statements, at)
-    new = _as_blocks(".".join(part for part in place if isinstance(part, str)), table)
-    apart = ["\n"] if "".join(previous.statements[:at]) else []
-    follows = blocks[-1] is not previous and len(previous.statements) == at
-    previous.statements[at:at] = [*apart, new, *(["\n"] if follows else [])]
+    at = _end(lines, place) or _end(lines, place[:-1])
+    if at == 0 and place[:-1]:
+        raise EditError
+    text = _under_header(".".join(part for part in place if isinstance(part, str)), table)
+    follows = at < len(lines) and bool(lines[at].text.strip())
+    _insert(lines, at, place[:-1], ("\n" if at else "") + text + ("\n" if follows else ""))
 
 
-def _as_blocks(name: str, table: dict[str, Any]) -> str:
+def _end(lines: Sequence[Line], place: Place) -> int:
+    """The number after the last line under a place; 0 where there is none."""
+    return max(
+        (i + 1 for i, line in enumerate(lines) if line.of is not None and line.text.strip() and line.under(place)),
+        default=0,
+    )
+
+
+def _under_header(name: str, table: dict[str, Any]) -> str:
     """A table under its header; lists of tables in it under headers of their own."""
     lines, below = [f"[[{name}]]\n"], []
     for key, value in table.items():
         if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-            below += [f"\n{_as_blocks(f'{name}.{key}', item)}" for item in value]
+            below += [f"\n{_under_header(f'{name}.{key}', item)}" for item in value]
         else:
             lines.append(f"{key.ljust(WIDTH)} = {rendered(value)}\n")
     return "".join(lines + below)
 
 
-def _drop_blocks(blocks: list[Block], place: Place) -> None:
-    kept: list[Block] = []
-    for block in blocks:
-        if not _under(block.place, place):
-            kept.append(block)
-            continue
-        loose = block.statements[block.end() :]
-        comments = [i for i, statement in enumerate(loose) if _is_comment(statement)]
-        kept[-1].statements += loose[comments[0] :] if comments else []
-    last = kept[-1].statements
-    while blocks[-1] is not kept[-1] and last and not last[-1].strip():
-        last.pop()
-    blocks[:] = kept
-
-
-def _end_line(statements: list[str], at: int) -> None:
-    """So that something can follow: the last line of a file may lack its end."""
-    if at and not statements[at - 1].endswith("\n"):
-        statements[at - 1] += "\n"
+def _insert(lines: list[Line], at: int, of: Place, text: str) -> None:
+    """Put text at a place among the lines; the last line of a file may lack its end."""
+    if at and not lines[at - 1].text.endswith("\n"):
+        lines[at - 1] = lines[at - 1]._replace(text=lines[at - 1].text + "\n")
+    lines.insert(at, Line(of, None, text))
