@@ -22,8 +22,9 @@ from bdsim.errors import InputError
 from bdsim.files.text import all_readable
 from bdsim.runs.results import Results, read_manifest
 from bdsim.study.editing.draft import Draft
-from bdsim.study.evidence import load_evidence, observed_departures, rebuild_history
+from bdsim.study.evidence import load_evidence
 from bdsim.study.fit import load_fit
+from bdsim.study.history import observed_departures, rebuild_history
 from bdsim.study.layout import create_study
 from bdsim.study.parameters import as_markdown, load_parameters
 from bdsim.study.scenario import resolve

@@ -16,8 +16,9 @@ from bdsim.cli.main import app
 from bdsim.errors import InputError
 from bdsim.runs.manifest import read_manifest
 from bdsim.runs.results import load_results
-from bdsim.study.evidence import load_evidence, rebuild_history
+from bdsim.study.evidence import load_evidence
 from bdsim.study.fit import load_fit
+from bdsim.study.history import rebuild_history
 from bdsim.study.layout import Study, create_study
 from bdsim.study.parameters import load_parameters
 from bdsim.study.scenario import load_scenario

@@ -22,7 +22,8 @@ from bdsim.model.people import (
     build_population,
     identity,
 )
-from bdsim.study.evidence import load_evidence, rebuild_history
+from bdsim.study.evidence import load_evidence
+from bdsim.study.history import rebuild_history
 from bdsim.study.layout import Study
 
 SHARES = np.array([0.45, 0.25, 0.30])

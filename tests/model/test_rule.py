@@ -20,7 +20,8 @@ from bdsim.model.categories import FIELDS, ORIGINS
 from bdsim.model.draws import Purpose
 from bdsim.model.engine.compiling import compiled
 from bdsim.model.rule import CHINA, ELSEWHERE, STAY, Weights
-from bdsim.study.evidence import load_evidence, rebuild_history
+from bdsim.study.evidence import load_evidence
+from bdsim.study.history import rebuild_history
 from bdsim.study.layout import Study
 from bdsim.study.parameters import load_parameters
 

@@ -10,16 +10,9 @@ import pytest
 from bdsim.errors import EvidenceError
 from bdsim.model.categories import FIRST_ENTRY
 from bdsim.model.world import TABLES
-from bdsim.study.evidence import (
-    FILES,
-    Doctorates,
-    Evidence,
-    History,
-    TalentOffers,
-    load_evidence,
-    observed_departures,
-    rebuild_history,
-)
+from bdsim.study.evidence import Evidence, in_spans, load_evidence
+from bdsim.study.facts import FILES, Doctorates, TalentBatch
+from bdsim.study.history import History, observed_departures, rebuild_history
 from bdsim.study.layout import Study
 
 pytestmark = pytest.mark.one_python
@@ -55,8 +48,8 @@ def test_every_shipped_file_of_facts_loads_and_has_a_source(evidence: Evidence) 
 
 
 def test_every_csv_of_the_study_is_read_and_described(study: Study, evidence: Evidence) -> None:
-    assert {path.stem for path in study.evidence.glob("*.csv")} == set(FILES)
-    assert set(evidence.sources) <= set(FILES), "sources.toml describes a file that is not there"
+    assert {path.stem for path in study.evidence.glob("*.csv")} == set(FILES) == set(evidence.sources)
+    assert evidence.unread == ()
 
 
 def test_the_published_numbers_are_in_the_files(evidence: Evidence) -> None:
@@ -73,8 +66,8 @@ def test_the_published_numbers_are_in_the_files(evidence: Evidence) -> None:
 def test_nothing_is_interpolated_in_the_files(evidence: Evidence) -> None:
     """Only published years stand in the files of which some years are missing, in whole people; and no yearly
     series runs along a straight line, as filled-in years do."""
-    offers = {r.year: r.offers for r in evidence.rows("talent_offers") if isinstance(r, TalentOffers)}
-    assert offers == {2011: 143, 2015: 565, 2016: 558}
+    batches = [(b.first, b.last, b.offers) for b in evidence.of(TalentBatch)]
+    assert batches == [(2011, 2011, 143), (2011, 2013, 593), (2014, 2015, 1042), (2016, 2016, 565), (2016, 2017, 1257)]
     assert min(doctorates(evidence, "china")) == 2008
     assert min(doctorates(evidence, "india")) == 2008
     assert min(doctorates(evidence, "all")) == 1996
@@ -144,7 +137,6 @@ def test_before_1996_every_inflow_shrinks_by_the_stated_growth(history: History)
         ("inflow_india", 2023),
         ("inflow_other", 2023),
         ("funding_ratio", 2024),
-        ("offers", 2016),
     ],
 )
 def test_after_the_last_observed_year_a_table_stays_flat(history: History, table: str, last: int) -> None:
@@ -153,13 +145,78 @@ def test_after_the_last_observed_year_a_table_stays_flat(history: History, table
         assert year == last or year in history.rebuilt[table][0]
 
 
-def test_offers_run_along_straight_lines_between_the_published_years(history: History) -> None:
+def test_a_batch_of_several_years_is_one_total_spread_over_them(history: History) -> None:
+    """61 % (347 of 565) of all 3,600 offers were made to people in the US; afterwards the mean of 2014-2017."""
+    in_us, at = 347 / 565, history.timeline.at
     expected = {
-        2000: 0, 2010: 0, 2011: 143, 2012: 248.5, 2013: 354, 2014: 459.5, 2015: 565, 2016: 558, 2017: 558,
-        2035: 558,
+        2010: 0.0, 2011: 143 + 593 / 3, 2012: 593 / 3, 2013: 593 / 3, 2014: 521.0, 2015: 521.0,
+        2016: 565 + 1257 / 2, 2017: 1257 / 2, 2018: 716.0, 2035: 716.0,
     }  # fmt: skip
     for year, offers in expected.items():
-        assert history.timeline.at("offers", year) == pytest.approx(offers)
+        assert at("offers", year) == pytest.approx(offers * in_us)
+    assert sum(at("offers", year) for year in range(2000, 2018)) == pytest.approx(3600 * in_us)
+
+
+def test_the_share_of_offers_in_the_us_is_that_of_the_evidence(fresh_study: Study) -> None:
+    spoil(fresh_study, "talent_batches", lambda text: text.replace(",565,347,", ",565,565,"))
+    at = rebuild_history(load_evidence(fresh_study), HORIZON, GROWTH).timeline.at
+    assert at("offers", 2014) == pytest.approx(521.0)
+
+
+def test_fields_of_doctorates_from_china_are_those_of_the_facts_and_others_are_assumed(history: History) -> None:
+    """37,007 engineers and computer scientists, 19,354 in mathematics and physical, 13,496 in biological sciences."""
+    assumed = np.array([0.45, 0.25, 0.3])
+    shares = history.fields_of_entrants(assumed)
+    np.testing.assert_allclose(shares[0], np.array([37007, 19354, 13496]) / 69857)
+    assert (shares[1:] == assumed).all()
+    assert shares.sum(axis=1) == pytest.approx(np.ones(4))
+
+
+def test_fields_of_another_origin_are_taken_from_the_facts_when_they_are_there(fresh_study: Study) -> None:
+    fields = ("engineering", "mathematics", "biological sciences")
+    lines = "".join(f"india,2001,2020,{f},{n},mine\n" for f, n in zip(fields, (600, 100, 300), strict=True))
+    spoil(fresh_study, "doctorates_by_field", lambda text: text + lines)
+    shares = rebuild_history(load_evidence(fresh_study), HORIZON, GROWTH).fields_of_entrants(np.full(3, 1 / 3))
+    assert shares[2] == pytest.approx([0.6, 0.1, 0.3])
+
+
+# Years that become known inside a span of which the sum is published.
+KNOWN_LATER = [{2007: 4500}, {2005: 3600, 2006: 4400, 2007: 4500}, {2003: 2500}, {1999: 2000, 2001: 2100}]
+
+
+@pytest.mark.parametrize("known", KNOWN_LATER)
+def test_the_published_total_of_20_years_holds_whatever_single_years_become_known(
+    fresh_study: Study, known: dict[int, int]
+) -> None:
+    spoil(fresh_study, "doctorates", lambda text: text + "".join(f"{y},china,{n}\n" for y, n in known.items()))
+    found = rebuild_history(load_evidence(fresh_study), HORIZON, GROWTH)
+    assert sum(found.timeline.at("inflow_china", year) for year in range(2001, 2021)) == pytest.approx(81_803)
+    for year, doctorates in known.items():
+        assert found.timeline.at("inflow_china", year) == doctorates
+        assert year not in found.rebuilt["inflow_china"][0]
+    unknown = [y for y in range(2001, 2008) if y not in known]
+    assert set(unknown) <= set(found.rebuilt["inflow_china"][0])
+    assert found.rebuilt["inflow_china"][1].startswith(f"{in_spans(unknown)} add up to what the total of 2001-2020")
+
+
+@pytest.mark.parametrize(
+    ("row", "china", "india", "other"),
+    [
+        ("2024,all,17000", 2023, 2023, 2024),
+        ("2024,china,6000", 2024, 2023, 2024),
+        ("2024,india,2600", 2023, 2024, 2024),
+    ],
+)
+def test_the_note_on_each_table_names_its_own_last_year(
+    fresh_study: Study, row: str, china: int, india: int, other: int
+) -> None:
+    spoil(fresh_study, "doctorates", lambda text: f"{text}{row}\n")
+    found = rebuild_history(load_evidence(fresh_study), HORIZON, GROWTH)
+    for origin, last in (("china", china), ("india", india), ("other", other)):
+        name = f"inflow_{origin}"
+        assert found.rebuilt[name][1].endswith(f"flat after {last}")
+        assert (np.diff(found.timeline.tables[name][last - FIRST_ENTRY :]) == 0).all()
+        assert found.timeline.at(name, last) != found.timeline.at(name, last - 1)
 
 
 def test_the_funding_ratio_is_chinas_spending_over_that_of_the_us(history: History) -> None:
@@ -175,8 +232,10 @@ def test_history_itself_has_no_scrutiny_and_every_index_at_1(history: History) -
     for name, table in history.timeline.tables.items():
         if name.startswith("scrutiny_"):
             assert not table.any()
-        if name in ("us_funding", "soft_power", "settlement"):
+        if name in ("us_funding", "nih_funding", "nsf_funding", "soft_power"):
             assert (table == 1.0).all()
+        if name == "green_card_wait":
+            assert not table.any()
 
 
 def test_history_has_every_table_over_all_its_years(history: History) -> None:
@@ -191,7 +250,7 @@ def test_every_year_that_no_fact_gives_is_flagged_as_rebuilt_and_no_other(histor
     for name in ("inflow_china", "inflow_india", "inflow_other"):
         assert set(history.rebuilt[name][0]) == before | after
     assert history.rebuilt["funding_ratio"][0] == tuple(range(2025, HORIZON + 1))
-    assert history.rebuilt["offers"][0] == (2012, 2013, 2014, *range(2017, HORIZON + 1))
+    assert history.rebuilt["offers"][0] == tuple(range(2011, HORIZON + 1))
 
 
 def test_every_flag_says_how_the_years_were_rebuilt(history: History) -> None:
@@ -199,7 +258,8 @@ def test_every_flag_says_how_the_years_were_rebuilt(history: History) -> None:
     assert "3.0% a year" in history.rebuilt["inflow_china"][1]
     assert "flat after 2023" in history.rebuilt["inflow_india"][1]
     assert "total less China and India" in history.rebuilt["inflow_other"][1]
-    assert "straight lines" in history.rebuilt["offers"][1]
+    offers = history.rebuilt["offers"][1]
+    assert "after 2017 the mean of 2014-2017 (521 to 1,194 offers a year)" in offers and "0.614" in offers
 
 
 @pytest.mark.parametrize("horizon", [2010, 2023, 2024, 2050, 2100])
@@ -312,7 +372,7 @@ def test_a_column_given_twice_is_refused(fresh_study: Study) -> None:
 
 def test_a_missing_column_is_refused(fresh_study: Study) -> None:
     spoil(fresh_study, "survey_2022", lambda text: "statement\nfeel lonely\n")
-    refused(fresh_study, "survey_2022.csv", "line 2, share")
+    refused(fresh_study, "survey_2022.csv", "line 2, share: the column is missing")
 
 
 @pytest.mark.parametrize("content", ["", "statement,share\n", "\n\n\n"])
@@ -414,7 +474,9 @@ def test_a_missing_year_of_spending_is_refused_when_history_is_rebuilt(fresh_stu
         "rd_expenditure",
         lambda text: "".join(line for line in text.splitlines(True) if not line.startswith(f"{year},")),
     )
-    with pytest.raises(EvidenceError, match=r"rd_expenditure\.csv: a year of R&D spending is missing"):
+    with pytest.raises(
+        EvidenceError, match=rf"rd_expenditure\.csv: no row for {year}: NCSES; OECD publishes 2000-2024"
+    ):
         rebuild_history(load_evidence(fresh_study), HORIZON, GROWTH)
 
 
@@ -433,7 +495,7 @@ def test_the_order_of_the_lines_does_not_matter(fresh_study: Study, history: His
         header, *lines = text.splitlines(True)
         return header + "".join(reversed(lines))
 
-    for name in ("talent_offers", "doctorates", "rd_expenditure"):
+    for name in ("talent_batches", "doctorates", "rd_expenditure"):
         spoil(fresh_study, name, reversed_lines)
     again = rebuild_history(load_evidence(fresh_study), HORIZON, GROWTH)
     for name, table in history.timeline.tables.items():

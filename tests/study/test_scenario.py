@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from bdsim.errors import ScenarioError
 from bdsim.model.categories import FIRST_ENTRY
 from bdsim.model.world import TABLES, Timeline
-from bdsim.study.evidence import History, load_evidence, rebuild_history
+from bdsim.study.evidence import load_evidence
+from bdsim.study.history import History, rebuild_history
 from bdsim.study.layout import Study
 from bdsim.study.scenario import Scenario, load_scenario
 from bdsim.study.scenario_file import Policy

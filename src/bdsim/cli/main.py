@@ -147,7 +147,8 @@ def evidence(
     """List the facts with their sources, and what was rebuilt."""
     from bdsim.reporting import terminal
     from bdsim.runs.plan import DEFAULT_HORIZON
-    from bdsim.study.evidence import load_evidence, rebuild_history
+    from bdsim.study.evidence import in_spans, load_evidence
+    from bdsim.study.history import rebuild_history
     from bdsim.study.layout import find_study
     from bdsim.study.parameters import load_parameters
 
@@ -156,7 +157,7 @@ def evidence(
     if rebuilt:
         history = rebuild_history(facts, DEFAULT_HORIZON, load_parameters(study.parameters)["past_growth"])
         rows: list[dict[str, Any]] = [
-            {"table": table, "rebuilt years": _spans(years), "how": how}
+            {"table": table, "rebuilt years": in_spans(years), "how": how}
             for table, (years, how) in history.rebuilt.items()
         ]
         title = "Rebuilt, not observed"
@@ -299,17 +300,6 @@ def schema() -> None:
 
     document = ScenarioFile.model_json_schema(by_alias=True)
     terminal.print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **document})
-
-
-def _spans(years: tuple[int, ...]) -> str:
-    """2000, 2001, 2002, 2008 as '2000-2002, 2008'."""
-    spans: list[list[int]] = []
-    for year in years:
-        if spans and spans[-1][1] == year - 1:
-            spans[-1][1] = year
-        else:
-            spans.append([year, year])
-    return ", ".join(f"{a}-{b}" if a < b else str(a) for a, b in spans)
 
 
 if __name__ == "__main__":

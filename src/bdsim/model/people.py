@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdsim.model import draws
-from bdsim.model.categories import FIRST_ENTRY, GROUPS, ORIGIN_OF_GROUP, Floats
+from bdsim.model.categories import FIELDS, FIRST_ENTRY, GROUPS, ORIGIN_OF_GROUP, Floats
 from bdsim.model.draws import Purpose
 
 __all__ = [
@@ -91,7 +91,8 @@ def build_population(
 ) -> Population:
     """Everyone who is ever here under `inflow`, with colleagues as `reference` places them.
 
-    Both inflows are doctorates by entry year and origin, shape (cohorts, 3). A person of the reference who is
+    Both inflows are doctorates by entry year and origin, shape (cohorts, 3); `field_shares` are shares of the fields
+    among entrants, shape (fields,) or by group (groups, fields). A person of the reference who is
     absent under `inflow` keeps a row that never enters; one beyond the reference takes a row at the end of
     the cohort, hears the colleagues around their place, and is heard by none of them.
     """
@@ -138,7 +139,7 @@ def _agents(inflow: Floats, field_shares: Floats, researchers_per_agent: int, se
     cells = identity(ORIGIN_OF_GROUP[group], group == 1, field, year + FIRST_ENTRY, 0).astype(np.uint64)
     dither = draws.uniform(seed, cells, 0, Purpose.COUNT)
     counts: NDArray[np.int64] = np.floor(researchers / researchers_per_agent + dither).astype(np.int64)
-    assert counts.shape == (cohorts, len(GROUPS), len(field_shares))
+    assert counts.shape == (cohorts, len(GROUPS), len(FIELDS))
     return counts
 
 

@@ -27,8 +27,9 @@ from bdsim.reporting.style import NAMES, STYLE, Drawing
 from bdsim.reporting.summary import effect_period, event_rows, precision_row, precision_sentence, who_of, who_sentence
 from bdsim.reporting.terminal import branch_rows, branch_text, period_rows, period_text
 from bdsim.runs.results import Results
-from bdsim.study.evidence import Observed, Source
+from bdsim.study.evidence import Source
 from bdsim.study.fit import Fit
+from bdsim.study.history import Observed
 
 __all__ = ["Report", "Section", "Table", "rendered", "report_of"]
 

@@ -13,8 +13,9 @@ from bdsim.reporting import summary as answers
 from bdsim.reporting import terminal
 from bdsim.runs.plan import Job
 from bdsim.runs.results import Results
-from bdsim.study.evidence import Observed, load_evidence, observed_departures
+from bdsim.study.evidence import load_evidence
 from bdsim.study.fit import Fit, load_fit
+from bdsim.study.history import Observed, observed_departures
 from bdsim.study.layout import Study
 from bdsim.study.parameters import load_parameters
 from bdsim.study.scenario import changed_values

@@ -32,8 +32,9 @@ from bdsim.model.people import SETTLED_AGENTS_PER_DOCTORATE, Population, build_p
 from bdsim.model.world import TABLES, Environment, Timeline, World
 from bdsim.runs.memory import asked_for, available
 from bdsim.study.branches import MOST_BRANCHES
-from bdsim.study.evidence import History, load_evidence, rebuild_history
+from bdsim.study.evidence import load_evidence
 from bdsim.study.fit import Fit, chosen_fit
+from bdsim.study.history import History, rebuild_history
 from bdsim.study.parameters import Parameters, load_parameters
 from bdsim.study.scenario import Plan, Scenario
 
@@ -77,7 +78,7 @@ class Recipe:
 
     inflow: bytes  # doctorates by entry year and origin, as float64
     reference: bytes  # the same in history, by which colleagues are placed
-    field_shares: tuple[float, ...]
+    field_shares: bytes  # by group, as float64
     rewired: float
     researchers_per_agent: int
     seed: int
@@ -129,7 +130,7 @@ class Job:
         )
         return Recipe(
             plan.timeline.inflow().tobytes(), self.history.timeline.inflow().tobytes(),
-            tuple(self.parameters.field_shares()), self.parameters["rewired"],
+            self.history.fields_of_entrants(self.parameters.field_shares()).tobytes(), self.parameters["rewired"],
             self.settings.researchers_per_agent, self.settings.seed, environment,
         )  # fmt: skip
 
@@ -188,12 +189,10 @@ def _larger(settings: Settings, times: float) -> str:
 
 
 @lru_cache(maxsize=4)
-def _population(
-    inflow: bytes, reference: bytes, shares: tuple[float, ...], rewired: float, k: int, seed: int
-) -> Population:
+def _population(inflow: bytes, reference: bytes, shares: bytes, rewired: float, k: int, seed: int) -> Population:
     origins = int(ORIGIN_OF_GROUP[-1]) + 1
     here, planned = (np.frombuffer(table).reshape(-1, origins) for table in (inflow, reference))
-    made = build_population(here, planned, np.array(shares), rewired, k, seed)
+    made = build_population(here, planned, np.frombuffer(shares).reshape(len(GROUPS), -1), rewired, k, seed)
     if len(np.unique(made.people.identity)) < len(made):
         raise InvariantError("two researchers have the same identity")
     return made
@@ -230,7 +229,7 @@ def _fingerprint(
     digest = hashlib.sha256(program_hash().encode())
     digest.update(repr(settings).encode() + json.dumps(parameters.values, sort_keys=True).encode())
     digest.update((fit.digest if fit is not None else "").encode())
-    digest.update(content(history.timeline))
+    digest.update(content(history.timeline) + history.fields_of_entrants(parameters.field_shares()).tobytes())
     for plan in plans:
         digest.update(f"{plan.branch.name} {plan.branch.chance!r}".encode() + content(plan.timeline))
     return digest.hexdigest()[:12]

@@ -16,7 +16,7 @@ import numpy as np
 from bdsim.errors import ScenarioError, did_you_mean
 from bdsim.model.world import TABLES, Timeline
 from bdsim.study.branches import Branch, are_sampled, branches_of
-from bdsim.study.evidence import History
+from bdsim.study.history import History
 from bdsim.study.layout import Study, find_study
 from bdsim.study.scenario_file import Event, Lever, Part, Policy, Problem, ScenarioFile, read_scenario_file
 

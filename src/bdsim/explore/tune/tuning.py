@@ -16,8 +16,9 @@ from bdsim.calibration import fitting
 from bdsim.calibration.problem import SHAPING, Problem, make_problem, scored
 from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.counts import Counts, selection
-from bdsim.study.evidence import Observed, load_evidence, observed_departures
+from bdsim.study.evidence import load_evidence
 from bdsim.study.fit import NO_FIT, Fit, chosen_fit
+from bdsim.study.history import Observed, observed_departures
 from bdsim.study.layout import Study
 from bdsim.study.parameters import Parameters, load_parameters, parse_setting
 

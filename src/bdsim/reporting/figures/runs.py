@@ -17,7 +17,7 @@ from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.counts import AXES
 from bdsim.reporting.style import COLOURS, DASHES, NAMES, REFERENCE, Drawing, caption, styled, year_axis
 from bdsim.runs.results import Results
-from bdsim.study.evidence import Observed
+from bdsim.study.history import Observed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
