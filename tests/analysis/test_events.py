@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bdsim
-from bdsim.analysis.events import branch_table, outcomes_of, reweighted, shares_of_events
+from bdsim.analysis.events import outcomes_of, reweighted, shares_of_events
 from bdsim.errors import UsageError
 from bdsim.study.branches import MOST_BRANCHES, are_sampled, branches_of
 from bdsim.study.scenario_file import Event, Outcome
@@ -78,13 +78,6 @@ def test_impossible_chances_are_refused(act, chances, problem):
     with pytest.raises(UsageError) as caught:
         reweighted(act, chances)
     assert problem in str(caught.value)
-
-
-def test_the_expected_value_is_the_weighted_mean_of_the_branches(act):
-    values = act.by()[0][:, 24:].sum(axis=1)
-    table = branch_table(act, values)
-    assert (table["chance"][:-1] * table["mean"][:-1]).sum() == pytest.approx(table["mean"].iloc[-1])
-    assert table["chance"].iloc[-1] == pytest.approx(1.0)
 
 
 def test_an_event_that_decides_everything_carries_what_all_carry(act):

@@ -4,11 +4,18 @@ import numpy as np
 import pytest
 
 import bdsim
-from bdsim.analysis.leavers import BY, SIDES, _without_excess, by_label, who_leaves
+from bdsim.analysis.leavers import BY, SIDES, _without_excess, who_leaves
 from bdsim.errors import UsageError
 from bdsim.model.categories import FIRST_YEAR
 
 PERIOD = (2024, 2030)
+
+
+def by_label(who, by):
+    """Mean leavers with labels of one attribute as rows and sides as columns."""
+    table = who.table[who.table["by"] == by]
+    wide = table.pivot_table(index="label", columns="side", values="mean", sort=False)
+    return wide.reindex(index=list(BY[by]), columns=list(SIDES))
 
 
 def run(name, **more):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import bdsim
-from bdsim.analysis.comparison import first_difference
+from bdsim.analysis.comparison import Z90, first_difference
 from bdsim.model.categories import FIRST_YEAR
 
 SCALE, MEMBERS = 40, 4
@@ -107,7 +107,7 @@ def test_members_needed_are_those_that_narrow_the_mean_enough(baseline):
     precision = bdsim.compare(baseline, surge).precision(surge, (2026, 2035))
     for within in (0.02, 0.05, 0.2):
         needed = precision.members_needed(within)
-        width = precision.half_width * np.sqrt(precision.members / needed)
+        width = Z90 * np.sqrt(precision.variance / needed)
         assert width <= within * abs(precision.effect)
         assert precision.members_needed(within, paired=False) >= needed
     nothing = bdsim.compare(baseline, run("baseline")).precision(baseline, (2026, 2035))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtrit
 
 from bdsim.errors import UsageError
 from bdsim.model import draws
@@ -24,11 +24,9 @@ from bdsim.model.counts import AXES, selection
 from bdsim.model.draws import Purpose
 from bdsim.model.rule import EARLY_UNTIL, MID_UNTIL
 from bdsim.runs.results import Results
-from bdsim.runs.tables import quantile
 
-__all__ = ["LEVELS", "Comparison", "Difference", "Precision", "compare", "everyone", "first_difference", "year_bands"]
+__all__ = ["Comparison", "Difference", "Precision", "compare", "everyone", "first_difference", "year_bands"]
 
-LEVELS = (0.05, 0.5, 0.95)
 Z90 = float(ndtri(0.95))  # half the width of a normal variable's central 90%, in standard deviations
 Period = tuple[int, int]  # first and last year, both included
 MUST_AGREE = ("seed", "researchers_per_agent", "horizon", "program", "inputs", "fit")
@@ -52,11 +50,11 @@ class Difference:
 
     def band(self) -> Floats:
         """5%, 50% and 95% over members, shape (3, periods, *axes)."""
-        return np.stack([quantile(self.values, self.scenario.weights, q) for q in LEVELS])
+        return self.scenario.band(self.values)
 
     def mean(self) -> Floats:
         """The expected difference, shape (periods, *axes)."""
-        return np.average(self.expected, axis=0, weights=self.scenario.weights)
+        return self.scenario.mean(self.expected)
 
     def table(self) -> pd.DataFrame:
         """Tidy: scenario, from, until, *axes, mean, p05, median, p95."""
@@ -84,7 +82,7 @@ class Precision:
 
     All in researchers or researchers squared. The interval p05-p95 holds 90% of members and branches; variances
     are between members, each the expected value over its branches; `half_width` is of the 90% interval of the
-    mean over members, which more of them narrow.
+    mean over members, which more of them narrow. With one member, how well it is known is not known: nan.
     """
 
     scenario: str
@@ -100,18 +98,21 @@ class Precision:
     @property
     def variance_ratio(self) -> float:
         """How many times as many members unpaired runs need for the same interval; infinite without differences."""
-        return self.unpaired_variance / self.variance if self.variance > 0 else float("inf")
+        return float("inf") if self.variance == 0.0 else self.unpaired_variance / self.variance
 
     @property
     def half_width(self) -> float:
-        """Of the 90% interval of the mean effect, by the normal approximation."""
-        return float(Z90 * np.sqrt(self.variance / self.members))
+        """Of the 90% interval of the mean effect, by Student's t."""
+        return float(stdtrit(self.members - 1, 0.95) * np.sqrt(self.variance / self.members))
 
     def members_needed(self, within: float = 0.05, *, paired: bool = True) -> int | None:
-        """Members that tell the mean effect to within a share of itself, 90% confidence; None without an effect."""
-        if self.effect == 0.0:
-            return None
+        """Members that tell the mean effect to within a share of itself, 90% confidence, by the normal approximation.
+
+        None without an effect, or with one member.
+        """
         variance = self.variance if paired else self.unpaired_variance
+        if self.effect == 0.0 or not np.isfinite(variance):
+            return None
         return max(2, int(np.ceil(variance * (Z90 / (within * self.effect)) ** 2)))
 
 
@@ -243,9 +244,9 @@ def compare(reference: Results, *others: Results) -> Comparison:
 
 
 def first_difference(reference: Results, other: Results) -> int | None:
-    """The first year in which any yearly table of the two runs differs, or None."""
+    """The first year in which any yearly table of the two runs differs, or None; branches without a chance aside."""
     match = reference.positions(other.members["draw"].to_numpy())
-    differs = (reference.digests[match] != other.digests).any(axis=0)
+    differs = (reference.digests[match] != other.digests)[other.weights > 0.0].any(axis=0)
     return reference.years[int(differs.argmax())] if differs.any() else None
 
 
@@ -263,7 +264,8 @@ def _by_draw(results: Results, values: Floats) -> Floats:
 
 
 def _variance(values: Floats) -> float:
-    return float(values.var(ddof=1)) if len(values) > 1 else 0.0
+    """Between draws, which weigh the same once branches are taken together; nan of one."""
+    return float(values.var(ddof=1)) if len(values) > 1 else float("nan")
 
 
 def _over(table: Floats, spans: list[Period]) -> Floats:

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from bdsim.errors import UsageError, did_you_mean
-from bdsim.model.categories import FIRST_YEAR, Floats
+from bdsim.model.categories import FIRST_YEAR
 from bdsim.runs.results import Results
 
-__all__ = ["branch_table", "outcomes_of", "reweighted", "shares_of_events"]
+__all__ = ["outcomes_of", "reweighted", "shares_of_events"]
 
 NOT_REACHED = "(not reached)"
 
@@ -78,17 +78,6 @@ def _changed(event: Mapping[str, Any], chances: Mapping[str, float]) -> dict[str
     }
 
 
-def branch_table(results: Results, values: Floats) -> pd.DataFrame:
-    """Each way through the events: branch, chance, mean of `values` (members,), last row the expected value."""
-    branch = results.members["branch"].to_numpy()
-    rows = [
-        {"branch": b["name"], "chance": b["chance"], "mean": float(values[branch == b["name"]].mean())}
-        for b in results.manifest["branches"]
-    ]
-    mean = float(np.average(values, weights=results.weights))
-    return pd.DataFrame([*rows, {"branch": "expected value", "chance": results.weights.sum(), "mean": mean}])
-
-
 def shares_of_events(results: Results, first: int, last: int, origin: str = "china") -> pd.DataFrame:
     """How much of the variance of the departures of first..last each event carries: event, share, reached.
 
@@ -101,8 +90,8 @@ def shares_of_events(results: Results, first: int, last: int, origin: str = "chi
         raise UsageError(f"years {first}-{last} lie outside the run", where="years")
     table = results.by(origin=origin)[0]
     values, weights = table[:, first - FIRST_YEAR : last - FIRST_YEAR + 1].sum(axis=1), results.weights
-    centred = values - np.average(values, weights=weights)
-    total = float(np.average(centred**2, weights=weights))
+    centred = values - results.mean(values)
+    total = float(results.mean(centred**2))
     outcomes = {b["name"]: b["outcomes"] for b in results.manifest["branches"]}
     branch = results.members["branch"]
 

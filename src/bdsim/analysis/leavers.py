@@ -5,7 +5,7 @@ A description of the model's pairs of lives, person by person with the same luck
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,6 @@ from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.counts import AXES, selection
 from bdsim.model.rule import EARLY_UNTIL, MID_UNTIL
 from bdsim.runs.results import Results
-from bdsim.runs.tables import quantile
 
 __all__ = ["BY", "SIDES", "Who", "who_leaves"]
 
@@ -69,8 +68,8 @@ def who_leaves(comparison: Comparison, scenario: Results, period: Period, origin
     for by, labels in BY.items():
         values = counts[:, :, start : start + len(labels)]
         start += len(labels)
-        mean = np.average(values, axis=0, weights=weights)
-        low, high = (quantile(_without_excess(values, weights, scale), weights, q) for q in (LOW, HIGH))
+        mean = scenario.mean(values)
+        low, high = scenario.band(_without_excess(values, weights, scale), (LOW, HIGH))
         share = mean / np.maximum(mean.sum(axis=1, keepdims=True), 1e-300)
         rows += [
             {
@@ -80,7 +79,7 @@ def who_leaves(comparison: Comparison, scenario: Results, period: Period, origin
             for s, side in enumerate(SIDES)
             for i, label in enumerate(labels)
         ]  # fmt: skip
-    return Who(scenario.name, comparison.reference.name, period, pd.DataFrame(rows), _caliber(counts, weights))
+    return Who(scenario.name, comparison.reference.name, period, pd.DataFrame(rows), _caliber(counts, scenario))
 
 
 def _counted(comparison: Comparison, scenario: Results, period: Period, groups: NDArray[np.int64]) -> Iterator[Floats]:
@@ -142,26 +141,20 @@ def _without_excess(values: Floats, weights: Floats, scale: float) -> Floats:
     return mean + (values - mean) * np.sqrt(kept)
 
 
-def _caliber(counts: Floats, weights: Floats) -> pd.DataFrame:
-    """Percent of departures by the top decile of prominence, under either world and their difference."""
+def _caliber(counts: Floats, scenario: Results) -> pd.DataFrame:
+    """Percent of departures by the top decile of prominence, under either world and their difference.
+
+    The mean is that of the expected numbers; a member without departures has no share.
+    """
     start = sum(len(labels) for by, labels in list(BY.items())[: list(BY).index("prominence")])
     deciles = counts[:, :, start : start + len(DECILES)]
     worlds = {"scenario": deciles[:, 0] + deciles[:, 2], "reference": deciles[:, 1] + deciles[:, 2]}
-    shares = {name: 100.0 * d[:, -1] / np.maximum(d.sum(axis=1), 1e-300) for name, d in worlds.items()}
+    means = {name: 100.0 * float(scenario.share(d[:, -1], d.sum(axis=1))) for name, d in worlds.items()}
+    with np.errstate(invalid="ignore"):
+        shares = {name: 100.0 * d[:, -1] / d.sum(axis=1) for name, d in worlds.items()}
+    means["difference"] = means["scenario"] - means["reference"]
     shares["difference"] = shares["scenario"] - shares["reference"]
+    bands = {name: scenario.band(values, (LOW, HIGH)) for name, values in shares.items()}
     return pd.DataFrame(
-        [
-            {
-                "under": name, "mean": float(np.average(values, weights=weights)),
-                "p05": float(quantile(values, weights, LOW)), "p95": float(quantile(values, weights, HIGH)),
-            }
-            for name, values in shares.items()
-        ]
-    )  # fmt: skip
-
-
-def by_label(who: Who, by: str, sides: Sequence[str] = SIDES) -> pd.DataFrame:
-    """Mean leavers with labels of one attribute as rows and sides as columns."""
-    table = who.table[who.table["by"] == by]
-    wide = table.pivot_table(index="label", columns="side", values="mean", sort=False)
-    return wide.reindex(index=list(BY[by]), columns=list(sides))
+        [{"under": name, "mean": means[name], "p05": float(b[0]), "p95": float(b[1])} for name, b in bands.items()]
+    )

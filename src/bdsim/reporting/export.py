@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from bdsim.errors import ResultsError, UsageError, did_you_mean
@@ -12,7 +11,6 @@ from bdsim.model.categories import Floats
 from bdsim.model.counts import AXES
 from bdsim.reporting.style import NAMES
 from bdsim.runs.results import Results
-from bdsim.runs.tables import quantile
 
 __all__ = ["FORMATS", "export", "iamc"]
 
@@ -42,11 +40,7 @@ def iamc(runs: list[Results]) -> pd.DataFrame:
 def _variable(results: Results, version: str, name: str, values: Floats) -> pd.DataFrame:
     tables = []
     for statistic, level in STATISTICS.items():
-        line = (
-            np.average(values, axis=0, weights=results.weights)
-            if level is None
-            else quantile(values, results.weights, level)
-        )
+        line = results.mean(values) if level is None else results.band(values, (level,))[0]
         tables.append(
             pd.DataFrame(
                 {

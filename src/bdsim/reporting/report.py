@@ -14,7 +14,6 @@ from typing import Any
 import jinja2
 import markupsafe
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
 
 from bdsim.analysis.comparison import Comparison, Period
@@ -199,7 +198,7 @@ def _answer(comparison: Comparison, scenario: Results) -> list[str]:
 
 def _total(results: Results, period: Period) -> float:
     span = slice(period[0] - FIRST_YEAR, period[1] - FIRST_YEAR + 1)
-    return float(np.average(results.collapsed("expected")[:, span].sum(axis=1), weights=results.weights))
+    return float(results.mean(results.collapsed("expected")[:, span].sum(axis=1)))
 
 
 def _periods(results: Results, comparison: Comparison) -> Table:
@@ -255,8 +254,7 @@ def _axis_table(comparison: Comparison, scenario: Results) -> Table:
     for axis in ("destination", "field", "stage"):
         span = slice(period[0] - FIRST_YEAR, period[1] - FIRST_YEAR + 1)
         totals = [
-            np.average(r.collapsed("expected", (axis,))[:, span].sum(axis=1), axis=0, weights=r.weights)
-            for r in (comparison.reference, scenario)
+            r.mean(r.collapsed("expected", (axis,))[:, span].sum(axis=1)) for r in (comparison.reference, scenario)
         ]
         for i, row in enumerate(_axis_rows(comparison, scenario, period, axis)):
             rows.append(

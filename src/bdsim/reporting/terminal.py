@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -167,9 +166,9 @@ def period_rows(results: Results, comparison: Comparison | None) -> list[dict[st
     for number, (first, last) in enumerate(periods):
         span = table[:, first - results.years[0] : last - results.years[0] + 1].sum(axis=1)
         low, median, high = (float(x) for x in results.band(span.sum(axis=1)))
-        mean = float(np.average(span.sum(axis=1), weights=results.weights))
+        mean = float(results.mean(span.sum(axis=1)))
         row: dict[str, Any] = {"from": first, "until": last, "mean": mean, "median": median, "p05": low, "p95": high}
-        row["share_china"] = float(span[:, 0].sum() / max(span.sum(), 1.0))
+        row["share_china"] = float(results.share(span[:, 0], span.sum(axis=1)))
         if effect is not None:
             row["excess_mean"] = float(effect.mean()[number])
             low, median, high = (float(x) for x in effect.band()[:, number])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from bdsim.errors import ResultsError, UsageError
 from bdsim.files.durable import hash_of, new_folder, sealed
 from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
 from bdsim.model.counts import AXES, Counts, selection
+from bdsim.runs import statistics
 from bdsim.runs.manifest import MANIFEST, read_manifest
 from bdsim.runs.parts import Chosen, Part
 from bdsim.runs.tables import (
@@ -26,7 +27,6 @@ from bdsim.runs.tables import (
     StoredPart,
     StoredParts,
     leavers_table,
-    quantile,
     read_whole,
     tidy,
     tidy_cohorts,
@@ -34,7 +34,7 @@ from bdsim.runs.tables import (
     write_whole,
 )
 
-__all__ = ["COLUMNS", "FAILURES", "Results", "load_results"]
+__all__ = ["COLUMNS", "FAILURES", "Centre", "Results", "load_results"]
 
 FAILURES = ("branch", "draw", "seed", "parameters", "error", "traceback")
 
@@ -73,6 +73,7 @@ COLUMNS = {
 
 
 Fates = NDArray[np.uint8]
+Centre = Literal["mean", "median"]
 
 
 @dataclass(frozen=True)
@@ -266,9 +267,42 @@ class Results:
             table = table[:, cumulative_from - FIRST_YEAR :].cumsum(axis=1)
         return table, list(axes)
 
-    def band(self, values: Floats, levels: Sequence[float] = (0.05, 0.5, 0.95)) -> Floats:
-        """Weighted quantiles over members, shape (levels, ...)."""
-        return np.stack([quantile(values, self.weights, q) for q in levels])
+    @cached_property
+    def draws(self) -> int:
+        """How many independent members there are: those of one draw share luck and parameters across branches."""
+        return int(self.members["draw"].nunique())
+
+    @property
+    def branches_out(self) -> bool:
+        """Whether more than one way through events has a chance."""
+        return len([b for b in self.manifest["branches"] if b["chance"] > 0.0]) > 1
+
+    @property
+    def centre(self) -> Centre:
+        """What stands for the members: the mean where ways branch, since the median of unlikely ways is that of one."""
+        return "mean" if self.branches_out else "median"
+
+    def mean(self, values: Floats) -> Floats:
+        """Expected value over members (first axis), branches by their chances."""
+        return statistics.mean(values, self.weights)
+
+    def share(self, part: Floats, whole: Floats) -> Floats:
+        """The expected part of the expected whole over members (first axis); nan where nothing is expected."""
+        return statistics.ratio(part, whole, self.weights)
+
+    def middle(self, values: Floats, centre: Centre | None = None) -> Floats:
+        """The centre over members (first axis): the run's own, or the one that a comparison has for all its runs."""
+        return self.mean(values) if (centre or self.centre) == "mean" else self.band(values, (0.5,))[0]
+
+    def band(self, values: Floats, levels: Sequence[float] = statistics.BAND) -> Floats:
+        """Weighted quantiles over members (first axis), shape (levels, ...); nan is left out.
+
+        All but the median are nan, unknown, where there is only one draw.
+        """
+        lines = [statistics.quantile(values, self.weights, q, self.draws) for q in levels]
+        if self.draws < 2:
+            lines = [line if q == 0.5 else np.full_like(line, np.nan) for q, line in zip(levels, lines, strict=True)]
+        return np.stack(lines)
 
     def variance_split(self, first: int, last: int, origin: str = "china") -> dict[str, float]:
         """Shares of the variance of departures summed over first..last that parameters, chance and events carry.
@@ -282,7 +316,7 @@ class Results:
             self.collapsed(name, (), origin)[:, span].sum(axis=1) for name in ("expected", "variance")
         )
         weights, branch = self.weights, self.members["branch"].to_numpy()
-        means = {b: np.average(expected[branch == b], weights=weights[branch == b]) for b in set(branch)}
+        means = {b: np.average(expected[branch == b]) for b in set(branch)}  # members of a branch weigh the same
         centre = np.array([means[b] for b in branch])
         parts = {
             "parameters": float(np.average((expected - centre) ** 2, weights=weights)),
@@ -330,7 +364,7 @@ class Results:
             table, _ = self.by("destination", origin=origin)
             every = np.concatenate([table, table.sum(axis=2, keepdims=True)], axis=2)
             low, median, high = self.band(every)
-            mean = np.average(every, axis=0, weights=self.weights)
+            mean = self.mean(every)
             for d, destination in enumerate((*AXES["destination"], "all")):
                 parts.append(
                     pd.DataFrame(

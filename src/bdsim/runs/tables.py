@@ -293,16 +293,3 @@ def tidy_cohorts(entering: Floats, left: Floats, first_member: int = 0) -> pd.Da
             "in_us": entered - gone[member, when, origin, cohort],
         }
     )
-
-
-def quantile(values: Floats, weights: Floats, q: float) -> Floats:
-    """Weighted quantile over the first axis (members), interpolated; `weights` add up to any positive number."""
-    order = np.argsort(values, axis=0, kind="stable")
-    ranked = np.take_along_axis(values, order, axis=0)
-    w = np.asarray(weights, np.float64)[order]
-    middle = (np.cumsum(w, axis=0) - 0.5 * w) / w.sum(axis=0)
-    if values.ndim == 1:
-        return np.asarray(np.interp(q, middle, ranked))
-    flat_values, flat_middle = ranked.reshape(len(ranked), -1), middle.reshape(len(ranked), -1)
-    out = [np.interp(q, flat_middle[:, i], flat_values[:, i]) for i in range(flat_values.shape[1])]
-    return np.array(out).reshape(values.shape[1:])

@@ -160,10 +160,9 @@ def draw_destination(runs: Sequence[Results], observed: Observed) -> Drawing:
 
 
 def _last_share(results: Results) -> str:
-    to_china, total = (results.by(*axes)[0][:, -1] for axes in (("destination",), ()))
-    if total.sum() == 0:
-        return f"has no departures in {results.years[-1]}"
-    return f"{to_china[:, 0].sum() / total.sum():.0%} in {results.years[-1]}"
+    last = results.by("destination")[0][:, -1]
+    share = results.share(last[:, 0], last.sum(axis=1))
+    return f"{share:.0%} in {results.years[-1]}" if share == share else f"has no departures in {results.years[-1]}"
 
 
 @styled
@@ -333,8 +332,8 @@ def _finish(
 
 
 def _band_rows(results: Results, values: Floats, years: Sequence[int] | None = None, **labels: str) -> pd.DataFrame:
-    mean = np.average(values, axis=0, weights=results.weights)
-    return _table(years or list(results.years), results.band(values), mean, scenario=results.name, **labels)
+    band, mean = results.band(values), results.mean(values)
+    return _table(years or list(results.years), band, mean, scenario=results.name, **labels)
 
 
 def _table(years: Sequence[int], band: Floats, mean: Floats, **labels: str) -> pd.DataFrame:

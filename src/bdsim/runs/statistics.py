@@ -1,0 +1,48 @@
+"""Statistics over the members of a run, each by its weight: they depend on the weighted distribution and nothing else.
+
+Splitting a member in two, a member of weight 0 and the order of members change no value.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bdsim.model.categories import Floats
+
+__all__ = ["BAND", "mean", "quantile", "ratio"]
+
+BAND = (0.05, 0.5, 0.95)  # the ends and the middle of an interval that holds 90% of the members' weight
+SAME = 1e-9  # shares of the weight closer than this are one share
+
+
+def mean(values: Floats, weights: Floats) -> Floats:
+    """Weighted mean over the first axis (members)."""
+    return np.asarray(np.average(values, axis=0, weights=weights))
+
+
+def ratio(part: Floats, whole: Floats, weights: Floats) -> Floats:
+    """The expected part of the expected whole, over the first axis (members); nan where nothing is expected."""
+    above, below = mean(part, weights), mean(whole, weights)
+    return np.divide(above, below, out=np.full_like(below, np.nan), where=below != 0.0)
+
+
+def quantile(values: Floats, weights: Floats, q: float, draws: int | None = None) -> Floats:
+    """Weighted quantile over the first axis (members), for 0 < q < 1; `weights` add up to any positive number.
+
+    The inverse of the weighted distribution, averaged over a window around q that is as wide as one of `draws` equal
+    members, and reaches at most half of the way from q to 0 or 1. For equal weights and 20 draws or more the 5%, 50%
+    and 95% are those of Hazen's definition (Hyndman & Fan 1996, doi:10.1080/00031305.1996.10473566, their fifth).
+    Members beyond the window count for nothing, however far away they lie. Values that are nan count for nothing; nan
+    where all are.
+    """
+    there = ~np.isnan(values)
+    order = np.argsort(values, axis=0, kind="stable")  # nan last
+    column = np.reshape(np.asarray(weights, np.float64), (len(values), *(1,) * (values.ndim - 1)))
+    ranked, held = (
+        np.take_along_axis(a, order, axis=0) for a in (np.where(there, values, 0.0), np.where(there, column, 0.0))
+    )
+    total = held.sum(axis=0)
+    until = np.cumsum(held, axis=0) / np.where(total > 0.0, total, np.nan)
+    half = max(0.5 * min(1.0 / (draws or np.inf), q, 1.0 - q), SAME)
+    inside = np.diff(np.clip(until, q - half, q + half), axis=0, prepend=q - half)
+    return np.asarray((inside * ranked).sum(axis=0) / inside.sum(axis=0))
