@@ -11,7 +11,7 @@ from bdsim.errors import UsageError, did_you_mean
 from bdsim.model.categories import DESTINATIONS, FIRST_YEAR, Floats
 from bdsim.model.counts import Counts, selection
 
-__all__ = ["Goal", "Quantity", "parse_goal", "parse_quantity"]
+__all__ = ["Goal", "Quantity", "parse_goal", "parse_quantity", "parse_window"]
 
 KINDS = {
     "departures": "departures of scientists of Chinese descent",
@@ -84,3 +84,14 @@ def parse_goal(text: str, horizon: int, where: str) -> Goal:
     if not sign or not 0.0 <= number < float("inf"):
         raise UsageError(f"'{text}' is not a goal; write e.g. 'departures:2035<=2500'", where=where)
     return Goal(parse_quantity(left, horizon, where), sign == "<=", number)
+
+
+def parse_window(text: str, first: int, last: int, where: str = "--years") -> tuple[int, int]:
+    """Read a window of years, '2027-2032' or '2030', that lies within first..last. Raises UsageError."""
+    found = re.fullmatch(r"\s*(\d{4})(?:\s*-\s*(\d{4}))?\s*", text)
+    if found is None:
+        raise UsageError(f"'{text}' is not a window of years; write e.g. 2027-2032 or 2030", where=where)
+    start, end = int(found[1]), int(found[2] or found[1])
+    if not first <= start <= end <= last:
+        raise UsageError(f"{text.strip()} does not lie within {first}-{last} in order", where=where)
+    return start, end

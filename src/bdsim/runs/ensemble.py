@@ -31,7 +31,7 @@ from bdsim.model.world import World
 from bdsim.runs.keeping import InMemory, Keeper, KeptParts, Key, kept_on_disk
 from bdsim.runs.parts import Failure, Part
 from bdsim.runs.plan import DEFAULT_HORIZON, Job, Recipe, Settings, content, manifest_of, plan_run, program_hash
-from bdsim.runs.results import FAILURES, Results, load_results
+from bdsim.runs.results import FAILURES, PARAMETER, Results, load_results
 from bdsim.runs.workers import Workers
 from bdsim.study.parameters import Parameters
 from bdsim.study.scenario import Plan, Scenario
@@ -292,13 +292,16 @@ def _assembled(job: Job, keeper: Keeper) -> Results:
 def _members_table(job: Job, lost: Sequence[set[int]]) -> pd.DataFrame:
     """One row a member that went through, branch by branch; `lost` are the draws of each branch that did not."""
     every = range(job.settings.members)
-    weights = np.array([job.weights(job.member_parameters(draw)) for draw in every])
+    own = [job.member_parameters(draw) for draw in every]
+    weights = np.array([job.weights(parameters) for parameters in own])
     seeds = np.array([_seed_text(job, draw) for draw in every])
     draws_of = [np.array([draw for draw in every if draw not in gone], np.int64) for gone in lost]
     draw = np.concatenate(draws_of)
     sizes = [len(d) for d in draws_of]
     routes = [route for _, route in GROUPS]
     stands = {f"agent_{route}": weights[draw, routes.index(route)] for route in ("doctorate", "settled")}
+    drawn = {name: np.array([parameters[name] for parameters in own]) for name in job.parameters}
+    varied = {f"{PARAMETER}{name}": values[draw] for name, values in drawn.items() if np.ptp(values) > 0.0}
     return pd.DataFrame(
         {
             "member": np.arange(len(draw)),
@@ -307,6 +310,7 @@ def _members_table(job: Job, lost: Sequence[set[int]]) -> pd.DataFrame:
             "weight": np.repeat([p.branch.chance / size for p, size in zip(job.plans, sizes, strict=True)], sizes),
             "seed": seeds[draw],
             **stands,
+            **varied,
         }
     )
 

@@ -34,7 +34,10 @@ from bdsim.runs.tables import (
     write_whole,
 )
 
-__all__ = ["COLUMNS", "FAILURES", "Centre", "Results", "load_results"]
+__all__ = ["ASSUMPTION", "COLUMNS", "FAILURES", "PARAMETER", "Centre", "Results", "load_results"]
+
+PARAMETER = "parameter."  # begins the columns of members that say what each drew of the fit
+ASSUMPTION = "assumption."  # and of the ranges in the scenario file
 
 FAILURES = ("branch", "draw", "seed", "parameters", "error", "traceback")
 
@@ -46,6 +49,7 @@ COLUMNS = {
     "seed": "seed of the member's random numbers (64 bits, hexadecimal)",
     "agent_doctorate": "researchers that an agent of the doctorate route stands for in this member",
     "agent_settled": "researchers that an agent of the settled route stands for in this member",
+    "parameter.NAME": "value of the parameter NAME in this member, of each that differs between members",
     "year": "calendar year",
     "origin": "china (Chinese descent), india or other",
     "route": "doctorate (US doctorate on a temporary visa) or settled (of Chinese descent, other ways)",
@@ -84,7 +88,7 @@ class Results:
     """
 
     manifest: dict[str, Any]
-    members: pd.DataFrame  # member, branch, draw, weight, seed, agent_doctorate, agent_settled
+    members: pd.DataFrame  # member, branch, draw, weight, seed, agent_doctorate, agent_settled, parameters
     people: pd.DataFrame  # identity, origin, route, field, entry_year, prominence, ties; one row a researcher's agent
     parts: Sequence[Part | StoredPart | Chosen]
     failures: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(FAILURES)))
