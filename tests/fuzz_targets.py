@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from bdsim.calibration.targets import load_targets, standardised, yearly_to_china
+from bdsim.calibration.target_file import load_targets
+from bdsim.calibration.targets import standardised, yearly_to_china
 from bdsim.errors import InputError
 from bdsim.files.text import all_readable
 from bdsim.runs.results import Results, read_manifest
@@ -135,7 +136,7 @@ class Fuzzed:
         observed_departures(self.facts, found["mainland_stem"])
 
     def targets(self) -> None:
-        found = load_targets(self.path, self.facts, list(self.known.entries))
+        found = load_targets(self.path, self.facts, self.known)
         yearly_to_china(found), all_readable([text for target in found for text in (target.label, target.why)])
         for target in found:
             standardised(target, 0.0), standardised(target.held_out_after(2015), 1e9)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bdsim.calibration.targets import load_targets
+from bdsim.calibration.target_file import load_targets
 from bdsim.cli.main import app
 from bdsim.errors import InputError
 from bdsim.runs.manifest import read_manifest
@@ -35,7 +35,7 @@ def load_everything(study: Study) -> None:
     known = load_parameters(study.parameters)
     facts = load_evidence(study)
     rebuild_history(facts, 2035, known["past_growth"])
-    load_targets(study.targets, facts, list(known.entries))
+    load_targets(study.targets, facts, known)
     fit = load_fit(study, "default", known)
     fit.centre(known)
     known.with_values(fit.member(1))

@@ -75,7 +75,7 @@ WATCHED = """
     from bdsim.runs import plan
     from bdsim.study import scenario
     from bdsim.study import layout as study
-    from bdsim.calibration import targets
+    from bdsim.calibration import target_file as targets
     from bdsim.reporting import terminal
     found = []
     def hook(event, arguments):
@@ -86,7 +86,7 @@ WATCHED = """
     sys.addaudithook(hook)
     known = parameters.load_parameters(folder.parameters)
     facts = evidence.load_evidence(folder)
-    targets.load_targets(folder.targets, facts, list(known.entries))
+    targets.load_targets(folder.targets, facts, known)
     fits.load_fit(folder, "default", known)
     for name in folder.scenario_names():
         scenario.load_scenario(name, folder).branches()

@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdsim.calibration.targets import Target, load_targets, model_value, standardised
+from bdsim.calibration.target_file import load_targets
+from bdsim.calibration.targets import Target, model_value, standardised
 from bdsim.errors import FitError, did_you_mean
 from bdsim.model.categories import FIELDS, Floats
 from bdsim.model.counts import Counts, counts_of
@@ -198,7 +199,7 @@ def make_problem(
     known = parameters or load_parameters(study.parameters)
     known = known.with_values(dict(fix or {}), where="--fix")
     evidence: Evidence = load_evidence(study)
-    found = load_targets(targets or study.root / "calibration" / "targets.toml", evidence, list(known.entries))
+    found = load_targets(targets or study.root / "calibration" / "targets.toml", evidence, known)
     if until is not None:
         found = [t.held_out_after(until) for t in found]
     able = [n for n, e in known.entries.items() if e.prior is not None and n not in (fix or {})]
@@ -211,7 +212,7 @@ def make_problem(
         raise FitError("no parameter is free", where="--free")
     if not any(t.role == "fitted" for t in found):
         raise FitError("no target is fitted", where=targets or "calibration/targets.toml")
-    horizon = max(LAST_QUESTION, *(t.last if t.statistic != "stay_rate" else t.as_of - 1 for t in found))
+    horizon = max(LAST_QUESTION, *(t.as_of - (t.statistic == "stay_rate") for t in found))
     settings = Settings(members=1, researchers_per_agent=researchers_per_agent, horizon=horizon)
     job = plan_run(load_scenario("baseline", study), settings, known)
     world = job.world(job.plans[0])

@@ -38,6 +38,8 @@ Whole = Annotated[int, Field(ge=0, le=MOST)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Origin = Literal["china", "india", "other", "all"]
 Position = Literal["engineering_cs", "life", "math_physical", "social"]
+AnyField = Literal["engineering_cs", "math_physical", "life", "social", "all"]
+Destination = Literal["china", "elsewhere", "all"]
 
 
 class Spanning(Row):
@@ -70,6 +72,8 @@ class Anchor(Spanning):
     unit: Literal["count", "count, summed over years", "ratio", "share", "lower bound", "approximate"]
     note: str = ""
     source: str
+    field: AnyField | None = None
+    destination: Destination | None = None
 
 
 class Retention(Row):
@@ -191,9 +195,10 @@ FILES: dict[str, type[Row]] = {
 YEARS = ("year", "from", "to", "cohort_from", "cohort_to", "as_of")
 LABELS: dict[str, Any] = {
     "origin": Origin,
-    "field": Literal["engineering_cs", "math_physical", "life", "social", "all"],
-    "destination": Literal["china", "elsewhere", "all"],
+    "field": AnyField,
+    "destination": Destination,
 }
+REMARKS = ("note", "source")  # about a fact, not part of what it is
 PAIRS = (("from", "to"), ("cohort_from", "cohort_to"))
 
 
@@ -220,20 +225,23 @@ def own_row(path: Path) -> type[Row]:
         if (pair[0] in header) != (pair[1] in header):
             raise EvidenceError(f"'{pair[0]}' and '{pair[1]}' go together", where=path, place="header")
     fields: dict[str, Any] = {}
+    key = []
     for column in header:
         cells = [cell for _, row in lines if (cell := row.get(column, "")) != ""]
         name = f"column_{len(fields)}"
+        numbers = column not in (*YEARS, *LABELS) and bool(cells) and all(_is_number(cell) for cell in cells)
+        if not numbers and column not in REMARKS:
+            key.append(name)
         if column in YEARS:
             fields[name] = (Year, Field(alias=column))
         elif column in LABELS:
             fields[name] = (LABELS[column], Field(alias=column))
-        elif cells and all(_is_number(cell) for cell in cells):
+        elif numbers:
             fields[name] = (float | None, Field(default=None, alias=column))
         else:
             fields[name] = (str, Field(default="", alias=column))
     model: type[Row] = create_model("OwnRow", __base__=Row, **fields)
-    texts = [n for n, (kind, _) in fields.items() if kind is not float | None]
-    model.key = tuple(texts)
+    model.key = tuple(key)
     return model
 
 
