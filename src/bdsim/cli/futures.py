@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bdsim.cli.options import Json, RunOptions, with_run_options
-from bdsim.errors import UsageError, shown
+from bdsim.errors import UsageError, did_you_mean, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,10 @@ def register(app: typer.Typer) -> None:
         epilog="Examples:  bdsim discover results/protect-act-0c63e3fa9f77 --above departures:2030=3000  |  "
         "bdsim discover protect-act -m 500 --above departures=15000 --years 2027-2032"
     )(discover)
+    app.command(
+        epilog="Examples:  bdsim sweep --lever us_funding=0.6..1.2 --policy-scrutiny 0..1.5 --steps 7  |  "
+        "bdsim sweep initiative-revival --lever offers=0..4 --of to_china:2035"
+    )(sweep)
 
 
 @with_run_options
@@ -81,6 +86,101 @@ def discover(
         _print_discovery(found)
         terminal.tell(f"Figures and numbers: {shown(folder)}")
     end_with_failures([results])
+
+
+def sweep(
+    scenario: Annotated[str, typer.Argument(metavar="[SCENARIO]", help="The world in which levers are turned.")] = (
+        "baseline"
+    ),
+    lever: Annotated[
+        list[str] | None, typer.Option("--lever", metavar="TABLE=LOW..HIGH", help="A yearly table; see docs/ODD.md.")
+    ] = None,
+    policy_scrutiny: Annotated[
+        str | None,
+        typer.Option(
+            "--policy-scrutiny",
+            metavar="LOW..HIGH",
+            help="Scrutiny of researchers of Chinese descent in --years, whatever the scenario says.",
+        ),
+    ] = None,
+    of: Annotated[str, typer.Option("--of", metavar="QUANTITY", help="E.g. departures:2035, to_china:2026-2035.")] = (
+        "departures:2026-2035"
+    ),
+    how: Annotated[str, typer.Option("--as", help="What levers do: multiply, add or set.")] = "multiply",
+    years: Annotated[str, typer.Option("--years", metavar="FROM-TO", help="Years of the levers.")] = "2026-2035",
+    steps: Annotated[int, typer.Option("--steps", help="Points along each lever.")] = 7,
+    draws: Annotated[int, typer.Option("--draws", help="Posterior draws behind the intervals.")] = 16,
+    researchers_per_agent: Annotated[int, typer.Option("--researchers-per-agent", "-k", help="1 is full scale.")] = 50,
+    horizon: Annotated[int, typer.Option("--horizon", help="Last simulated year.")] = 2035,
+    fit: Annotated[str | None, typer.Option("--fit", help="Fit to run on (none: parameters.toml).")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of people and draws.")] = 0,
+    json: Json = False,
+) -> None:
+    """Show a number over the range of one lever, or of two together.
+
+    Expected runs without chance at every point of a grid; a table, and a curve or a map with contours.
+    """
+    from bdsim.analysis.breakeven import NEUTRAL, Turned
+    from bdsim.analysis.quantity import parse_quantity, parse_window
+    from bdsim.analysis.sweep import sweep as swept
+    from bdsim.model.categories import FIRST_YEAR
+    from bdsim.reporting import terminal
+    from bdsim.reporting.figures.futures import draw_sweep
+    from bdsim.runs.plan import Settings, plan_run
+    from bdsim.study.scenario import load_scenario
+
+    if how not in NEUTRAL:
+        raise UsageError(f"unknown way '{how}'{did_you_mean(how, NEUTRAL)}", where="--as")
+    settings = Settings(draws, seed, researchers_per_agent, "compiled", horizon)
+    window = parse_window(years, FIRST_YEAR, horizon)
+    quantity = parse_quantity(of, horizon, "--of")
+    axes = [Turned(table, how, window, *ends) for table, ends in map(_lever_range, lever or [])]
+    if policy_scrutiny is not None:
+        axes.append(Turned("scrutiny_china", "set", window, *_ends(policy_scrutiny, "--policy-scrutiny")))
+    job = plan_run(load_scenario(scenario), settings, None, fit)
+    terminal.note_compiling(9, sampled=False)
+    with terminal.progress_bar("sweep", "runs") as report:
+        found = swept(job, axes, quantity, steps, report)
+    table = found.table()
+    facts = {"of": str(quantity), "scenario": job.scenario.name, "years": list(window), "draws": len(found.values)}
+    question = f"{job.fingerprint} {axes} {quantity} {steps}"
+    folder = _keep(f"sweep-{job.scenario.name}", job.scenario.study.results, question, [draw_sweep(found)], facts)
+    if json:
+        terminal.print_json({**facts, "points": table.to_dict("records"), "folder": str(folder)})
+        return
+    names = [axis.table for axis in found.axes]
+    if len(names) == 1:
+        rows = [
+            {names[0]: f"{r[names[0]]:.3g}", str(quantity): f"{r['mean']:,.0f} [{r['p05']:,.0f}, {r['p95']:,.0f}]"}
+            for r in table.to_dict("records")
+        ]
+        said = f"Mean and 90% of {len(found.values)} posterior draws."
+    else:
+        wide = table.pivot(index=names[0], columns=names[1], values="mean")
+        rows = [
+            {names[0]: f"{at:.3g}", **{f"{to:.3g}": f"{v:,.0f}" for to, v in row.items()}}
+            for at, row in wide.iterrows()
+        ]
+        said = f"Across: {names[1]}. Mean of {len(found.values)} posterior draws; intervals are in the folder."
+    terminal.print_table(f"{found.title}: {quantity.meaning}", rows, said)
+    terminal.tell(f"Figure and numbers: {shown(folder)}")
+
+
+def _lever_range(text: str) -> tuple[str, tuple[float, float]]:
+    table, _, values = text.partition("=")
+    return table.strip(), _ends(values, "--lever")
+
+
+def _ends(text: str, where: str) -> tuple[float, float]:
+    """Read '0.6..1.2'. Raises UsageError."""
+    parts = text.split("..")
+    try:
+        low, high = (float(part) for part in parts)
+        if not all(map(math.isfinite, (low, high))):
+            raise ValueError
+    except ValueError:
+        raise UsageError(f"'{text}' is not a range LOW..HIGH, e.g. 0.6..1.2", where=where) from None
+    return low, high
 
 
 def _print_discovery(found: Any) -> None:

@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter
 
 from bdsim.analysis.boxes import Box, Limit
+from bdsim.analysis.breakeven import NEUTRAL, Turned
 from bdsim.analysis.discover import Discovery
+from bdsim.analysis.sweep import Sweep
+from bdsim.model.world import TABLES
 from bdsim.reporting.style import COLOURS, REFERENCE, Drawing, caption, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["draw_discovery", "draw_scores"]
+__all__ = ["draw_discovery", "draw_scores", "draw_sweep"]
 
+THOUSANDS = FuncFormatter(lambda x, _: f"{x:,.0f}")
 MOST_BARS = 10
 SOURCE = "Source: bdsim, members of one run, weighted by their chance."
 
@@ -64,6 +69,48 @@ def draw_scores(found: Discovery) -> Drawing:
     )
     alt = "; ".join(f"{r.input} {r.share:.0%}" for r in table.itertuples())
     return Drawing("scores", figure, found.scores, f"Shares of the variance of {found.threshold.quantity}: {alt}")
+
+
+@styled
+def draw_sweep(found: Sweep) -> Drawing:
+    """A curve with its band over one lever, or contours of the mean over two."""
+    table, names = found.table(), [axis.table for axis in found.axes]
+    figure = Figure(figsize=(7.2, 4.6), layout="constrained")
+    ax = figure.subplots()
+    meaning = found.quantity.meaning[:1].upper() + found.quantity.meaning[1:]
+    if len(names) == 1:
+        ax.fill_between(table[names[0]], table["p05"], table["p95"], color=COLOURS[0], alpha=0.22, lw=0)
+        ax.plot(table[names[0]], table["mean"], color=COLOURS[0], marker="o", ms=3.5)
+        ax.set_ylabel(meaning, fontsize=8)
+        ax.yaxis.set_major_formatter(THOUSANDS)
+        said = f"Line: mean of {len(found.values)} posterior draws; band: 90% of them."
+    else:
+        mean = found.values.mean(axis=0).T
+        areas = ax.contourf(*found.grids, mean, levels=9, cmap="Blues")
+        if np.ptp(mean) > 0.0:
+            lines = ax.contour(*found.grids, mean, levels=areas.levels, colors="black", linewidths=0.7)
+            ax.clabel(lines, fmt=THOUSANDS, fontsize=7.5)
+        figure.colorbar(areas, ax=ax, format=THOUSANDS).set_label(meaning, fontsize=8)
+        ax.set_ylabel(_axis_label(found.axes[1]))
+        ax.grid(visible=False)
+        said = f"Contours: mean of {len(found.values)} posterior draws, researchers."
+    ax.set_xlabel(_axis_label(found.axes[0]))
+    neutral = [NEUTRAL[axis.how] for axis in found.axes]
+    if neutral[0] is not None and found.axes[0].low <= neutral[0] <= found.axes[0].high:
+        ax.axvline(neutral[0], color=REFERENCE, lw=1.0, ls=":")
+        said += " Dotted: no change."
+    caption(figure, f"{found.title}: {found.quantity}", f"{said} Source: bdsim, expected runs of the model.")
+    least, most = table.loc[table["mean"].idxmin()], table.loc[table["mean"].idxmax()]
+    ends = [", ".join(f"{name} {row[name]:.3g}" for name in names) for row in (least, most)]
+    alt = f"{found.quantity}: from {least['mean']:,.0f} ({ends[0]}) to {most['mean']:,.0f} ({ends[1]})"
+    return Drawing("sweep", figure, table, alt)
+
+
+def _axis_label(axis: Turned) -> str:
+    first, last = axis.years
+    done = {"multiply": "multiplied by", "add": "plus", "set": "set to"}[axis.how]
+    unit = "" if axis.how == "multiply" else f"\n({TABLES[axis.table].unit})"
+    return f"{axis.table} {done}, {first}-{last}{unit}"
 
 
 def _draw_limits(ax: Axes, found: Discovery, limits: list[tuple[int, Box, Limit]]) -> None:
