@@ -232,8 +232,8 @@ def check(
     """
     from bdsim.reporting import terminal
     from bdsim.runs.plan import Settings, plan_run
-    from bdsim.runs.remarks import remarks
     from bdsim.study.layout import find_study
+    from bdsim.study.remarks import remarks
     from bdsim.study.scenario import load_scenario
 
     names = files or find_study().scenario_names()
@@ -243,7 +243,13 @@ def check(
             scenario = load_scenario(name)
             job = plan_run(scenario, Settings())
             verdict = f"{len(job.plans)} branches" if len(job.plans) > 1 else "ok"
-            verdicts.append({"scenario": name, "ok": True, "message": "; ".join([verdict, *remarks(job)])})
+            verdicts.append(
+                {
+                    "scenario": name,
+                    "ok": True,
+                    "message": "; ".join([verdict, *remarks(job.plans, job.history.timeline)]),
+                }
+            )
         except InputError as error:
             verdicts.append({"scenario": name, "ok": False, "message": str(error)})
     if json:
@@ -270,10 +276,13 @@ def diff(
     """
     from bdsim.reporting import terminal
     from bdsim.runs.plan import Settings, plan_run
+    from bdsim.study.remarks import remarks
     from bdsim.study.scenario import changed_parts, changed_values, load_scenario
 
     settings = Settings(horizon=horizon)
     one, other = (plan_run(load_scenario(name), settings) for name in (a, b))
+    for remark in remarks(other.plans, other.history.timeline):
+        terminal.note(f"{other.scenario.name}: {remark}")
     parts = changed_parts(one.scenario, other.scenario)
     values = [
         {"branch": plan.branch.name, **row}

@@ -123,9 +123,9 @@ def carry_out(job: Job, how: RunOptions, *, figures: bool = False) -> tuple[Resu
     """The job's results and their folder: read back where this exact run was done before, else run and kept."""
     from bdsim.files.durable import restored
     from bdsim.reporting import terminal
-    from bdsim.runs.remarks import remarks
+    from bdsim.study.remarks import remarks
 
-    for remark in remarks(job):
+    for remark in remarks(job.plans, job.history.timeline):
         terminal.note(f"{job.scenario.name}: {remark}")
     workers = how.at_work()
     target = (how.results or job.scenario.study.results) / f"{job.scenario.name}-{job.fingerprint}"

@@ -7,8 +7,12 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from bdsim.model import draws
+from bdsim.model.categories import Floats
 from bdsim.model.draws import Purpose
+from bdsim.model.world import Timeline
 from bdsim.study.scenario_file import Event, Lever, Outcome, Policy
 
 __all__ = ["MOST_BRANCHES", "Branch", "are_sampled", "branches_of"]
@@ -25,6 +29,16 @@ class Branch:
     policies: tuple[Policy, ...]
     levers: tuple[Lever, ...]
     outcomes: tuple[str, ...] = ()  # names, in the order of the events
+
+    def with_policies(self, history: Timeline) -> dict[str, Floats]:
+        """The yearly tables of history with the scrutiny of this branch's policies added, before any lever."""
+        tables = dict(history.tables)
+        years = history.years("scrutiny_china")
+        for policy in self.policies:
+            exposure = np.array([policy.exposure(year) for year in years])
+            for origin in policy.targets:
+                tables[f"scrutiny_{origin}"] = tables[f"scrutiny_{origin}"] + exposure
+        return tables
 
 
 def branches_of(policies: Sequence[Policy], levers: Sequence[Lever], events: Sequence[Event]) -> list[Branch]:

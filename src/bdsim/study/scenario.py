@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import numpy as np
-
 from bdsim.errors import ScenarioError, did_you_mean
 from bdsim.model.world import TABLES, Timeline
 from bdsim.study.branches import Branch, are_sampled, branches_of
@@ -94,12 +92,7 @@ class Scenario:
 
 
 def _timeline(branch: Branch, history: Timeline) -> Timeline:
-    tables = dict(history.tables)
-    years = history.years("scrutiny_china")
-    for policy in branch.policies:
-        exposure = np.array([policy.exposure(year) for year in years])
-        for origin in policy.targets:
-            tables[f"scrutiny_{origin}"] = tables[f"scrutiny_{origin}"] + exposure
+    tables = branch.with_policies(history)
     for lever in branch.levers:
         lever.apply(tables, history.horizon)
     return Timeline(history.horizon, tables)
@@ -211,6 +204,11 @@ def _problems_of_drop(own: ScenarioFile, parent: ScenarioFile) -> Iterator[Probl
         if name not in inherited:
             hint = did_you_mean(name, inherited)
             yield Problem(f"drop[{i}]", f"'{own.extends}' has nothing named '{name}'{hint}", f"drop[{i}]")
+        elif inherited.count(name) > 1:
+            problem = f"'{own.extends}' has several parts named '{name}'; give them different names there"
+            yield Problem(f"drop[{i}]", problem, f"drop[{i}]")
+        elif name in own.drop[:i]:
+            yield Problem(f"drop[{i}]", f"'{name}' is dropped twice", f"drop[{i}]")
 
 
 def _problems_of_events(events: Sequence[Event], own: ScenarioFile, parent: ScenarioFile | None) -> Iterator[Problem]:

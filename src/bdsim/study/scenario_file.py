@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from bdsim.errors import ScenarioError, did_you_mean
 from bdsim.files.text import decoded, parsed_toml, read_bytes, readable
-from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, LAST_POSSIBLE_YEAR, ORIGINS
+from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, LAST_POSSIBLE_YEAR, ORIGINS, Floats
 from bdsim.model.world import TABLES
 
 __all__ = [
@@ -39,7 +39,15 @@ MOST_PARTS = 500  # policies, or levers
 MOST_PROBLEMS = 1000  # that are counted: the file of more is another kind of file
 LARGEST_VALUE = 1e6  # of a lever
 GREATEST = 1e9  # of any yearly table, whatever levers make of it
-LEAST = {"set": 0.0, "add": -LARGEST_VALUE, "multiply": 0.0}  # value of a lever
+LEAST = {"set": -LARGEST_VALUE, "add": -LARGEST_VALUE, "multiply": 0.0}  # value of a lever
+MOST_SCRUTINY = 10.0
+# What a lever may set a table to, and beyond which what levers and policies make of it together is told.
+MOST = {
+    **{f"scrutiny_{origin}": MOST_SCRUTINY for origin in ORIGINS},
+    "funding_ratio": 100.0,
+    **dict.fromkeys(("us_funding", "nih_funding", "nsf_funding", "soft_power"), 10.0),
+    **dict.fromkeys(("pull", "green_card_wait"), 100.0),
+}
 FIRST_DAY, LAST_DAY = dt.date(FIRST_YEAR, 1, 1), dt.date(LAST_POSSIBLE_YEAR, 12, 31)
 
 # Bounds that the checks below enforce in words of their own; here so that the schema and a form know them too.
@@ -85,7 +93,7 @@ class Policy(Part):
     name: Name
     start: dt.date = Field(alias="from", description="First day in force", json_schema_extra=DAYS)
     until: dt.date = Field(description="First day no longer in force", json_schema_extra=DAYS)
-    scrutiny: float = Field(ge=0, le=10, description="1 = the Initiative of 2019-2021")
+    scrutiny: float = Field(ge=0, le=MOST_SCRUTINY, description="1 = the Initiative of 2019-2021")
     targets: list[Origin] = Field(default=["china"], min_length=1, description="Origins that are scrutinised")
     why: Why
 
@@ -138,29 +146,34 @@ class Lever(Part):
         op, values = given[0], getattr(self, given[0])
         if isinstance(values, list) and len(values) != last - first + 1:
             raise RuleError(op, f"{op} lists {len(values)} values for {last - first + 1} years")
-        if LEAST[op] == 0.0 and any(v < 0 for v in np.atleast_1d(values)):
+        if op == "multiply" and any(v < 0 for v in np.atleast_1d(values)):
             raise RuleError(op, f"{op} must not be negative")
+        low, high = TABLES[self.table].least, MOST.get(self.table, LARGEST_VALUE)
+        for value in np.atleast_1d(values) if op == "set" else ():
+            if not low <= value <= high:
+                raise RuleError(op, f"{self.table} cannot be {value:g}: it lies between {low:g} and {high:,g}")
         if any(abs(v) > LARGEST_VALUE for v in np.atleast_1d(values)):
             raise RuleError(op, f"{op} must not exceed {LARGEST_VALUE:,.0f}")
         return self
 
-    def apply(self, tables: dict[str, np.ndarray[Any, np.dtype[np.float64]]], horizon: int) -> None:
-        """Change `tables` in place, as far as the years lie within the horizon."""
-        first, last = self.years[0], min(self.years[1], horizon)
-        if last < first:
-            return
+    def within(self, horizon: int) -> slice:
+        """The places of the lever's years in its table, as far as they lie within the horizon."""
         base = FIRST_ENTRY if self.table.startswith("inflow_") else FIRST_YEAR
-        span = slice(first - base, last - base + 1)
-        n = last - first + 1
-        values = {
-            op: np.resize(np.atleast_1d(getattr(self, op)), self.years[1] - first + 1)[:n]
-            for op in LEAST
-            if getattr(self, op) is not None
-        }
-        table = tables[self.table] = tables[self.table].copy()
-        for op, value in values.items():
-            table[span] = {"set": value, "add": table[span] + value, "multiply": table[span] * value}[op]
-        np.clip(table, TABLES[self.table].least, GREATEST, out=table)
+        return slice(self.years[0] - base, max(min(self.years[1], horizon) + 1, self.years[0]) - base)
+
+    def asked(self, table: Floats, horizon: int) -> Floats:
+        """What the lever asks of its years within the horizon, whether or not the table may take such values."""
+        before = table[self.within(horizon)]
+        op = next(op for op in LEAST if getattr(self, op) is not None)
+        value = np.resize(np.atleast_1d(getattr(self, op)), self.years[1] - self.years[0] + 1)[: len(before)]
+        return np.asarray({"set": value, "add": before + value, "multiply": before * value}[op], np.float64)
+
+    def apply(self, tables: dict[str, Floats], horizon: int) -> None:
+        """Change `tables` in place, as far as the years lie within the horizon and values within what they may be."""
+        table = tables[self.table].copy()
+        values = self.asked(table, horizon)
+        table[self.within(horizon)] = np.clip(values, TABLES[self.table].least, GREATEST)
+        tables[self.table] = table
 
 
 class Outcome(Part):
@@ -283,6 +296,8 @@ def _message(error: ErrorDetails) -> str:
     if kind == "literal_error":
         nearest = did_you_mean(given if isinstance(given, str) else _quoted(given), ORIGINS)
         return f"unknown value {_quoted(given)}{nearest}"
+    if kind.startswith("date_") and isinstance(given, dt.datetime):
+        return f"{given.isoformat()} has a time: write the day alone, {given.date()}"
     if kind.startswith("date_"):
         return f"{_quoted(given)} is not a date such as 2025-01-20 (no quotes)"
     if kind == "value_error":

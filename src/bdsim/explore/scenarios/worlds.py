@@ -19,13 +19,13 @@ from bdsim.reporting.style import Drawing, save_drawing
 from bdsim.reporting.telling import Told, answer_of, fit_of, observed, report_page, tables_of
 from bdsim.runs.ensemble import run_job
 from bdsim.runs.plan import Job, Settings, manifest_of, plan_run
-from bdsim.runs.remarks import remarks
 from bdsim.runs.results import Results
 from bdsim.runs.workers import Workers
 from bdsim.study.editing.draft import Draft
 from bdsim.study.fit import NO_FIT, chosen_fit
 from bdsim.study.layout import Study
 from bdsim.study.parameters import load_parameters
+from bdsim.study.remarks import remarks
 from bdsim.study.scenario import Scenario, load_scenario
 
 __all__ = ["FIGURES", "NUMBERS", "Asked", "Compared", "Worlds"]
@@ -107,7 +107,9 @@ class Compared:
     @property
     def remarks(self) -> list[str]:
         """What its scenarios say that their authors may not have meant."""
-        return [f"{job.scenario.name}: {remark}" for job in self.jobs for remark in remarks(job)]
+        return [
+            f"{job.scenario.name}: {remark}" for job in self.jobs for remark in remarks(job.plans, job.history.timeline)
+        ]
 
     @property
     def failures(self) -> list[str]:
