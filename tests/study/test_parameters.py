@@ -373,3 +373,19 @@ def test_windows_line_ends_change_nothing(fresh_study: Study, parameters: Parame
     path = fresh_study.parameters
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     assert load_parameters(path).values == parameters.values
+
+
+@pytest.mark.parametrize("value", [0.5, 1.6, 2.0000001])
+def test_a_number_of_years_is_whole_and_never_rounded(parameters: Parameters, value: float) -> None:
+    with pytest.raises(ParameterError, match=r"--set: funding_lag: .* is not a whole number"):
+        parameters.with_values({"funding_lag": value}, where="--set")
+    assert parameters.with_values({"funding_lag": 2.0}).funding_lag() == 2
+
+
+def test_a_number_of_years_that_is_not_whole_in_the_file_is_refused(fresh_study: Study) -> None:
+    text = fresh_study.parameters.read_text(encoding="utf-8")
+    start = text.index("[population.funding_lag]")
+    changed = text[:start] + text[start:].replace("value = 1.0", "value = 1.5", 1)
+    fresh_study.parameters.write_text(changed, encoding="utf-8")
+    with pytest.raises(ParameterError, match=r"funding_lag.value: 1.5 is not a whole number"):
+        load_parameters(fresh_study.parameters)

@@ -148,6 +148,7 @@ def evidence(
     """List the facts with their sources, and what was rebuilt."""
     from bdsim.reporting import terminal
     from bdsim.runs.plan import DEFAULT_HORIZON
+    from bdsim.study.coverage import coverage_of
     from bdsim.study.evidence import in_spans, load_evidence
     from bdsim.study.history import rebuild_history
     from bdsim.study.layout import find_study
@@ -168,10 +169,12 @@ def evidence(
         rows = [{column: row.get(column, "") for column in columns} for row in rows]
         title = f"{name}: {facts.sources[name].what}"
     else:
+        known = coverage_of(facts)
         rows = [
             {
                 "file": file,
                 "rows": len(facts.facts[file]),
+                "years": known[file].years if file in known.series else "",
                 "what": source.what,
                 "source": source.cite,
                 "beware": source.caveat,
@@ -184,8 +187,11 @@ def evidence(
         terminal.print_json(rows)
     elif name is None and not rebuilt:
         for row in rows:
-            terminal.tell(f"{row['file']} ({row['rows']} rows): {row['what']}")
+            years = f", {row['years']}" if row["years"] else ""
+            terminal.tell(f"{row['file']} ({row['rows']} rows{years}): {row['what']}")
             terminal.tell(f"    source: {row['source']}\n    beware: {row['beware']}")
+        for file in facts.unread:
+            terminal.tell(f"{file} is not read: it has no entry in calibration/sources.toml")
         terminal.tell(
             "Missing years are missing in the files; 'bdsim evidence --rebuilt' lists what the model rebuilds."
         )

@@ -38,6 +38,7 @@ WIDEST = {
     "rewired": (0.0, 1.0),
     "mainland_stem": (0.01, 1.0),
 }
+WHOLE = ("funding_lag",)  # numbers of years
 WIDEST_OF_OTHERS = (-100.0, 100.0)
 
 
@@ -109,6 +110,7 @@ class Parameters:
             low, high = entries[name].bounds
             if not (math.isfinite(value) and low <= value <= high):
                 raise ParameterError(f"{value:g} is outside its bounds {low:g} to {high:g}", where=where, place=name)
+            _check_whole(name, value, where, name)
             entries[name] = entries[name].model_copy(update={"value": float(value)})
         _check_field_shares(entries, where)
         changed = tuple(sorted({*self.changed, *values}))
@@ -135,7 +137,7 @@ class Parameters:
 
     def funding_lag(self) -> int:
         """Years between Chinese and US spending and its being seen."""
-        return round(self["funding_lag"])
+        return int(self["funding_lag"])
 
     def settled_per_doctorate(self) -> float:
         """Settled scientists of Chinese descent entering for each doctorate from China."""
@@ -168,6 +170,8 @@ def load_parameters(path: Path) -> Parameters:
             entries[name] = _parameter(table, path, f"{section}.{name}")
     _check_names(entries, path)
     _check_bounds(entries, path)
+    for name, entry in entries.items():
+        _check_whole(name, entry.value, path, f"{name}.value")
     _check_field_shares(entries, path)
     return Parameters(path, status, note, entries)
 
@@ -224,6 +228,11 @@ def _check_bounds(entries: Mapping[str, Parameter], path: Path) -> None:
         if low < least or high > most:
             problem = f"bounds {low:g} to {high:g} are wider than {least:g} to {most:g}"
             raise ParameterError(problem, where=path, place=f"{name}.bounds")
+
+
+def _check_whole(name: str, value: float, where: Path | str | None, place: str) -> None:
+    if name in WHOLE and value != round(value):
+        raise ParameterError(f"{value:g} is not a whole number", where=where, place=place)
 
 
 def _check_field_shares(entries: Mapping[str, Parameter], where: Path | str | None) -> None:
