@@ -38,9 +38,9 @@ LOW, HIGH = 0.05, 0.95
 class Who:
     """Leavers of a period by side and attribute, and how prominent they are.
 
-    `table`: side, by, label, mean, p05, p95 (researchers), share (of the side, per attribute). `top_decile`: under
-    (the scenario or the reference, and their difference), mean, p05, p95: percent of departures that the most
-    prominent tenth of researchers makes up.
+    `table`: side, by, label, mean, p05, p95 (researchers), share, share_p05, share_p95 (of the side, per attribute).
+    `top_decile`: under (the scenario or the reference, and their difference), mean, p05, p95: percent of departures
+    that the most prominent tenth of researchers makes up.
     """
 
     scenario: str
@@ -69,12 +69,15 @@ def who_leaves(comparison: Comparison, scenario: Results, period: Period, origin
         values = counts[:, :, start : start + len(labels)]
         start += len(labels)
         mean = scenario.mean(values)
-        low, high = scenario.band(_without_excess(values, weights, scale), (LOW, HIGH))
+        spread = _without_excess(values, weights, scale)
+        low, high = scenario.band(spread, (LOW, HIGH))
         share = mean / np.maximum(mean.sum(axis=1, keepdims=True), 1e-300)
+        shares = np.maximum(spread, 0.0) / np.maximum(np.maximum(spread, 0.0).sum(axis=2, keepdims=True), 1e-300)
+        share_low, share_high = scenario.band(shares, (LOW, HIGH))
         rows += [
             {
                 "side": side, "by": by, "label": label, "mean": mean[s, i], "p05": low[s, i], "p95": high[s, i],
-                "share": share[s, i],
+                "share": share[s, i], "share_p05": share_low[s, i], "share_p95": share_high[s, i],
             }
             for s, side in enumerate(SIDES)
             for i, label in enumerate(labels)

@@ -199,7 +199,7 @@ def sensitivity(
     with _progress("sensitivity") as report:
         found = analysed(job, quantity, inputs, method, size, seed, reference, report)
     facts = {"of": str(quantity), "method": method, "samples": size, "over": over, "evaluations": found.evaluations}
-    folder = _keep("sensitivity", job, f"{facts} {inputs} {seed} {excess}", [draw_tornado(found)], facts)
+    folder = _keep("sensitivity", job, f"{facts} {inputs} {seed} {excess}", [draw_tornado(found, job)], facts)
     if json:
         terminal.print_json({**facts, "inputs": found.table.to_dict("records"), "folder": str(folder)})
         return

@@ -209,7 +209,7 @@ def _draw_comparison(comparison: Comparison, study: Study, folder: Path) -> Path
             prominent = pd.concat([w.top_decile.assign(scenario=w.scenario) for w in found])
             prominent.to_csv(aside / "top-decile.csv", index=False, float_format="%.4f")
         for who in found:
-            save_drawing(draw_who(who), aside)
+            save_drawing(draw_who(who, {r.name: r.title for r in comparison.all}), aside)
         sealed(aside)
     return target
 

@@ -108,7 +108,7 @@ def report_of(
 
     `changes` has the yearly values that each scenario changes, by its name; `commands` repeat the runs.
     """
-    others = comparison.others
+    others, titles = comparison.others, {r.name: r.title for r in comparison.all}
     answer = [sentence for scenario in others for sentence in _answer(comparison, scenario)]
     sections = [
         Section("Departures and differences", tables=[_periods(r, comparison) for r in comparison.all],
@@ -117,7 +117,7 @@ def report_of(
                 tables=[_precision_table(comparison)]),
         Section("Where, in which field, at which stage", tables=[_axis_table(comparison, s) for s in others]),
         Section("Who leaves", [who_sentence(w) for w in _whos(comparison)],
-                figures=[picture(draw_who(w), f"w{i}") for i, w in enumerate(_whos(comparison))],
+                figures=[picture(draw_who(w, titles), f"w{i}") for i, w in enumerate(_whos(comparison))],
                 tables=[t for w in _whos(comparison) for t in _who_tables(w)]),
         *([events] if (events := _events(comparison)) else []),
         Section("Assumptions and their sources", tables=[_assumptions(r, sources) for r in comparison.all]),

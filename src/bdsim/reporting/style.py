@@ -25,7 +25,9 @@ __all__ = [
     "DASHES",
     "NAMES",
     "REFERENCE",
+    "VERDICTS",
     "Drawing",
+    "capital",
     "caption",
     "save_all",
     "save_drawing",
@@ -40,12 +42,13 @@ REFERENCE = "#6e6e6e"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("-", (0, (6, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)))
 STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.titlesize": 9.5,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],  # a reader of the SVG takes the first that he has
+    "font.size": 8,
+    "axes.titlesize": 8.5,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
-    "axes.labelsize": 9,
+    "axes.labelsize": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -53,12 +56,19 @@ STYLE: dict[Any, Any] = {
     "grid.color": "#e3e3e3",
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
-    "lines.linewidth": 1.8,
+    "lines.linewidth": 1.6,
     "legend.frameon": False,
-    "legend.fontsize": 8,
+    "legend.fontsize": 7.5,
+    "svg.fonttype": "none",  # text stays text: it can be searched, selected and set anew
     "svg.hashsalt": "bdsim",
     "text.parse_math": False,  # a title is a title, whatever dollars it names
     "figure.dpi": 100,
+}
+# What the data say of a parameter: in words, and in a colour.
+VERDICTS = {
+    "told by the data": ("Told by the data", COLOURS[0]),
+    "partly": ("Partly told", COLOURS[4]),
+    "prior": ("Carried from the prior", REFERENCE),
 }
 NAMES = {
     "engineering_cs": "Engineering and computer science",
@@ -67,6 +77,8 @@ NAMES = {
     "early": "Early (0-5 years since entry)",
     "mid": "Mid (6-14 years)",
     "senior": "Senior (15 years and more)",
+    "doctorate": "US doctorate on a visa",
+    "settled": "Settled: came otherwise",
     "china": "To China and Hong Kong",
     "elsewhere": "To other countries",
 }
@@ -120,11 +132,18 @@ def save_all(drawings: Sequence[Drawing], folder: Path) -> None:
         sealed(aside)
 
 
+def capital(text: str) -> str:
+    """The text with a capital at its beginning and nothing else changed."""
+    return text[:1].upper() + text[1:]
+
+
 def caption(figure: Figure, title: str, source: str) -> None:
-    """The title above, and below, as wide as the figure, what is drawn and where it comes from."""
-    wrapped = textwrap.fill(source, width=int(figure.get_figwidth() * 19), break_on_hyphens=False)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-    figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=6.5, color="#555555")
+    """The title above, and below what is drawn and where it comes from; both as wide as the figure at most."""
+    width = figure.get_figwidth()
+    heading = textwrap.fill(title, width=int(width * 11.8), break_on_hyphens=False)
+    wrapped = textwrap.fill(source, width=int(width * 21.5), break_on_hyphens=False)
+    figure.suptitle(heading, x=0.01, ha="left", fontsize=10, fontweight="bold")
+    figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=6.2, color="#555555")
 
 
 def year_axis(ax: Axes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,8 @@ from bdsim.calibration.fitting import Calibration
 from bdsim.calibration.posterior import STRONG
 from bdsim.calibration.targets import yearly_to_china
 from bdsim.model.categories import FIELDS
-from bdsim.reporting.style import COLOURS, NAMES, REFERENCE, Drawing, caption, styled, year_axis
+from bdsim.reporting.figures.canvas import WIDTH, canvas
+from bdsim.reporting.style import COLOURS, NAMES, REFERENCE, VERDICTS, Drawing, caption, styled, year_axis
 from bdsim.runs.plan import versions
 from bdsim.study.parameters import Parameter, Prior
 
@@ -32,11 +34,6 @@ NAIVE = {
     "last": ("Last value", COLOURS[1], "s"),
     "linear": ("Linear trend", COLOURS[2], "^"),
     "loglinear": ("Log-linear trend", COLOURS[3], "D"),
-}
-VERDICTS = {
-    "told by the data": ("Told by the data", COLOURS[0]),
-    "partly": ("Partly told", COLOURS[4]),
-    "prior": ("Carried from the prior", REFERENCE),
 }
 REMARKS = {"rho": "after the Initiative's end carried from the prior"}
 PLAIN = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # keeps grid lines out of words
@@ -58,22 +55,24 @@ def draw_series(result: Calibration) -> Drawing:
     index = yearly_to_china(result.problem.targets)
     fields = [f for f in FIELDS if any(field == f for _, field in index)]
     panels = [(f, [f]) for f in fields] + ([("all", fields)] if len(fields) > 1 else [])
-    figure = Figure(figsize=(2.75 * max(len(panels), 2), 3.9), layout="constrained")
+    rows = 2 if len(panels) > 2 else 1
+    board = canvas(min(2, len(panels)), rows=rows, height=5.6 if rows == 2 else 3.6)
     numbers = []
-    for letter, ax, (name, parts) in zip(
-        "abcd", figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=False
-    ):
+    for letter, ax, (name, parts) in zip("abcd", board.axes, panels, strict=False):
         table = _series_table(result, parts).assign(field=name)
         _series_panel(ax, table)
-        title = NAMES.get(name, f"All {len(parts)} fields together").replace(" and ", "\nand ")
+        title = NAMES.get(name, f"All {len(parts)} fields together")
         ax.set_title(f"{letter}  {title}")
         numbers.append(table)
-    figure.axes[0].set_ylabel("Moves to mainland China per year")
-    figure.axes[0].legend(loc="upper left", fontsize=7.5)
+    for ax in board.axes[:: min(2, len(panels))]:
+        ax.set_ylabel("Moves to mainland China per year")
+    for ax in board.axes[len(panels) :]:
+        ax.axis("off")
+    board.legend()
     both = "Bars: 90% of the error that the targets state. Band: 90% of the posterior, parameters only, no chance."
-    caption(figure, "The fit against the yearly series", f"{both} {PNAS} {_made_by(result)}")
+    caption(board.figure, "The fit against the yearly series", f"{both} {PNAS} {_made_by(result)}")
     alt = "Posterior of departures to China by field against the observed series"
-    return Drawing("series", figure, pd.concat(numbers), alt)
+    return Drawing("series", board.figure, pd.concat(numbers), alt)
 
 
 def _series_table(result: Calibration, fields: Sequence[str]) -> pd.DataFrame:
@@ -114,8 +113,9 @@ def draw_residuals(result: Calibration) -> Drawing:
     """Residuals of every target in standard errors of the fact."""
     table = result.targets
     groups = list(dict.fromkeys(table["target"]))
-    figure = Figure(figsize=(8.2, 1.4 + 0.3 * len(groups)), layout="constrained")
-    ax = figure.subplots()
+    figure = Figure(figsize=(WIDTH, 1.5 + 0.27 * len(groups)), layout="constrained")
+    inner = figure.add_subfigure(figure.add_gridspec(1, 1)[0])
+    ax = inner.subplots()
     for position, group in enumerate(reversed(groups)):
         part = table[table["target"] == group]
         offset = np.linspace(-0.28, 0.28, len(part)) if len(part) > 1 else np.zeros(1)
@@ -130,7 +130,7 @@ def draw_residuals(result: Calibration) -> Drawing:
     ax.set_yticks(range(len(groups)), [g[:1].upper() + g[1:] for g in reversed(groups)])
     ax.set_xlabel("Residual at the mode, (model - fact) / standard error of the fact")
     ax.grid(axis="x")
-    figure.legend(loc="outside upper right", ncols=3)
+    inner.legend(loc="outside upper left", ncols=3)
     caption(figure, "Residuals by target", f"Grey: two standard errors. {FACTS} {_made_by(result)}")
     return Drawing("residuals", figure, table, "Standardised residuals of every target, by group")
 
@@ -139,26 +139,28 @@ def draw_residuals(result: Calibration) -> Drawing:
 def draw_identifiability(result: Calibration) -> Drawing:
     """How far the data shrink each parameter's standard deviation; what is carried from the prior is said so."""
     table = result.parameters.sort_values("shrinkage").reset_index(drop=True)
-    figure = Figure(figsize=(8.2, 1.5 + 0.22 * len(table)), layout="constrained")
-    ax = figure.subplots()
+    figure = Figure(figsize=(WIDTH, 1.6 + 0.21 * len(table)), layout="constrained")
+    inner = figure.add_subfigure(figure.add_gridspec(1, 1)[0])
+    ax = inner.subplots()
     shrinkage = table["shrinkage"].clip(lower=0)
     ax.barh(table.index, shrinkage, color=[VERDICTS[v][1] for v in table["verdict"]], height=0.62)
     beside = ax.get_yaxis_transform()
     for i, row in table.iterrows():
         text = f"{row['median']:.2f} [{row['p05']:.2f}, {row['p95']:.2f}]"
-        ax.text(1.02, i, text, va="center", fontsize=7.5, transform=beside)
-        remark = "carried from the prior" if row["verdict"] == "prior" else REMARKS.get(row["parameter"], "")
-        ax.text(shrinkage[i] + 0.01, i, remark, va="center", fontsize=7.5, color=REFERENCE, bbox=PLAIN)
-    ax.text(1.02, len(table) - 0.35, "Median [90%]", va="bottom", fontsize=7.5, fontweight="bold", transform=beside)
+        ax.text(1.02, i, text, va="center", fontsize=7, transform=beside)
+        remark = REMARKS.get(row["parameter"], "")
+        ax.text(shrinkage[i] + 0.01, i, remark, va="center", fontsize=7, color=REFERENCE, bbox=PLAIN)
+    ax.text(1.02, len(table) - 0.35, "Median [90%]", va="bottom", fontsize=7, fontweight="bold", transform=beside)
     for verdict in dict.fromkeys(reversed(table["verdict"].tolist())):
         label, colour = VERDICTS[verdict]
         ax.barh([0], [0], color=colour, label=label)
-    ax.set_yticks(table.index, table["parameter"])
+    ax.set_yticks(table.index, [result.problem.parameters.label(name) for name in table["parameter"]], fontsize=7)
+    ax.set_ylim(-0.6, len(table) - 0.4)
     ax.set_xlim(0, 1)
     ax.grid(axis="x")
     ax.grid(False, axis="y")
     ax.set_xlabel("Shrinkage of the standard deviation from prior to posterior")
-    figure.legend(loc="outside upper right", ncols=3)
+    inner.legend(loc="outside upper left", ncols=3)
     unknown = "How fast fear fades after the Initiative's end is not in the data: the series ends before it."
     caption(figure, "What 2010-2021 can tell", f"{unknown} {FACTS} {_made_by(result)}")
     told = table.loc[table["verdict"] == "prior", "parameter"].tolist()
@@ -177,7 +179,8 @@ def draw_corner(result: Calibration) -> Drawing:
     draws = pd.DataFrame(result.posterior.draws, columns=free)[names]
     correlation = draws.corr().to_numpy()
     n = len(names)
-    figure = Figure(figsize=(max(1.05 * n + 1.2, 5.0), max(1.05 * n + 1.0, 3.6)), layout="constrained")
+    side = min(0.95, (WIDTH - 0.8) / n)
+    figure = Figure(figsize=(WIDTH, max(side * n + 1.5, 3.6)), layout="constrained")
     axes = figure.subplots(n, n, squeeze=False)
     for i, row in enumerate(names):
         for j, column in enumerate(names):
@@ -191,7 +194,8 @@ def draw_corner(result: Calibration) -> Drawing:
                 _marginal(ax, draws[row].to_numpy(), result.problem.parameters.entries[row])
             else:
                 ax.plot(draws[column], draws[row], ".", ms=1.3, color=COLOURS[0], alpha=0.5)
-            _corner_labels(ax, row, column, last=i == n - 1, first=j == 0)
+            labels = [_broken(result.problem.parameters.label(name), side) for name in (row, column)]
+            _corner_labels(ax, *labels, last=i == n - 1, first=j == 0, diagonal=i == j)
     text = f"{len(draws)} draws. Grey line: the prior. Above the diagonal: correlations, bold from {STRONG} on."
     left_out = " Parameters carried from the prior are left out." if len(names) < len(free) else ""
     title = (
@@ -214,66 +218,72 @@ def _normal(at: Floats, prior: Prior) -> Floats:
     return np.asarray(np.exp(-0.5 * ((at - prior.mean) / prior.sd) ** 2) / (prior.sd * np.sqrt(2 * np.pi)))
 
 
-def _corner_labels(ax: Axes, row: str, column: str, *, last: bool, first: bool) -> None:
+def _corner_labels(ax: Axes, row: str, column: str, *, last: bool, first: bool, diagonal: bool) -> None:
     """Ticks and names at the outer edge only."""
     ax.grid(False)
-    ax.tick_params(labelsize=6, length=2)
+    ax.tick_params(labelsize=5.5, length=2)
     ax.xaxis.set_major_locator(MaxNLocator(3))
     ax.yaxis.set_major_locator(MaxNLocator(3))
-    if row == column:
+    if diagonal:
         ax.set_yticks([])
     if last:
-        ax.set_xlabel(_broken(column), fontsize=7)
+        ax.set_xlabel(column, fontsize=5.5)
     else:
         ax.tick_params(labelbottom=False)
     if first:
-        ax.set_ylabel(_broken(row), fontsize=7)
+        ax.set_ylabel(row, fontsize=5.5)
     else:
         ax.tick_params(labelleft=False)
 
 
-def _broken(name: str) -> str:
-    """A long name on two lines."""
-    return name.replace(".", ".\n").replace("_per_", "\n_per_")
+def _broken(name: str, inches: float) -> str:
+    """A name in lines as wide as a panel."""
+    return textwrap.fill(name, max(8, int(inches / 0.045)), break_long_words=False)
 
 
 @styled
 def draw_profile(table: pd.DataFrame, parameter: Parameter, fit: str) -> Drawing:
     """The least cost at values of one parameter, of facts and priors together and the part of the facts in it."""
     name = str(table["parameter"].iloc[0])
-    figure = Figure(figsize=(6.8, 4.0), layout="constrained")
-    ax = figure.subplots()
+    board = canvas(height=3.7)
+    (ax,) = board.axes
     cost, facts = table["cost"] - table["cost"].min(), table["facts"] - table["facts"].min()
     ax.plot(table["value"], cost, "o-", color=COLOURS[0], ms=4, label="Facts and priors")
     ax.plot(table["value"], facts, "s--", color=COLOURS[1], ms=4, label="Of which facts")
     ax.axhline(0.5 * NORMAL_90**2, color=REFERENCE, lw=1.0, ls=":", label="Edge of a 90% interval")
     ax.set_ylim(0, max(4.0, min(PROFILE_TOP, float(cost.max()) * 1.05)))
-    ax.set_xlabel(f"{name} ({parameter.unit})")
+    ax.set_xlabel(f"{parameter.label} ({parameter.unit})")
     ax.set_ylabel("Cost above the least (half chi square)")
-    figure.legend(loc="outside upper right", ncols=3)
+    board.legend()
     flat = "All other parameters fitted anew at each value. A flat line: the data cannot tell."
-    caption(figure, f"Profile of {name}", f"{flat} {FACTS} Model: {_version()}, around fitted/{fit}.")
-    return Drawing(f"profile-{name}", figure, table, f"Profile likelihood of {name}")
+    caption(
+        board.figure,
+        f"How well the data tell: {parameter.label}",
+        f"{flat} {FACTS} Model: {_version()}, around fitted/{fit}.",
+    )
+    return Drawing(f"profile-{name}", board.figure, table, f"Profile likelihood of {name}")
 
 
 @styled
 def draw_backtest(table: pd.DataFrame) -> Drawing:
     """Forecasts of years not seen, beside three naive rules, one panel a last year seen."""
     cuts = sorted(set(table["until"]))
-    figure = Figure(figsize=(max(5.2, 2.5 * len(cuts)) + 1.5, 3.9), layout="constrained")
-    axes = figure.subplots(1, len(cuts), squeeze=False, sharey=True)[0]
+    board = canvas(len(cuts), height=3.7, share_y=True)
+    axes = board.axes
     every = table[table["field"] == "all"]
     for ax, cut in zip(axes, cuts, strict=True):
         _backtest_panel(ax, every[every["until"] == cut], table.attrs["observed"], cut)
     axes[0].set_ylabel("Moves to mainland China per year")
     axes[0].set_ylim(bottom=0)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
+    board.legend()
     given = (
         "Three STEM fields together. Shaded: years not seen; the model is given their funding, inflow and scrutiny, "
         "not their departures. Model: median and 90%. Naive rules: medians, and at the right 90% in the last year."
     )
-    caption(figure, "Backtest: forecasts of years that the fit has not seen", f"{given} {PNAS} Model: {_version()}.")
-    return Drawing("backtest", figure, table, "Forecasts of held-out years beside naive rules")
+    caption(
+        board.figure, "Backtest: forecasts of years that the fit has not seen", f"{given} {PNAS} Model: {_version()}."
+    )
+    return Drawing("backtest", board.figure, table, "Forecasts of held-out years beside naive rules")
 
 
 def _backtest_panel(ax: Axes, part: pd.DataFrame, observed: dict[int, float], cut: int) -> None:

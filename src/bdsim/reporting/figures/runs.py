@@ -10,23 +10,39 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from bdsim.analysis.comparison import Comparison, first_difference
 from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.counts import AXES
-from bdsim.reporting.style import COLOURS, DASHES, NAMES, REFERENCE, Drawing, caption, styled, year_axis
+from bdsim.reporting.figures.canvas import (
+    LAST_OBSERVED,
+    canvas,
+    colour_of,
+    dash_of,
+    decimal,
+    lines,
+    points,
+    steps,
+    time_axis,
+)
+from bdsim.reporting.style import COLOURS, NAMES, REFERENCE, Drawing, caption, styled, year_axis
 from bdsim.runs.results import Results
 from bdsim.study.history import Observed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["COMPARISON_FIGURES", "comparison_drawing", "comparison_drawings", "run_drawings"]
 
 COMPARISON_FIGURES = ("departures", "difference", "destination", "field", "stage", "cumulative")
-LAST_OBSERVED = 2021  # the last year of the departure series
 BAND, FANNED = "band: 90% of members", "bands: shares of members"
+FROM = 2010  # where figures without older facts begin
+SHORT = {
+    "engineering_cs": "Engineering, computing",
+    "math_physical": "Maths, physical sciences",
+    "senior": "Senior (15 years or more)",
+}
 FAN = (0.95, 0.8, 0.5)  # shares of members, from the widest band to the narrowest
 
 
@@ -52,64 +68,66 @@ def comparison_drawing(name: str, comparison: Comparison, observed: Observed) ->
 @styled
 def draw_departures(runs: Sequence[Results], observed: Observed) -> Drawing:
     """Departures per year to all destinations and to China, bands over members, observed data on top."""
-    figure, axes = _canvas(1, 2, width=10.5, height=4.6)
-    starts = _starts(runs)
+    board = canvas(2, height=3.6)
+    axes, starts = board.axes, _starts(runs)
     rows = []
     for panel, (ax, destination) in enumerate(zip(axes, (None, "china"), strict=True)):
         for number, results in enumerate(runs):
             table, _ = results.by("destination")
             values = table.sum(axis=2) if destination is None else table[:, :, 0]
-            _fan(ax, results, values, number, starts[number])
+            _fan(ax, runs, values, number, starts[number])
             rows.append(_band_rows(results, values, destination=destination or "all"))
         years, counts = observed.everywhere if destination is None else observed.to_china["all"]
         if destination is None:
-            _points(ax, years, counts, "Published totals")
+            points(ax, years, counts, "Published totals")
         else:
-            _points(ax, years, counts, f"Published series / {_rescale(runs)}", hollow=True)
+            points(ax, years, counts, f"Published series / {_rescale(runs)}", hollow=True)
         ax.set_title("ab"[panel] + "  " + ("All destinations" if destination is None else NAMES["china"]))
         ax.set_ylim(bottom=0)
-        _time_axis(ax, runs)
+        time_axis(ax, runs, 2)
     axes[0].set_ylabel("Researchers leaving the US per year")
-    axes[0].legend(loc="upper left")
-    handles, labels = axes[1].get_legend_handles_labels()
-    axes[1].legend(handles[-1:], labels[-1:], loc="upper left")
-    _finish(figure, runs, "Departures of scientists of Chinese descent", rescaled=True)
+    board.legend()
+    _finish(board.figure, runs, "Departures of scientists of Chinese descent", rescaled=True)
     alt = "Departures of scientists of Chinese descent per year: " + "; ".join(
         f"{r.title} {_at(r, r.by()[0], r.years[-1])} in {r.years[-1]}" for r in runs
     )
-    return Drawing("departures", figure, pd.concat(rows, ignore_index=True), alt)
+    return Drawing("departures", board.figure, pd.concat(rows, ignore_index=True), alt)
 
 
 @styled
 def draw_fan(results: Results, observed: Observed) -> Drawing:
     """A fan of 50%, 80% and 95% of members around the median, published totals, and where the data end."""
-    figure, (ax,) = _canvas(1, 1, width=7.2, height=4.4)
+    board = canvas()
+    (ax,) = board.axes
     values, _ = results.by()
-    when = np.array(results.years) + 0.5
+    edges = [*results.years, results.years[-1] + 1]
     levels = [0.5, *(edge for share in FAN for edge in ((1 - share) / 2, (1 + share) / 2))]
-    lines = dict(zip(levels, results.band(values, levels), strict=True))
+    levels_at = dict(zip(levels, results.band(values, levels), strict=True))
     for share, alpha in zip(FAN, (0.16, 0.22, 0.32), strict=True):
-        low, high = lines[(1 - share) / 2], lines[(1 + share) / 2]
-        ax.fill_between(when, low, high, color=COLOURS[0], alpha=alpha, lw=0, label=f"{share:.0%} of members")
-    ax.plot(when, lines[0.5], color=COLOURS[0], label="Median")
-    _points(ax, *observed.everywhere, "Published totals")
+        low, high = levels_at[(1 - share) / 2], levels_at[(1 + share) / 2]
+        ax.stairs(
+            high, edges, baseline=low, fill=True, color=COLOURS[0], alpha=alpha, lw=0, label=f"{share:.0%} of members"
+        )
+    ax.stairs(levels_at[0.5], edges, baseline=None, color=COLOURS[0], lw=1.5, label="Median")
+    points(ax, *observed.everywhere, "Published totals")
     ax.set_ylim(bottom=0)
     ax.set_ylabel("Researchers leaving the US per year")
-    _time_axis(ax, [results])
-    ax.legend(loc="upper left")
-    _finish(figure, [results], f"{results.title}: departures of scientists of Chinese descent", fan=True)
-    numbers = {f"p{100 * level:04.1f}": line for level, line in sorted(lines.items())}
+    time_axis(ax, [results], 1)
+    board.legend()
+    _finish(board.figure, [results], f"{results.title}: departures of scientists of Chinese descent", fan=True)
+    numbers = {f"p{100 * level:04.1f}": line for level, line in sorted(levels_at.items())}
     table = pd.DataFrame({"year": list(results.years), "scenario": results.name, **numbers})
     alt = (
         f"Fan of departures per year: {results.title} {_at(results, values, results.years[-1])} in {results.years[-1]}"
     )
-    return Drawing("fan", figure, table, alt)
+    return Drawing("fan", board.figure, table, alt)
 
 
 @styled
 def draw_difference(comparison: Comparison) -> Drawing:
     """Departures per year less the reference's, with paired intervals and a zero line."""
-    figure, (ax,) = _canvas(1, 1, width=7.2, height=4.4)
+    board = canvas()
+    (ax,) = board.axes
     begin = max(FIRST_YEAR, min(_start(comparison, s) for s in comparison.others) - 3)
     numbers = []
     for number, scenario in enumerate(comparison.others, start=1):
@@ -117,28 +135,31 @@ def draw_difference(comparison: Comparison) -> Drawing:
         band = difference.band()
         if len(scenario.manifest["branches"]) > 1:
             band[1] = difference.mean()  # the expected value: the median of unlikely branches is 0
-        shown = [i for i, year in enumerate(comparison.reference.years) if year >= begin]
+        start = _start(comparison, scenario)
+        shown = [i for i, year in enumerate(comparison.reference.years) if year >= start]
         label = scenario.title + (" (expected value)" if len(scenario.manifest["branches"]) > 1 else "")
-        _band(ax, [comparison.reference.years[i] for i in shown], band[:, shown], number, label)
+        since = _since(comparison.reference, scenario, start)
+        steps(ax, [comparison.reference.years[i] for i in shown], band[:, shown], number, label, since)
         numbers.append(difference.table())
     ax.axhline(0, color=REFERENCE, lw=1)
     ax.set_ylabel(f"Additional departures per year, against {comparison.reference.title}")
-    _time_axis(ax, comparison.all, begin)
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0) if len(comparison.others) > 2 else None)
-    _finish(figure, comparison.all, "Difference in departures of scientists of Chinese descent", observed=False)
+    time_axis(ax, comparison.all, 1, begin, data=False)
+    board.legend()
+    _finish(board.figure, comparison.all, "Difference in departures of scientists of Chinese descent", observed=False)
     table = pd.concat(numbers, ignore_index=True)
     last = comparison.reference.years[-1]
     alt = "Difference from the reference: " + "; ".join(
         f"{s.title} {comparison.difference(s, [(FIRST_YEAR, last)]).mean()[0]:+,.0f} by {last}"
         for s in comparison.others
     )
-    return Drawing("difference", figure, table, alt)
+    return Drawing("difference", board.figure, table, alt)
 
 
 @styled
 def draw_destination(runs: Sequence[Results], observed: Observed) -> Drawing:
     """Share of departures that go to China, with the two published shares."""
-    figure, (ax,) = _canvas(1, 1, width=7.2, height=4.2)
+    board = canvas()
+    (ax,) = board.axes
     starts = _starts(runs)
     rows = []
     for number, results in enumerate(runs):
@@ -146,17 +167,18 @@ def draw_destination(runs: Sequence[Results], observed: Observed) -> Drawing:
         total = table.sum(axis=2)
         share = np.divide(table[:, :, 0], total, out=np.full_like(total, np.nan), where=total > 0)
         shown = np.nan_to_num(share) * 100.0
-        _fan(ax, results, shown, number, starts[number])
+        _fan(ax, runs, shown, number, starts[number])
         rows.append(_band_rows(results, shown, unit="percent to China"))
     years, shares = observed.share_china
-    _points(ax, years, np.array(shares) * 100.0, "Published shares")
+    points(ax, years, np.array(shares) * 100.0, "Published shares")
     ax.set_ylim(0, 100)
     ax.set_ylabel("Share going to China or Hong Kong, %")
-    _time_axis(ax, runs)
-    ax.legend(loc="lower right")
-    _finish(figure, runs, "Destination of departing scientists of Chinese descent")
+    time_axis(ax, runs, 1)
+    ax.set_yticks(range(0, 101, 20))
+    board.legend()
+    _finish(board.figure, runs, "Destination of departing scientists of Chinese descent")
     alt = "Share of departures going to China: " + "; ".join(f"{r.title} {_last_share(r)}" for r in runs)
-    return Drawing("destination", figure, pd.concat(rows, ignore_index=True), alt)
+    return Drawing("destination", board.figure, pd.concat(rows, ignore_index=True), alt)
 
 
 def _last_share(results: Results) -> str:
@@ -169,66 +191,76 @@ def _last_share(results: Results) -> str:
 def draw_panels(comparison: Comparison, axis: str, observed: Observed | None) -> Drawing:
     """Departures per year as small multiples by field (to China, with the published series) or career stage."""
     labels = AXES[axis]
-    figure, axes = _canvas(1, len(labels), width=11.0, height=4.2, share_y=axis == "field")
+    board = canvas(len(labels), height=3.5, share_y=axis == "field")
+    axes = board.axes
     starts = _starts(comparison.all)
     rows = []
     for number, results in enumerate(comparison.all):
         table = results.by(axis, "destination")[0]
         values = table[..., 0] if observed is not None else table.sum(axis=3)
         for position, (ax, label) in enumerate(zip(axes, labels, strict=True)):
-            _fan(ax, results, values[:, :, position], number, starts[number])
+            _fan(ax, comparison.all, values[:, :, position], number, starts[number])
             destination = "china" if observed is not None else "all"
             rows.append(_band_rows(results, values[:, :, position], None, destination=destination, **{axis: label}))
     for position, (ax, label) in enumerate(zip(axes, labels, strict=True)):
         if observed is not None:
             years, counts = observed.to_china[label]
-            _points(ax, years, counts, f"Published series / {_rescale(comparison.all)}", hollow=True)
-        ax.set_title("abc"[position] + "  " + NAMES[label])
+            points(ax, years, counts, f"Published series / {_rescale(comparison.all)}", hollow=True)
+        ax.set_title("abc"[position] + "  " + SHORT.get(label, NAMES[label]))
         ax.set_ylim(bottom=0)
-        _time_axis(ax, comparison.all)
+    for ax in axes if axis != "field" else axes[:1]:
+        ax.set_ylim(bottom=0)
+    for ax in axes:
+        shared = axis == "field" and ax is not axes[0]
+        first = None if axis == "field" else FROM
+        time_axis(ax, comparison.all, len(labels), first, data=axis == "field", raised=shared)
     where = "to China per year" if observed is not None else "leaving the US per year"
     axes[0].set_ylabel(f"Researchers {where}")
-    axes[0].legend(loc="upper left")
+    board.legend()
     by = "field" if axis == "field" else "career stage"
     title = f"Departures of scientists of Chinese descent by {by}"
-    _finish(figure, comparison.all, title, observed=observed is not None, rescaled=observed is not None)
-    return Drawing(axis, figure, pd.concat(rows, ignore_index=True), f"Departures by {by}, one panel each")
+    _finish(board.figure, comparison.all, title, observed=observed is not None, rescaled=observed is not None)
+    return Drawing(axis, board.figure, pd.concat(rows, ignore_index=True), f"Departures by {by}, one panel each")
 
 
 @styled
 def draw_cumulative(comparison: Comparison) -> Drawing:
     """Departures added up from the first year in which any scenario differs, and their difference."""
-    figure, axes = _canvas(1, 2, width=10.5, height=4.4)
+    board = canvas(2, height=3.5)
+    axes = board.axes
     start = min((_start(comparison, s) for s in comparison.others), default=LAST_OBSERVED + 1)
     years = [y for y in comparison.reference.years if y >= start]
+    when = [start, *(year + 1 for year in years)]
     rows = []
     for number, results in enumerate(comparison.all):
         values = results.by(cumulative_from=start)[0]
-        _band(axes[0], years, results.band(values), number, results.title, at=1.0)
+        lines(axes[0], when, _from_zero(results.band(values)), number, results.title)
         rows.append(_band_rows(results, values, years=years, quantity=f"departures since 1 January {start}"))
     for number, scenario in enumerate(comparison.others, start=1):
         difference = comparison.difference(scenario, [(start, y) for y in years])
         band = difference.band()
-        _band(axes[1], years, band, number, scenario.title, at=1.0)
-        rows.append(
-            _table(
-                years, band, difference.mean(), scenario=scenario.name, quantity=f"difference since 1 January {start}"
-            )
-        )
+        lines(axes[1], when, _from_zero(band), number, scenario.title)
+        quantity = f"difference since 1 January {start}"
+        rows.append(_table(years, band, difference.mean(), scenario=scenario.name, quantity=quantity))
     axes[1].axhline(0, color=REFERENCE, lw=1)
-    axes[0].set_title(f"a  Departures from {start} to the end of the year")
+    axes[0].set_title("a  Departures")
     axes[1].set_title(f"b  Additional, against {comparison.reference.title}")
-    axes[0].set_ylabel("Researchers, added up")
-    axes[1].set_ylabel("Additional researchers, added up")
+    axes[0].set_ylabel(f"Researchers since 1 January {start}")
     axes[0].set_ylim(bottom=0)
     for ax in axes:
         ax.set_xlim(start, years[-1] + 1.05)
         year_axis(ax)
-    axes[0].legend(loc="upper left")
-    _finish(
-        figure, comparison.all, "Departures of scientists of Chinese descent, added up", observed=False, spans=False
-    )
-    return Drawing("cumulative", figure, pd.concat(rows, ignore_index=True), f"Departures added up since {start}")
+        ax.set_xlabel("1 January of the year")
+    board.legend()
+    title = f"Departures of scientists of Chinese descent, added up from {start}"
+    _finish(board.figure, comparison.all, title, observed=False, spans=False)
+    table = pd.concat(rows, ignore_index=True)
+    return Drawing("cumulative", board.figure, table, f"Departures added up since {start}")
+
+
+def _from_zero(band: Floats) -> Floats:
+    """A band that begins with nothing, shape (3, years + 1)."""
+    return np.concatenate([np.zeros((3, 1)), band], axis=1)
 
 
 def _start(comparison: Comparison, scenario: Results) -> int:
@@ -236,12 +268,12 @@ def _start(comparison: Comparison, scenario: Results) -> int:
     return int(comparison.reference.years[int(moved[0])]) if len(moved) else comparison.reference.years[-1]
 
 
-def _canvas(
-    rows: int, columns: int, *, width: float, height: float, share_y: bool = False
-) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
-    return figure, list(axes.ravel())
+def _since(reference: Results, scenario: Results, start: int) -> float | None:
+    """Where within its first different year a scenario begins to differ: with the first policy of its own there."""
+    policies = [results.manifest["scenario"]["policy"] for results in (reference, scenario)]
+    own = [policy for policy in policies[1] if policy not in policies[0]]
+    begins = [decimal(p["from"]) for p in own]
+    return min((b for b in begins if start <= b < start + 1), default=None)
 
 
 def _starts(runs: Sequence[Results]) -> list[int | None]:
@@ -249,61 +281,19 @@ def _starts(runs: Sequence[Results]) -> list[int | None]:
     return [None, *(first_difference(runs[0], other) for other in runs[1:])]
 
 
-def _colour(number: int) -> str:
-    return REFERENCE if number == 0 else COLOURS[(number - 1) % len(COLOURS)]
-
-
-def _fan(ax: Axes, results: Results, values: Floats, number: int, start: int | None = None) -> None:
-    """A scenario's band from the year before it first differs; what is shared is drawn once, as the reference."""
-    skip = max(0, start - 1 - results.years[0]) if start is not None else 0
-    _band(ax, list(results.years)[skip:], results.band(values)[:, skip:], number, results.title)
-
-
-def _band(ax: Axes, years: Sequence[int], band: Floats, number: int, label: str, at: float = 0.5) -> None:
-    """A median line in its 90% band; scenarios differ in colour and dash, the reference is grey.
-
-    `at`: where in its year a value stands; a year's count at its middle, what is added up until its end at 1.
-    """
-    low, median, high = band
-    when = np.array(years) + at
-    ax.fill_between(when, low, high, color=_colour(number), alpha=0.22, lw=0)
-    dash: Any = "-" if number == 0 else DASHES[(number - 1) % len(DASHES)]
-    ax.plot(when, median, color=_colour(number), label=label, ls=dash, lw=1.8)
-
-
-def _time_axis(ax: Axes, runs: Sequence[Results], first: int | None = None) -> None:
-    """Years, thousands with commas, the end of the observed series, policies as spans."""
-    last = runs[0].years[-1] + 1
-    ax.set_xlim(first if first is not None else runs[0].years[0], last)
-    year_axis(ax)
-    spans: dict[tuple[float, float], str] = {}
-    for results in runs:
-        for policy in results.manifest["scenario"]["policy"]:
-            begin, end = (_decimal(policy[key]) for key in ("from", "until"))
-            spans[begin, min(end, last)] = policy["name"]
-    for begin, end in spans:
-        ax.axvspan(begin, end, color="#f0e9d2", alpha=0.55, lw=0, zorder=0)
-    if last > LAST_OBSERVED + 2 and ax.get_xlim()[0] < LAST_OBSERVED:
-        ax.axvline(LAST_OBSERVED + 1, color="#999999", lw=0.9, ls=":")
-        ax.annotate(
-            "no departure\ndata after 2021", (LAST_OBSERVED + 1, 0.015), xycoords=("data", "axes fraction"),
-            xytext=(3, 0), textcoords="offset points", fontsize=6.5, color="#666666", va="bottom",
-        )  # fmt: skip
-
-
-def _points(ax: Axes, years: Sequence[int], values: Any, label: str, *, hollow: bool = False) -> None:
-    """Observed values, at the middle of their years; hollow where they were rescaled."""
-    fill = "white" if hollow else "black"
-    ax.plot(np.array(years) + 0.5, values, "o", mfc=fill, mec="black", mew=0.8, ms=4, label=label, zorder=5)
+def _fan(ax: Axes, runs: Sequence[Results], values: Floats, number: int, start: int | None) -> None:
+    """A run's band from the year in which it first differs from the first run; what they share is drawn once."""
+    results = runs[number]
+    if number and start is None:
+        ax.plot([], [], color=colour_of(number), ls=dash_of(number), label=f"{results.title} (as {runs[0].title})")
+        return
+    skip = start - results.years[0] if start is not None else 0
+    since = _since(runs[0], results, start) if start is not None else None
+    steps(ax, list(results.years)[skip:], results.band(values)[:, skip:], number, results.title, since)
 
 
 def _rescale(runs: Sequence[Results]) -> str:
     return f"{runs[0].manifest['parameters']['values']['mainland_stem']:.3g}"
-
-
-def _decimal(date: str) -> float:
-    stamp = pd.Timestamp(date)
-    return float(stamp.year + (stamp.day_of_year - 1) / 365.25)
 
 
 def _finish(
@@ -317,7 +307,7 @@ def _finish(
         f"{m['researchers_per_agent']} researchers."
     ]
     if spans and any(r.manifest["scenario"]["policy"] for r in runs):
-        parts.append("Tan: scrutiny policies in force.")
+        parts.append("Shaded: scrutiny policies in force, by name.")
     if m["parameters"]["status"] == "provisional":
         parts.append("Provisional parameters: illustration only.")
     if runs[0].held_by_hand:

@@ -1,0 +1,178 @@
+"""What figures over years share: panels under one legend, yearly counts as steps, policies as named spans.
+
+A count belongs to its whole year, so it is drawn from 1 January to 31 December: no line rises before its year.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.patheffects import Stroke, withStroke
+
+from bdsim.model.categories import Floats
+from bdsim.reporting.style import COLOURS, DASHES, REFERENCE, year_axis
+from bdsim.runs.results import Results
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = [
+    "LAST_OBSERVED",
+    "WIDTH",
+    "Canvas",
+    "canvas",
+    "colour_of",
+    "dash_of",
+    "decimal",
+    "lines",
+    "points",
+    "steps",
+    "time_axis",
+]
+
+WIDTH = 7.2  # inches: both columns of a journal's page
+LAST_OBSERVED = 2021  # the last year of the departure series
+BAND = 0.14  # how opaque a band is: three of them over each other leave a line readable
+HALO: list[Any] = [withStroke(linewidth=2.8, foreground="white")]
+SPAN, SPAN_NAME = "#f0e9d2", "#6f5f2a"
+SLIVER = 0.03  # of the axis: a span of which less is seen has no name
+LETTER, ROW = 0.054, 0.068  # of a policy's name: inches a letter, share of the panel's height a line
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A figure, the part of it between title and source, and its panels."""
+
+    figure: Figure
+    inner: SubFigure
+    axes: list[Axes]
+
+    def legend(self) -> None:
+        """One legend above all panels: every name once."""
+        named: dict[str, Any] = {}
+        for ax in self.axes:
+            for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+                named.setdefault(label, handle)
+        if not named:
+            return
+        each = 0.62 + 0.062 * max(map(len, named))
+        columns = max(1, min(len(named), int(self.figure.get_figwidth() / each)))
+        self.inner.legend(named.values(), named.keys(), loc="outside upper left", ncols=columns, handlelength=2.4)
+
+
+def canvas(columns: int = 1, *, rows: int = 1, height: float = 3.9, share_y: bool = False) -> Canvas:
+    """Panels side by side, as wide as a journal's page."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    inner = figure.add_subfigure(figure.add_gridspec(1, 1)[0])
+    axes = inner.subplots(rows, columns, squeeze=False, sharey=share_y)
+    return Canvas(figure, inner, list(axes.ravel()))
+
+
+def colour_of(number: int) -> str:
+    """The reference (0) is grey; scenarios take the house's colours in turn."""
+    return REFERENCE if number == 0 else COLOURS[(number - 1) % len(COLOURS)]
+
+
+def dash_of(number: int) -> Any:
+    """Scenarios differ in dash as well as in colour."""
+    return "-" if number == 0 else DASHES[(number - 1) % len(DASHES)]
+
+
+def steps(ax: Axes, years: Sequence[int], band: Floats, number: int, label: str, since: float | None = None) -> None:
+    """A count a year: its median in its 90% band, each over the whole year.
+
+    `band`: 5%, 50%, 95%, shape (3, years). `since`: where within the first year it begins, for a policy that does.
+    """
+    if not len(years):
+        return
+    low, median, high = band
+    edges = np.array([*years, years[-1] + 1], np.float64)
+    edges[0] = edges[0] if since is None else since
+    ax.stairs(high, edges, baseline=low, fill=True, color=colour_of(number), alpha=BAND, lw=0)
+    ax.stairs(
+        median, edges, baseline=None, color=colour_of(number), ls=dash_of(number), lw=1.5, label=label,
+        path_effects=HALO, zorder=3 + 0.01 * number,
+    )  # fmt: skip
+
+
+def lines(ax: Axes, when: Sequence[float] | Floats, band: Floats, number: int, label: str) -> None:
+    """What is added up until a moment: a median line in its 90% band."""
+    low, median, high = band
+    ax.fill_between(when, low, high, color=colour_of(number), alpha=BAND, lw=0)
+    ax.plot(
+        when, median, color=colour_of(number), ls=dash_of(number), lw=1.5, label=label,
+        path_effects=[Stroke(linewidth=2.8, foreground="white"), *HALO],
+    )  # fmt: skip
+
+
+def points(ax: Axes, years: Sequence[int], values: Any, label: str, *, hollow: bool = False) -> None:
+    """Observed values, at the middle of their years; hollow where they were rescaled."""
+    fill = "white" if hollow else "black"
+    ax.plot(
+        np.array(years) + 0.5, values, "o", mfc=fill, mec="black", mew=0.7, ms=3.2, ls="none", label=label, zorder=5
+    )
+
+
+def time_axis(
+    ax: Axes, runs: Sequence[Results], panels: int, first: int | None = None, *, data: bool = True, raised: bool = False
+) -> None:
+    """Years, thousands with commas, policies as named spans, and the end of the observed series.
+
+    `raised`: a panel that shares its scale has made room for the names already.
+    """
+    last = runs[0].years[-1] + 1
+    ax.set_xlim(first if first is not None else runs[0].years[0], last)
+    year_axis(ax)
+    named_spans(ax, policies_of(runs), (WIDTH - 0.5) / panels - 0.45, raised=raised)
+    if data and last > LAST_OBSERVED + 2 and ax.get_xlim()[0] < LAST_OBSERVED:
+        ax.axvline(LAST_OBSERVED + 1, ymax=0.85, color="#999999", lw=0.9, ls=":", zorder=1)
+        ax.annotate(
+            f"no departure\ndata after {LAST_OBSERVED}", (LAST_OBSERVED + 1, 0.015), xycoords=("data", "axes fraction"),
+            xytext=(3, 0), textcoords="offset points", fontsize=6, color="#555555", va="bottom",
+        )  # fmt: skip
+
+
+def policies_of(runs: Iterable[Results]) -> dict[tuple[float, float], str]:
+    """Begin and end of every scrutiny policy of the runs, in years, with its name."""
+    found = {}
+    for results in runs:
+        for policy in results.manifest["scenario"]["policy"]:
+            found[decimal(policy["from"]), decimal(policy["until"])] = str(policy["name"])
+    return found
+
+
+def named_spans(ax: Axes, spans: dict[tuple[float, float], str], inches: float, *, raised: bool = False) -> None:
+    """Shade each span and write its name above it, in as many lines as keep names apart."""
+    first, last = ax.get_xlim()
+    cut = ((max(a, first), min(b, last), name) for (a, b), name in spans.items())
+    shown = sorted(span for span in cut if span[1] - span[0] > SLIVER * (last - first))
+    if not shown:
+        return
+    year = inches / (last - first)
+    ends: list[float] = []
+    placed = []
+    for begin, end, name in shown:
+        ax.axvspan(begin, end, color=SPAN, alpha=0.6, lw=0, zorder=0)
+        wide = LETTER * len(name) / year
+        left = float(np.clip(0.5 * (begin + end - wide), first + 0.3, max(first + 0.3, last - wide)))
+        row = next((r for r, taken in enumerate(ends) if taken <= left), len(ends))
+        ends[row : row + 1] = [left + wide + 0.06 / year]
+        placed.append((left, row, name))
+    low, high = ax.get_ylim()
+    if not raised:
+        ax.set_ylim(low, low + (high - low) / (1.0 - ROW * len(ends) - 0.01))
+    for left, row, name in placed:
+        ax.text(
+            left, 0.995 - ROW * row, name, transform=ax.get_xaxis_transform(), fontsize=6, color=SPAN_NAME, va="top"
+        )
+
+
+def decimal(date: str) -> float:
+    """A date as a number of years: 2025-07-02 as 2025.5."""
+    stamp = pd.Timestamp(date)
+    return float(stamp.year + (stamp.day_of_year - 1) / 365.25)
