@@ -69,6 +69,7 @@ def test_all_homes_and_type_hints_list_the_same_names() -> None:
     }
     assert hinted == bdsim.HOMES
     assert bdsim.__all__ == sorted(bdsim.HOMES)
+    assert set(bdsim.HOMES) <= set(dir(bdsim))
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

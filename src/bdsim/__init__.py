@@ -1,8 +1,8 @@
 """bdsim: an agent-based simulation of researcher migration, and what a policy would change.
 
 >>> import bdsim
->>> baseline = bdsim.run(bdsim.load_scenario("baseline"))
->>> revival = bdsim.run(bdsim.load_scenario("initiative-revival"))
+>>> baseline = bdsim.run("baseline")
+>>> revival = bdsim.run("initiative-revival")
 >>> bdsim.compare(baseline, revival).effect()
 """
 
@@ -11,30 +11,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bdsim.analysis.comparison import compare
-    from bdsim.calibration.fitting import calibrate
-    from bdsim.calibration.problem import score
-    from bdsim.errors import BdsimError
-    from bdsim.model.agents import Researcher
-    from bdsim.runs.ensemble import run
-    from bdsim.runs.mesa import MigrationModel
-    from bdsim.runs.results import Results, load_results
-    from bdsim.study.scenario import Scenario, load_scenario
+    from bdsim.analysis.comparison import compare as compare
+    from bdsim.calibration.fitting import calibrate as calibrate
+    from bdsim.calibration.problem import score as score
+    from bdsim.errors import BdsimError as BdsimError
+    from bdsim.model.agents import Researcher as Researcher
+    from bdsim.runs.ensemble import run as run
+    from bdsim.runs.mesa import MigrationModel as MigrationModel
+    from bdsim.runs.results import Results as Results
+    from bdsim.runs.results import load_results as load_results
+    from bdsim.study.scenario import Scenario as Scenario
+    from bdsim.study.scenario import load_scenario as load_scenario
 
 __version__ = "0.1.0"
-__all__ = [
-    "BdsimError",
-    "MigrationModel",
-    "Researcher",
-    "Results",
-    "Scenario",
-    "calibrate",
-    "compare",
-    "load_results",
-    "load_scenario",
-    "run",
-    "score",
-]
 HOMES = {
     "BdsimError": "errors",
     "MigrationModel": "runs.mesa",
@@ -48,6 +37,12 @@ HOMES = {
     "run": "runs.ensemble",
     "score": "calibration.problem",
 }
+__all__ = list(HOMES)
+
+
+def __dir__() -> list[str]:
+    """The public names, for whoever completes `bdsim.` in a notebook."""
+    return ["__version__", *HOMES]
 
 
 def __getattr__(name: str) -> Any:

@@ -20,8 +20,10 @@ An InputError is one line: file, place in the file, what is wrong, the nearest v
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "BdsimError",
@@ -37,8 +39,10 @@ __all__ = [
     "StudyError",
     "TargetError",
     "UsageError",
+    "check_years",
     "did_you_mean",
     "shown",
+    "whole_number",
 ]
 
 
@@ -58,7 +62,7 @@ class InputError(BdsimError):
 
     def __str__(self) -> str:
         parts = [shown(self.where) if self.where is not None else "", self.place, self.problem]
-        return ": ".join(_one_line(part) for part in parts if part)
+        return ": ".join(_one_line(str(part)) for part in parts if part)
 
 
 class StudyError(InputError):
@@ -118,6 +122,24 @@ def did_you_mean(name: object, choices: Iterable[str]) -> str:
         return ""
     listed = ", ".join(choices) if len(choices) <= 14 else ", ".join(choices[:14]) + ", ..."
     return f"; choose from {listed}"
+
+
+def whole_number(value: Any, least: int, most: int, where: str) -> int:
+    """Any kind of whole number (NumPy has several) from least to most, as an int. Raises UsageError."""
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or not least <= number <= most:
+        raise UsageError(f"{str(value)[:80]} is not a whole number from {least} to {most}", where=where)
+    return number
+
+
+def check_years(first: Any, last: Any, years: range, where: str) -> None:
+    """Raises UsageError unless both are years of a run, in order."""
+    if not (first in years and last in years and first <= last):
+        span = f"{first}-{last}" if first != last else f"{first}"
+        raise UsageError(f"{span} does not lie within {years[0]}-{years[-1]} in order", where=where)
 
 
 def shown(path: Path | str) -> str:

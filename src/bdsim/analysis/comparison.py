@@ -7,6 +7,7 @@ people who decide differently, much as if one agent stood for one researcher.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -17,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
-from bdsim.errors import UsageError
+from bdsim.errors import UsageError, check_years
 from bdsim.model import draws
 from bdsim.model.categories import FIRST_YEAR, GROUPS, Floats
 from bdsim.model.counts import AXES, selection
@@ -134,6 +135,18 @@ class Comparison:
     others: tuple[Results, ...]
     _found: dict[str, Pairs] = field(default_factory=dict, repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        others = ", ".join(other.name for other in self.others)
+        years = self.reference.years
+        return f"<Comparison of {others} with {self.reference.name}, {years[0]}-{years[-1]}>"
+
+    def _repr_html_(self) -> str:
+        """The differences over each band of years, as notebooks show them."""
+        bands = year_bands(self.reference.years[-1])
+        table = pd.concat([self.difference(other, bands).table() for other in self.others], ignore_index=True)
+        title = f"Departures of scientists of Chinese descent, difference from {html.escape(self.reference.name)}"
+        return f"<p>{title}</p>{table.round(1).to_html(index=False)}"
+
     @property
     def all(self) -> tuple[Results, ...]:
         return (self.reference, *self.others)
@@ -148,8 +161,7 @@ class Comparison:
         """Departures of `scenario` less the reference's, in each period (default: each year)."""
         spans = list(periods) if periods is not None else [(y, y) for y in self.reference.years]
         for first, last in spans:
-            if not (self.reference.years[0] <= first <= last <= self.reference.years[-1]):
-                raise UsageError(f"period {first}-{last} lies outside the run", where="periods")
+            check_years(first, last, self.reference.years, "periods")
         match = self.reference.positions(scenario.members["draw"].to_numpy())
         here, there = (_over(r.collapsed("expected", axes, origin), spans) for r in (scenario, self.reference))
         expected = here - there[match]
@@ -167,6 +179,7 @@ class Comparison:
         """Every scenario's difference from the reference by year, or added up from a year, as a tidy table."""
         periods = None
         if cumulative_from is not None:
+            check_years(cumulative_from, cumulative_from, self.reference.years, "cumulative_from")
             periods = [(cumulative_from, year) for year in self.reference.years if year >= cumulative_from]
         tables = [self.difference(s, periods, axes, origin).table() for s in self.others]
         return pd.concat(tables, ignore_index=True)
@@ -217,6 +230,11 @@ def compare(reference: Results, *others: Results) -> Comparison:
 
     Raises UsageError when they do not share luck, scale or parameters.
     """
+    for run in (reference, *others):
+        if not isinstance(run, Results):
+            raise UsageError(
+                f"{run!r} is not a run: give what bdsim.run or bdsim.load_results returns", where="compare"
+            )
     if not others:
         raise UsageError("nothing to compare with", where="compare")
     if reference.members["branch"].nunique() > 1:

@@ -55,7 +55,7 @@ class Task:
 
 
 def run(
-    scenario: Scenario,
+    scenario: Scenario | Path | str,
     members: int = 32,
     seed: int = 0,
     researchers_per_agent: int = 10,
@@ -68,7 +68,7 @@ def run(
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Results:
-    """Run a scenario: `members` histories of chance, each branch of its events with the same luck.
+    """Run a scenario, or the one of a name or file: `members` histories of chance, each branch with the same luck.
 
     Each member draws its parameters from `fit` (default: fitted/default; 'none': the values of parameters.toml);
     `parameters` holds some at values. With a `folder` every member goes to disk as it finishes, memory does not grow

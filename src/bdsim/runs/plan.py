@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bdsim.errors import InvariantError, UsageError, did_you_mean
+from bdsim.errors import InvariantError, UsageError, did_you_mean, whole_number
 from bdsim.model import draws
 from bdsim.model.categories import (
     FIRST_YEAR,
@@ -36,13 +36,14 @@ from bdsim.study.evidence import load_evidence
 from bdsim.study.fit import Fit, chosen_fit
 from bdsim.study.history import History, rebuild_history
 from bdsim.study.parameters import Parameters, load_parameters
-from bdsim.study.scenario import Plan, Scenario
+from bdsim.study.scenario import Plan, Scenario, load_scenario
 
 __all__ = ["DEFAULT_HORIZON", "Job", "Recipe", "Settings", "content", "manifest_of", "plan_run", "versions"]
 
 FORMAT = 3  # of a results folder
 DEFAULT_HORIZON = 2035
 FIRST_HORIZON = 2010
+MOST_MEMBERS, LARGEST_SEED = 100_000, 2**63 - 1
 ENGINES = ("compiled", "mesa")
 DETERMINING = ("model", "study", "runs")  # the packages whose sources determine numbers
 PACKAGES = ("bdsim-migration", "mesa", "numba", "numpy", "pandas", "pyarrow", "pydantic", "scipy")
@@ -60,14 +61,12 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, low, high in (
-            ("members", 1, 100_000),
-            ("seed", 0, 2**63 - 1),
+            ("members", 1, MOST_MEMBERS),
+            ("seed", 0, LARGEST_SEED),
             ("researchers_per_agent", 1, 10_000),
             ("horizon", FIRST_HORIZON, LAST_POSSIBLE_YEAR),
         ):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise UsageError(f"{value!r} is not a whole number from {low} to {high}", where=name)
+            object.__setattr__(self, name, whole_number(getattr(self, name), low, high, name))
         if self.engine not in ENGINES:
             raise UsageError(f"unknown engine '{self.engine}'{did_you_mean(self.engine, ENGINES)}", where="engine")
 
@@ -141,7 +140,7 @@ class Job:
 
 
 def plan_run(
-    scenario: Scenario,
+    scenario: Scenario | Path | str,
     settings: Settings,
     parameters: Parameters | Mapping[str, float] | None = None,
     fit: str | None = None,
@@ -151,12 +150,17 @@ def plan_run(
     Members draw their parameters from the fit (default: fitted/default where there is one; 'none': the values of
     parameters.toml); `parameters` holds some at values for all members. A Parameters object is taken as it is.
     """
+    scenario = load_scenario(scenario)
     study = scenario.study
     used: Fit | None = None
     held: dict[str, float] = {}
     if isinstance(parameters, Parameters):
         known = parameters
     else:
+        if not isinstance(parameters, Mapping | None):
+            raise UsageError(
+                f"{parameters!r} is not names with their values, such as {{'push': 0.5}}", where="parameters"
+            )
         known, held = load_parameters(study.parameters), dict(parameters or {})
         used = chosen_fit(study, fit, known)
         if used is not None:

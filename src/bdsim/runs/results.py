@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdsim.errors import ResultsError, UsageError
+from bdsim.errors import ResultsError, UsageError, check_years, did_you_mean
 from bdsim.files.durable import hash_of, new_folder, sealed
 from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
 from bdsim.model.counts import AXES, Counts, selection
@@ -268,6 +268,7 @@ class Results:
         """
         table = self.collapsed("full_scale", axes, origin)
         if cumulative_from is not None:
+            check_years(cumulative_from, cumulative_from, self.years, "cumulative_from")
             table = table[:, cumulative_from - FIRST_YEAR :].cumsum(axis=1)
         return table, list(axes)
 
@@ -315,6 +316,7 @@ class Results:
         parameters the spread of members' expected departures within a branch, which at a coarse scale holds a
         little of the chance of earlier years. The shares add up to 1 (all 0 where nothing varies).
         """
+        check_years(first, last, self.years, "variance_split")
         span = slice(first - FIRST_YEAR, last - FIRST_YEAR + 1)
         expected, variance = (
             self.collapsed(name, (), origin)[:, span].sum(axis=1) for name in ("expected", "variance")
@@ -386,7 +388,7 @@ def collapse(table: Floats, axes: Sequence[str], origin: str) -> Floats:
     names = ("field", "stage", "destination")
     for axis in axes:
         if axis not in names:
-            raise UsageError(f"unknown axis '{axis}'; choose from {', '.join(names)}", where="by")
+            raise UsageError(f"unknown axis '{axis}'{did_you_mean(axis, names)}", where="by")
     chosen = table[:, :, selection(origin)].sum(axis=2)
     drop = tuple(2 + i for i, name in enumerate(names) if name not in axes)
     kept = [name for name in names if name in axes]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import io
 import json
 from dataclasses import dataclass
@@ -48,6 +49,14 @@ class Fit:
     draws: pd.DataFrame  # one row a draw, one column a free parameter
     table: pd.DataFrame  # parameters.csv
     manifest: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"<Fit '{self.name}': {len(self.draws.columns)} parameters, {len(self.draws)} draws of their posterior>"
+
+    def _repr_html_(self) -> str:
+        """What parameters.csv says, as notebooks show it."""
+        said = f"{self.name}: {self.manifest['statement']}"
+        return f"<p>{html.escape(said)}</p>{self.table.to_html(index=False)}"
 
     @property
     def digest(self) -> str:

@@ -107,11 +107,14 @@ class Parameters:
                 raise ParameterError(
                     f"unknown parameter '{name}'{did_you_mean(name, entries)}", where=where, place=name
                 )
+            if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+                raise ParameterError(f"{value!r} is not a number", where=where, place=name)
             low, high = entries[name].bounds
-            if not (math.isfinite(value) and low <= value <= high):
-                raise ParameterError(f"{value:g} is outside its bounds {low:g} to {high:g}", where=where, place=name)
-            _check_whole(name, value, where, name)
-            entries[name] = entries[name].model_copy(update={"value": float(value)})
+            number = _as_float(value)
+            if not low <= number <= high:  # nan is not between any two numbers
+                raise ParameterError(f"{number:g} is outside its bounds {low:g} to {high:g}", where=where, place=name)
+            _check_whole(name, number, where, name)
+            entries[name] = entries[name].model_copy(update={"value": number})
         _check_field_shares(entries, where)
         changed = tuple(sorted({*self.changed, *values}))
         return Parameters(self.path, self.status, self.note, entries, changed)
@@ -142,6 +145,13 @@ class Parameters:
     def settled_per_doctorate(self) -> float:
         """Settled scientists of Chinese descent entering for each doctorate from China."""
         return math.exp(self["settled_per_doctorate"])
+
+
+def _as_float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return math.inf
 
 
 def parse_setting(text: str, where: str = "--set") -> tuple[str, float]:

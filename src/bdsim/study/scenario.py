@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from bdsim.errors import ScenarioError, did_you_mean
+from bdsim.errors import ScenarioError, UsageError, did_you_mean
 from bdsim.model.world import TABLES, Timeline
 from bdsim.study.branches import Branch, are_sampled, branches_of
 from bdsim.study.history import History
@@ -98,11 +98,15 @@ def _timeline(branch: Branch, history: Timeline) -> Timeline:
     return Timeline(history.horizon, tables)
 
 
-def load_scenario(path: Path | str, study: Study | None = None) -> Scenario:
-    """Read, check and resolve a scenario: a file, or the name of one in scenarios/.
+def load_scenario(path: Path | str | Scenario, study: Study | None = None) -> Scenario:
+    """Read, check and resolve a scenario: a file, or the name of one in scenarios/. A Scenario is itself.
 
-    Raises ScenarioError (file, place, problem, nearest valid choice) or StudyError.
+    Raises ScenarioError (file, place, problem, nearest valid choice), StudyError, or UsageError for anything else.
     """
+    if isinstance(path, Scenario):
+        return path
+    if not isinstance(path, str | Path):
+        raise UsageError(f"{path!r} is not a scenario: give its name, its file or a Scenario", where="scenario")
     given, study = located(path, study)
     return resolve(read_scenario_file(given), given, study)
 
