@@ -14,6 +14,7 @@ import typer
 from bdsim import __version__
 from bdsim.cli import explore as cli_explore
 from bdsim.cli import fit as cli_fit
+from bdsim.cli import fit_diff as cli_fit_diff
 from bdsim.cli import futures as cli_futures
 from bdsim.cli import questions as cli_why
 from bdsim.cli import results as cli_report
@@ -38,7 +39,7 @@ app = typer.Typer(
     "Start with:  bdsim compare baseline initiative-revival",
 )
 
-for _module in (cli_run, cli_report, cli_fit, cli_why, cli_futures, cli_explore):
+for _module in (cli_run, cli_report, cli_fit, cli_fit_diff, cli_why, cli_futures, cli_explore):
     _module.register(app)
 
 
