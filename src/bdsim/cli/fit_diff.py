@@ -50,7 +50,8 @@ def fit_diff(
             rows.append(
                 {
                     "parameter": row.parameter, "from": f"{row.a:.4g}", "to": f"{row.b:.4g}",
-                    "shift": f"{row.shift:+.2f}", "by facts": f"{row.predicted:+.2f}", "sd": f"x {row.sd_ratio:.2f}", "pulled by": "; ".join(said),
+                    "shift": f"{row.shift:+.2f}", "by facts": f"{row.predicted:+.2f}",
+                    "sd": f"x {row.sd_ratio:.2f}", "pulled by": "; ".join(said),
                 }
             )  # fmt: skip
         terminal.print_table(f"Parameters that moved from {a} to {b}, in posterior sds of {a}", rows)
