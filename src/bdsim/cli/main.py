@@ -207,10 +207,12 @@ def parameters(
 ) -> None:
     """List every parameter: value, unit, prior, source."""
     from bdsim.reporting import terminal
+    from bdsim.study.fit import chosen_fit
     from bdsim.study.layout import find_study
     from bdsim.study.parameters import as_markdown, load_parameters
 
-    known = load_parameters(find_study().parameters)
+    study = find_study()
+    known = load_parameters(study.parameters)
     if json:
         entries = {name: entry.model_dump(mode="json") for name, entry in known.entries.items()}
         terminal.print_json({"status": known.status, "note": known.note, "parameters": entries})
@@ -226,6 +228,12 @@ def parameters(
             for name, entry in known.entries.items()
         ]  # fmt: skip
         terminal.print_table(f"Parameters ({known.status})", rows, caption=known.note)
+        used = chosen_fit(study, None, known)
+        if used is not None:
+            terminal.tell(
+                f"Runs stand on fitted/{used.name}: what it freed ({len(list(used.draws))} parameters) they draw from its "
+                "posterior. The values above count for the rest, and for all under --fit none."
+            )
 
 
 @app.command(epilog="Examples:  bdsim check  |  bdsim check scenarios/mine.toml")
