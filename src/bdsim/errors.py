@@ -112,9 +112,30 @@ class InvariantError(BdsimError):
     """The simulation broke a promise that it checks every year."""
 
 
+# What people say for a thing that has another name here, small letters, and the names it may have.
+OTHER_WORDS = {
+    "nih": "nih_funding us_funding", "nsf": "nsf_funding us_funding", "grants": "us_funding",
+    "research_funding": "us_funding", "federal_funding": "us_funding", "china_funding": "funding_ratio",
+    "chinese_funding": "funding_ratio", "rd": "funding_ratio", "visa": "green_card_wait settlement",
+    "visas": "green_card_wait settlement", "green_card": "green_card_wait settlement",
+    "immigration": "green_card_wait settlement", "residence": "green_card_wait settlement", "talent": "offers",
+    "talent_programmes": "offers", "thousand_talents": "offers", "recruitment": "offers",
+    "china_initiative": "scrutiny_china", "scrutiny": "scrutiny_china", "fear": "scrutiny_china push",
+    "students": "inflow_china", "doctorates": "inflow_china", "phds": "inflow_china", "leavers": "departures",
+    "emigration": "departures", "stayers": "stock", "returnees": "to_china", "investigations": "scrutiny_china",
+}  # fmt: skip
+
+
 def did_you_mean(name: object, choices: Iterable[str]) -> str:
-    """The nearest valid choice as the tail of a sentence, or the list of choices where none is near."""
+    """The nearest valid choice as the tail of a sentence, or the list of choices where none is near.
+
+    A thing that people call otherwise is known by its other words too: 'nih' is nih_funding.
+    """
     choices = sorted(choices)
+    spoken = str(name).strip().lower().replace(" ", "_").replace("-", "_")
+    for other in OTHER_WORDS.get(spoken, "").split():
+        if other in choices:
+            return f"; did you mean '{other}'?"
     near = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
     if near:
         return f"; did you mean '{near[0]}'?"

@@ -19,7 +19,9 @@ from bdsim.cli import futures as cli_futures
 from bdsim.cli import questions as cli_why
 from bdsim.cli import results as cli_report
 from bdsim.cli import run as cli_run
+from bdsim.cli import study as cli_study
 from bdsim.cli.options import Json
+from bdsim.cli.tasks import ByTask, ForMost
 from bdsim.errors import BdsimError, InputError, shown
 
 __all__ = ["app", "main"]
@@ -31,15 +33,17 @@ KEPT = "nothing half-written is left, and the same command goes on from the memb
 
 app = typer.Typer(
     name="bdsim",
+    cls=ByTask,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Who leaves, why, and what a policy would change: a simulation of researcher migration.\n\n"
-    "Start with:  bdsim compare baseline initiative-revival",
+    "Start with:  bdsim scenarios, then  bdsim compare baseline initiative-revival\n\n"
+    "A run is an ensemble: many members, each a history of the same world with its own luck and its own parameters, "
+    "drawn from the fit. Intervals hold 90% of members.",
 )
 
-for _module in (cli_run, cli_report, cli_fit, cli_fit_diff, cli_why, cli_futures, cli_explore):
+for _module in (cli_study, cli_run, cli_report, cli_fit, cli_fit_diff, cli_why, cli_futures, cli_explore):
     _module.register(app)
 
 
@@ -326,6 +330,9 @@ def schema() -> None:
     document = ScenarioFile.model_json_schema(by_alias=True)
     terminal.print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **document})
 
+
+for _command in app.registered_commands:
+    _command.cls = ForMost
 
 if __name__ == "__main__":
     main()

@@ -21,19 +21,35 @@ if TYPE_CHECKING:
     from bdsim.runs.workers import Workers
     from bdsim.study.scenario import Scenario
 
-__all__ = ["Json", "RunOptions", "finishing_first", "with_run_options"]
+__all__ = ["Json", "RunOptions", "completed", "finishing_first", "with_run_options"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 BACKENDS = ("threads", "dask")
+
+
+def completed(incomplete: str) -> list[str]:
+    """Names of scenarios that begin so, for the completion of a shell; none outside a study."""
+    from bdsim.errors import BdsimError
+    from bdsim.study.layout import find_study
+
+    try:
+        names = find_study(Path.cwd()).scenario_names()
+    except (BdsimError, OSError):
+        return []
+    return [name for name in names if name.startswith(incomplete)]
 
 
 @dataclass(frozen=True)
 class RunOptions:
     """How scenarios are run: the options of every command that runs some."""
 
-    members: Annotated[int, typer.Option("--members", "-m", help="Histories of chance to run.")] = 32
+    members: Annotated[
+        int, typer.Option("--members", "-m", help="How many histories to run, each with its own luck and parameters.")
+    ] = 32
     seed: Annotated[int, typer.Option("--seed", help="Seed of people and luck.")] = 0
-    researchers_per_agent: Annotated[int, typer.Option("--researchers-per-agent", "-k", help="1 is full scale.")] = 10
+    researchers_per_agent: Annotated[
+        int, typer.Option("--researchers-per-agent", "-k", help="How many an agent stands for; 1 is full scale.")
+    ] = 10
     horizon: Annotated[int, typer.Option("--horizon", help="Last simulated year.")] = 2035
     engine: Annotated[str, typer.Option("--engine", help="compiled, or mesa (slow; same decisions).")] = "compiled"
     set_: Annotated[

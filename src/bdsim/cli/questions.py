@@ -21,8 +21,10 @@ __all__ = ["register"]
 
 MANY = 9  # runs go eight side by side, and those left over alone
 HORIZON = 2035
-Draws = Annotated[int, typer.Option("--draws", help="Posterior draws behind the intervals.")]
-Scale = Annotated[int, typer.Option("--researchers-per-agent", "-k", help="1 is full scale.")]
+Draws = Annotated[int, typer.Option("--draws", help="Sets of parameters, drawn from the fit, behind the intervals.")]
+Scale = Annotated[
+    int, typer.Option("--researchers-per-agent", "-k", help="How many an agent stands for; 1 is full scale.")
+]
 Horizon = Annotated[int, typer.Option("--horizon", help="Last simulated year.")]
 FitName = Annotated[str | None, typer.Option("--fit", help="Fit to run on (default: default; none: parameters.toml).")]
 Years = Annotated[str, typer.Option("--years", metavar="FROM-TO", help="Years of the levers, both included.")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bdsim.cli.options import Json, RunOptions, with_run_options
+from bdsim.cli.options import Json, RunOptions, completed, with_run_options
 from bdsim.cli.run import draw_run, end_with_failures, run_kept, runs_of
 from bdsim.errors import ResultsError, UsageError, shown
 
@@ -38,7 +38,10 @@ def register(app: typer.Typer) -> None:
 @with_run_options
 def report(
     runs: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Scenarios or results folders; first the reference.")
+        list[str],
+        typer.Argument(
+            metavar="RUN...", help="Scenarios or results folders; first the reference.", autocompletion=completed
+        ),
     ],
     how: RunOptions,
     output: Annotated[
@@ -77,7 +80,9 @@ def report(
 
 @with_run_options
 def export(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Scenarios or results folders.")],
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Scenarios or results folders.", autocompletion=completed)
+    ],
     how: RunOptions,
     format_: Annotated[
         str, typer.Option("--format", help="csv, parquet, or iamc (long form that pyam reads).")

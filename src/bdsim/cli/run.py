@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bdsim.cli.options import Json, RunOptions, finishing_first, with_run_options
+from bdsim.cli.options import Json, RunOptions, completed, finishing_first, with_run_options
 from bdsim.errors import UsageError, did_you_mean, shown
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ def register(app: typer.Typer) -> None:
 
 @with_run_options
 def run(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Scenario names or files.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Scenario names or files.", autocompletion=completed)
+    ],
     how: RunOptions,
     json: Json = False,
 ) -> None:
@@ -74,8 +76,15 @@ def run(
 
 @with_run_options
 def compare(
-    a: Annotated[str, typer.Argument(metavar="A", help="The reference: scenario name, file, or results folder.")],
-    others: Annotated[list[str], typer.Argument(metavar="B...", help="What to compare with it.")],
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="The reference: scenario name, file, or results folder.", autocompletion=completed
+        ),
+    ],
+    others: Annotated[
+        list[str], typer.Argument(metavar="B...", help="What to compare with it.", autocompletion=completed)
+    ],
     how: RunOptions,
     json: Json = False,
 ) -> None:
