@@ -235,8 +235,8 @@ def parameters(
         used = chosen_fit(study, None, known)
         if used is not None:
             terminal.tell(
-                f"Runs stand on fitted/{used.name}: what it freed ({len(list(used.draws))} parameters) they draw from its "
-                "posterior. The values above count for the rest, and for all under --fit none."
+                f"Runs stand on fitted/{used.name}: what it freed ({len(list(used.draws))} parameters) they draw from "
+                "its posterior. The values above count for the rest, and for all under --fit none."
             )
 
 
