@@ -10,6 +10,7 @@ import numpy as np
 from bdsim.errors import EvidenceError
 from bdsim.model.categories import FIELDS, FIRST_ENTRY, FIRST_YEAR, GROUPS, ORIGINS, REFERENCE_YEAR, Floats
 from bdsim.model.world import TABLES, Timeline
+from bdsim.study.coverage import Coverage, coverage_of
 from bdsim.study.evidence import Evidence, in_spans
 from bdsim.study.facts import Doctorates, DoctoratesByField, Spending, TalentBatch
 
@@ -222,6 +223,12 @@ class Observed:
     to_china: Mapping[str, tuple[list[int], list[float]]]
     everywhere: tuple[list[int], list[float]]
     share_china: tuple[list[int], list[float]]
+    known: Coverage  # years of every series, and whom to name for them
+
+    @property
+    def source(self) -> str:
+        """'Observed: Xie et al., PNAS 2023 (doi:...).', for the caption of a figure."""
+        return f"Observed: {self.known.credits('departures_to_china', 'departures_anchors')}."
 
 
 def observed_departures(evidence: Evidence, mainland_stem: float) -> Observed:
@@ -243,4 +250,5 @@ def observed_departures(evidence: Evidence, mainland_stem: float) -> Observed:
 
     # "departures, life sciences" and the like are bounds for one field, not totals
     totals = [a for a in evidence.anchors() if a.statistic == "departures" and a.first == a.last]
-    return Observed(to_china, ([a.first for a in totals], [a.value for a in totals]), anchors("share going"))
+    everywhere = ([a.first for a in totals], [a.value for a in totals])
+    return Observed(to_china, everywhere, anchors("share going"), coverage_of(evidence))

@@ -21,10 +21,6 @@ __all__ = ["departures_chart", "nice_ticks", "residuals_chart"]
 ALL, TO_CHINA = COLOURS[0], COLOURS[1]
 WIDTH = 760
 FONT = 'font-family="system-ui, DejaVu Sans, Arial, sans-serif"'
-SOURCE = (
-    "Facts: Xie et al., PNAS 2023 (doi:10.1073/pnas.2216248120). "
-    + "No departure data after 2021. Model: bdsim, expected run."
-)
 FACT_ERROR = 0.05  # log error of a published count (MODEL.md); drawn as a bar
 
 
@@ -136,10 +132,16 @@ def departures_chart(now: Tuned, fitted: Tuned, band: Floats | None) -> str:
         text(12, 18, "Departures of scientists of Chinese descent, a year", 'font-weight="700" font-size="14"')
     )
     plot.marks += legend(58, 36, band is not None)
-    plot.marks.append(text(12, 358, SOURCE, 'fill="#555" font-size="11"'))
+    plot.marks.append(
+        text(
+            12, 358, f"{facts.source} {facts.known.no_later} Model: bdsim, expected run.", 'fill="#555" font-size="11"'
+        )
+    )
     first, last = now.years[0], now.years[-1]
     model = "; ".join(
-        f"{year}: {everywhere[year - first]:,.0f}, to China {to_china[year - first]:,.0f}" for year in (2010, 2021)
+        f"{year}: {everywhere[year - first]:,.0f}, to China {to_china[year - first]:,.0f}"
+        for year in facts.everywhere[0]
+        if year in now.years
     )
     said = (
         f"Departures a year, {first} to {last}. Model now, {model}. "

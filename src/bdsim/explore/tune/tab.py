@@ -18,9 +18,10 @@ from bdsim.explore.tune.tuning import Tuned, Tuner
 __all__ = ["TunePart"]
 
 FIRST_FREE = ("push", "funding")
+LATEST = 3  # last years of the series whose sum is shown
 CAVEAT = (
     "Whatever the sliders say, these are values of the model, not causal estimates. What is marked “told by data: "
-    "none” follows from its prior: the departures of 2010–2021 cannot tell it."
+    "none” follows from its prior: the facts cannot tell it."
 )
 
 
@@ -160,8 +161,9 @@ class TunePart:
         chart, residuals = departures_chart(now, self._fitted, self._band), residuals_chart(now)
         self._session.later(lambda: self._show(now, chart, residuals))
         if settled:
-            total = float(now.departures[2021 - now.years[0]].sum())
-            aloud = f"<p class='small'>Cost {now.cost:.2f}; departures 2021: {total:,.0f}.</p>"
+            last = now.observed.known.departures.last
+            total = float(now.departures[last - now.years[0]].sum())
+            aloud = f"<p class='small'>Cost {now.cost:.2f}; departures {last}: {total:,.0f}.</p>"
             self._session.later(lambda: setattr(self.said, "html", aloud))
 
     def _show(self, now: Tuned, chart: str, residuals: str) -> None:
@@ -335,7 +337,10 @@ def _numbers(now: Tuned, fitted: Tuned) -> str:
         (f"Share to China {year}", f"{shares[year]:.0%}", f"{share(now, year):.0%}", f"{share(fitted, year):.0%}")
         for year in sorted(shares)
     ]
-    rows.append(("Departures 2019–2021", "", f"{total(now, 2019, 2021):,.0f}", f"{total(fitted, 2019, 2021):,.0f}"))
+    last = now.observed.known.departures.last
+    since = last - LATEST + 1
+    latest, then = total(now, since, last), total(fitted, since, last)
+    rows.append((f"Departures {since}–{last}", "", f"{latest:,.0f}", f"{then:,.0f}"))
     rows.append(("Cost (half χ² of facts and priors)", "", f"{now.cost:.2f}", f"{fitted.cost:.2f}"))
     body = "".join(
         f"<tr><th scope='row'>{escape(label)}</th>"
