@@ -1,17 +1,25 @@
 """Both engines make the same decision for every researcher in every year, to the last bit, in any order."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import bdsim
 from bdsim.model import draws
 from bdsim.model.agents import Researcher
-from bdsim.model.engine.batch import Own, simulated
+from bdsim.model.categories import FIELDS
+from bdsim.model.engine.batch import MemberInputs, simulated
+from bdsim.model.fates import with_programme
+from bdsim.model.world import Shocks
 from bdsim.runs.ensemble import run_job, run_member
 from bdsim.runs.mesa import MigrationModel
 from bdsim.runs.plan import Settings, plan_run
 
-TABLES = ("departures", "expected", "variance", "stocks", "entrants", "retired", "left", "entered")
+TABLES = (
+    "departures", "expected", "variance", "programme", "programme_expected", "stocks", "entrants", "retired", "left",
+    "entered",
+)  # fmt: skip
 
 
 def both(scenario: str, seed: int, scale: int, horizon: int, **kwargs):
@@ -70,13 +78,17 @@ def test_the_identity_test_fails_when_one_side_is_altered():
     assert not np.array_equal(fates, model.state.fate)
 
 
+def with_push(world, push):
+    return replace(world, behaviour=world.behaviour._replace(weights=world.behaviour.weights._replace(push=push)))
+
+
 @pytest.mark.parametrize("sampled", [True, False])
 @pytest.mark.parametrize("count", [3, 8, 11])  # lanes left empty, all taken, and a second group
 def test_members_side_by_side_have_the_bits_of_runs_of_their_own(count, sampled):
     job = plan_run(bdsim.load_scenario("talent-surge"), Settings(count, 4, 300, "compiled", 2030))
     world = job.world(job.plans[0])
-    worlds = [job.member_world(world, m) for m in range(count)]
-    own = [Own(w.behaviour, w.weights, draws.member_seed(4, m)) for m, w in enumerate(worlds)]
+    worlds = [with_push(job.member_world(world, m), 0.1 * m) for m in range(count)]
+    own = [MemberInputs(w.behaviour, w.agent_size, draws.member_seed(4, m)) for m, w in enumerate(worlds)]
     together = simulated(world.population, world.environment, own, sampled=sampled)
     assert len(together) == count
     for m, (tally, fates) in enumerate(together):
@@ -85,6 +97,37 @@ def test_members_side_by_side_have_the_bits_of_runs_of_their_own(count, sampled)
             assert side_by_side.tobytes() == one.tobytes(), (m, name)
         assert np.array_equal(fates, alone_fates)
     assert together[0][0].departures.sum() != together[1][0].departures.sum()  # members do differ
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+def test_members_with_shocks_and_tables_of_their_own_have_the_bits_of_runs_of_their_own(sampled):
+    job = plan_run(bdsim.load_scenario("initiative-revival"), Settings(8, 0, 300, "compiled", 2030), fit="none")
+    world, normal = job.world(job.plans[0]), np.random.default_rng(20).normal
+    members = []
+    for m in range(8):
+        weights = world.behaviour.weights._replace(push=0.2 * m, standing=0.1 * m, fade=1.0 - 0.1 * m)
+        environment = world.environment._replace(
+            offers=world.environment.offers * (m % 3),
+            scrutiny=world.environment.scrutiny * (m % 2),
+            log_us=world.environment.log_us + normal(0.0, 0.1, world.environment.log_us.shape),
+        )
+        shocks = Shocks(normal(0.0, 0.1, (world.years, len(FIELDS))), normal(0.0, 0.1, world.years))
+        behaviour = world.behaviour._replace(weights=weights)
+        members.append(MemberInputs(behaviour, world.agent_size, draws.member_seed(0, m), shocks, environment))
+    together = simulated(world.population, world.environment, members, sampled=sampled)
+    for m in (0, 4, 5):
+        ((alone, fates),) = simulated(world.population, world.environment, members[m : m + 1], sampled=sampled)
+        for name, side_by_side, one in zip(alone._fields, together[m][0], alone, strict=True):
+            assert side_by_side.tobytes() == one.tobytes(), (m, name)
+        assert np.array_equal(together[m][1], fates)
+    if sampled:
+        own = replace(
+            world, environment=members[5].environment, behaviour=members[5].behaviour, shocks=members[5].shocks
+        )
+        model = MigrationModel(own, seed=0, member=5)
+        model.run_model()
+        assert np.array_equal(model.state.fate, fates)
+        assert with_programme(fates[fates > 0]).any()
 
 
 def test_a_member_is_the_same_whatever_the_size_of_its_ensemble():

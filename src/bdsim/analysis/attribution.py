@@ -38,14 +38,16 @@ CAUSES: dict[str, tuple[str, ...]] = {  # the yearly tables of each; colleagues 
     "talent offers": ("offers",),
     "colleagues and ties": (),
     "population growth": ("inflow_china", "inflow_india", "inflow_other"),
-    "US conditions": ("us_funding", "soft_power", "settlement"),
+    "other pull of China": ("pull",),
+    "US conditions": ("us_funding", "nih_funding", "nsf_funding", "soft_power", "green_card_wait"),
 }
 COLLEAGUES = "colleagues and ties"
 ALONE = {"kappa": 0.0, "gamma": 0.0}
 RESTS_ON = {  # the parameters through which a cause acts
-    "scrutiny": ("push", "rho", "spill"),
+    "scrutiny": ("push", "rho", "fade", "spill"),
     "Chinese funding": ("funding",),
-    "talent offers": ("offer",),
+    "talent offers": ("accept", "counted"),
+    "other pull of China": ("pull_growth",),
     "colleagues and ties": ("kappa", "gamma", "ties_weight"),
     "population growth": (),
     "US conditions": ("stay_us",),

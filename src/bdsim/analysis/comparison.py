@@ -23,6 +23,7 @@ from bdsim.model import draws
 from bdsim.model.categories import FIRST_YEAR, GROUPS, Floats
 from bdsim.model.counts import AXES, selection
 from bdsim.model.draws import Purpose
+from bdsim.model.fates import Fates, destination_of, year_left
 from bdsim.model.rule import EARLY_UNTIL, MID_UNTIL
 from bdsim.runs.results import Results
 
@@ -123,8 +124,8 @@ class Pairs(NamedTuple):
     people: pd.DataFrame  # everyone of both runs by identity, with the number of their group
     member: NDArray[np.uint32]  # of the scenario
     person: NDArray[np.uint32]  # row of `people`
-    ours: NDArray[np.uint8]  # fate under the reference
-    theirs: NDArray[np.uint8]  # fate under the scenario
+    ours: Fates  # fate under the reference
+    theirs: Fates  # fate under the scenario
 
 
 @dataclass(frozen=True)
@@ -327,16 +328,15 @@ def _pairs(reference: Results, scenario: Results) -> Pairs:
 
 
 def _fate(
-    codes: NDArray[np.uint8], people: pd.DataFrame, row: NDArray[np.int64], axes: tuple[str, ...]
+    codes: Fates, people: pd.DataFrame, row: NDArray[np.int64], axes: tuple[str, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The year in which each left (0: never) and the cell over `axes` in which that is counted."""
-    index = codes.astype(np.int64) - 1
-    year = np.where(index >= 0, FIRST_YEAR + index // 2, 0)
+    year = np.where(codes > 0, year_left(codes), 0)
     age = year - people["entry_year"].to_numpy()[row]
     position = {
         "field": pd.Categorical(people["field"], categories=AXES["field"]).codes[row].astype(np.int64),
         "stage": (age >= EARLY_UNTIL).astype(np.int64) + (age >= MID_UNTIL),
-        "destination": index % 2,
+        "destination": destination_of(codes),
     }
     cell = np.zeros(len(codes), np.int64)
     for axis in axes:

@@ -16,7 +16,8 @@ from bdsim.analysis.comparison import Comparison, Period, everyone
 from bdsim.errors import UsageError
 from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.counts import AXES, selection
-from bdsim.model.rule import EARLY_UNTIL, MID_UNTIL
+from bdsim.model.fates import fate_of, year_left
+from bdsim.model.rule import CHINA, EARLY_UNTIL, MID_UNTIL
 from bdsim.runs.results import Results
 
 __all__ = ["BY", "SIDES", "Who", "who_leaves"]
@@ -95,7 +96,7 @@ def _counted(comparison: Comparison, scenario: Results, period: Period, groups: 
     codes = _codes(both)
     settled = (both["route"] == "settled").to_numpy()
     match, first = comparison.reference.positions(scenario.members["draw"].to_numpy()), 0
-    low, high = (1 + 2 * (year - FIRST_YEAR) for year in (period[0], period[1] + 1))
+    low, high = (fate_of(year - FIRST_YEAR, CHINA) for year in (period[0], period[1] + 1))
     for part in scenario.parts:
         span = slice(first, first + part.members)
         there = part.leavers.fates(part.members, len(both), rows_there)
@@ -106,7 +107,7 @@ def _counted(comparison: Comparison, scenario: Results, period: Period, groups: 
         fate = np.where(side == 1, here[member, person], there[member, person]).astype(np.int64)
         stands = [scenario.members[f"agent_{r}"].to_numpy()[span][member] for r in ("doctorate", "settled")]
         weight = np.where(settled[person], stands[1], stands[0])
-        age = FIRST_YEAR + (fate - 1) // 2 - both["entry_year"].to_numpy()[person]
+        age = year_left(fate) - both["entry_year"].to_numpy()[person]
         stage = (age >= EARLY_UNTIL).astype(np.int64) + (age >= MID_UNTIL)
         tables = []
         for by, labels in BY.items():

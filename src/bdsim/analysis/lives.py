@@ -25,46 +25,58 @@ from bdsim.model.agents import Researcher, WorldModel
 from bdsim.model.categories import FIELDS, FIRST_YEAR, GROUPS, ORIGIN_OF_GROUP
 from bdsim.model.engine import state
 from bdsim.model.engine import year as engine
-from bdsim.model.engine.year import SETTLED
+from bdsim.model.engine.counting import SETTLED
+from bdsim.model.fates import choice_of, year_left
 from bdsim.model.maths import log
-from bdsim.model.rule import CAREER, CHINA, ELSEWHERE, STAY, TYPICAL_TIES, Weights
+from bdsim.model.rule import CAREER, CHINA, ELSEWHERE, PROGRAMME, STAY, TYPICAL_TIES, Weights
 
 __all__ = ["CHOICES", "Life", "Moment", "Watch", "Weighing", "explain", "network", "terms_of", "when"]
 
-CHOICES = {STAY: "stayed", CHINA: "left for China", ELSEWHERE: "left for elsewhere"}
+CHOICES = {
+    STAY: "stayed",
+    CHINA: "left for China",
+    ELSEWHERE: "left for elsewhere",
+    PROGRAMME: "left for China with a talent programme",
+}
 MINUS = "\N{MINUS SIGN}"
 
-# Influences in plain words, and the inputs of rule.weigh through which each acts.
+# Influences in plain words, and the inputs of the rule through which each acts.
 INFLUENCES = {
     "usual": ("leave_china", "leave_elsewhere"),
     "settled": ("settled",),
     "field": ("field_china",),
     "Chinese funding": ("log_funding",),
-    "offer": ("offered",),
+    "other pull of China": ("pull",),
     "ties": ("ties",),
     "push": ("fear",),
-    "roots": ("settlement", "log_age"),
+    "standing": ("prominence",),
+    "roots": ("roots", "career_age"),
     "US funding and soft power": ("log_us",),
+    "longer wait for a green card": ("green_card_wait", "waits"),
+    "shock of the year": ("shock_china", "shock_elsewhere"),
 }
-TO_ELSEWHERE = ("usual", "settled", "push", "roots", "US funding and soft power")
+TO_CHINA_ALONE = ("field", "Chinese funding", "other pull of China", "ties")  # these do not act on elsewhere
+BY_OFFER = ("ties", "push")  # what weighs in an offer, beside the offer itself
+FIRST_TERMS = ("usual", "offer")  # are always shown
 SETTLED_ONLY = "settled"
 OTHERWISE = "own way of weighing"  # of a subclass that overrides weigh: what the rule does not account for
-NOTHING = dict.fromkeys((name for names in INFLUENCES.values() for name in names), 0.0) | {"ties": TYPICAL_TIES}
+NOTHING = dict.fromkeys((name for names in INFLUENCES.values() for name in names), 0.0)
+NOTHING |= {"ties": TYPICAL_TIES, "prominence": 0.5}
 
 
 @dataclass(frozen=True)
 class Weighing:
-    """One destination as one researcher weighs it in a year."""
+    """One way out as one researcher weighs it in a year: for China, for elsewhere, or by way of an offer."""
 
     terms: Mapping[str, float]  # by influence in plain words, log rate per year; they add up to ln(rate)
-    rate: float  # per year, with this year's answer to the offer
-    chance: float  # of leaving for it within the year, over both answers to the offer, in [0, 1]
+    rate: float  # per year
+    chance: float  # of leaving so within the year, over both answers to the offer, in [0, 1]; China's holds the offer's
     rings_after: float  # years after which the clock rings at this rate
 
     def in_words(self) -> str:
         """'usual −3.10, ties +0.20, roots −2.60: 0.0041 a year'; what weighs next to nothing is left out."""
         shown = {name: f"{x:+.2f}".replace("-", MINUS) for name, x in self.terms.items()}
-        kept = [f"{name} {x}" for name, x in shown.items() if name == "usual" or x.strip("+0." + MINUS)]
+        kept = [f"{name} {x}" for name, x in shown.items() if name in FIRST_TERMS or x.strip("+0." + MINUS)]
         return f"{', '.join(kept)}: {_digits(self.rate, 2)} a year"
 
 
@@ -86,11 +98,12 @@ class Moment:
     offered: bool
     china: Weighing
     elsewhere: Weighing
-    choice: int  # STAY, CHINA or ELSEWHERE, as in rule.py
+    by_offer: Weighing | None  # the third clock, for those with an offer
+    choice: int  # STAY, CHINA, ELSEWHERE or PROGRAMME, as in rule.py
 
     @property
     def chosen(self) -> str:
-        """'stayed', 'left for China' or 'left for elsewhere'."""
+        """'stayed', 'left for China', 'left for elsewhere' or 'left for China with a talent programme'."""
         return CHOICES[self.choice]
 
     def in_words(self) -> str:
@@ -98,13 +111,15 @@ class Moment:
         since = "in the year of entry" if self.career_age == 0 else f"{_count(self.career_age, 'year')} after entry"
         moved = f"; {_percent(self.share_moved)} moved to China last year" if self.share_moved > 0.0 else ""
         offer = f" {'An' if self.offered else 'No'} offer (its chance: {_percent(self.offer_chance)})."
+        third = f"; by the offer: {self.by_offer.in_words()}" if self.by_offer else ""
+        clocks = [f"that for elsewhere {when(self.elsewhere.rings_after)}"]
+        clocks += [f"that of the offer {when(self.by_offer.rings_after)}"] if self.by_offer else []
         return (
             f"{self.year}, {since} ({self.stage}): fear {_changed(self.fear_before, self.fear)},"
             f" ties {_changed(self.ties_before, self.ties)}; {_count(self.colleagues_here, 'colleague')} here,"
             f" fear {self.colleagues_fear:.2f} on average{moved}.{offer if self.offer_chance > 0.0 else ''}"
-            f" Weighed for China: {self.china.in_words()}; for elsewhere: {self.elsewhere.in_words()}."
-            f" The clock for China would ring {when(self.china.rings_after)},"
-            f" that for elsewhere {when(self.elsewhere.rings_after)}: {self.chosen}."
+            f" Weighed for China: {self.china.in_words()}; for elsewhere: {self.elsewhere.in_words()}{third}."
+            f" The clock for China would ring {when(self.china.rings_after)}, {', '.join(clocks)}: {self.chosen}."
         )
 
 
@@ -129,15 +144,31 @@ class Life:
         return "\n".join([first, *(moment.in_words() for moment in self.moments), f"Then: {self.ending}."])
 
 
-def terms_of(w: Weights, **inputs: float) -> tuple[dict[str, float], dict[str, float]]:
-    """The terms of both log rates per year, to China and to elsewhere, by influence.
+def log_rates_of(w: Weights, inputs: Mapping[str, float]) -> tuple[float, float, float]:
+    """What rule.weigh gives for all that enters one researcher's year: see INFLUENCES for the inputs."""
+    usual = (
+        inputs["leave_china"] + inputs["settled"] + inputs["field_china"],
+        inputs["leave_elsewhere"] + inputs["settled"],
+    )
+    attracted = rule.attraction(inputs["log_funding"], inputs["pull"], w)
+    retained = rule.retention(
+        inputs["roots"], inputs["career_age"], inputs["log_us"], inputs["green_card_wait"], inputs["waits"], w
+    )
+    both = rule.shared(usual, attracted, retained, (inputs["shock_china"], inputs["shock_elsewhere"]))
+    return rule.weigh(both, inputs["fear"], inputs["ties"], inputs["prominence"], w)
 
-    `inputs` are all that rule.weigh takes. Each term is the log of the rates that rule.weigh itself gives with one
-    influence switched on and all others off. The log rates are sums, so terms add up; and they cannot drift from
-    the rule, as products written here a second time could.
+
+def terms_of(w: Weights, **inputs: float) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
+    """The terms of the log rates per year, to China, to elsewhere and by an offer, by influence.
+
+    Each term is the log rate that the rule itself gives with one influence switched on and all others off. The log
+    rates are sums, so terms add up; and they cannot drift from the rule, as products written here a second time could.
     """
-    alone = {name: rule.weigh(**{**NOTHING, **{i: inputs[i] for i in on}}, w=w) for name, on in INFLUENCES.items()}
-    return {name: log(rates[0]) for name, rates in alone.items()}, {name: log(alone[name][1]) for name in TO_ELSEWHERE}
+    alone = {name: log_rates_of(w, {**NOTHING, **{i: inputs[i] for i in on}}) for name, on in INFLUENCES.items()}
+    offer = log_rates_of(w, NOTHING)[2]
+    china = {name: logs[0] for name, logs in alone.items()}
+    elsewhere = {name: logs[1] for name, logs in alone.items() if name not in TO_CHINA_ALONE}
+    return china, elsewhere, {"offer": offer} | {name: alone[name][2] - offer for name in BY_OFFER}
 
 
 def explain(agent: Researcher) -> Moment:
@@ -152,25 +183,21 @@ def explain(agent: Researcher) -> Moment:
     booked = _decided_aside(agent)
     fear, ties = float(booked.fear[row]), float(booked.ties[row])
     here, dread, moved = engine.colleagues_of(row, m.world.population.people.colleagues, m.state)
-    chance = agent.chance_of_offer()
-    offered = chance > 0.0 and _luck(m.keys.offered[year], agent) < chance
-    inputs = _inputs(agent, fear, ties, float(offered))
-    china, elsewhere = (float(rate) for rate in agent.weigh(fear, ties, float(offered)))
-    to_china, to_elsewhere = terms_of(m.world.behaviour.weights, **inputs)
+    chance, offered = agent.chance_of_offer(), agent.is_offered()
+    rates = [float(rate) for rate in agent.weigh(fear, ties)]
+    terms = terms_of(m.world.behaviour.weights, **_inputs(agent, fear, ties))
+    clocks = (m.keys.clock_china, m.keys.clock_elsewhere, m.keys.clock_programme)
+    chances = (booked.to_china, booked.to_elsewhere, booked.to_programme)
+    china, elsewhere, by_offer = (
+        Weighing(_completed(agent, t, rate), rate, float(p[row]), _rings_after(key[year], agent, rate))
+        for t, rate, p, key in zip(terms, rates, chances, clocks, strict=True)
+    )
     return Moment(
         year=m.year, career_age=agent.career_age, stage=agent.stage,
         fear_before=agent.fear, fear=fear, ties_before=agent.ties, ties=ties,
         colleagues_here=int(here), colleagues_fear=float(engine.mean_fear(here, dread)),
         share_moved=float(engine.share_moved(here, moved)), offer_chance=chance, offered=offered,
-        china=Weighing(
-            _completed(agent, to_china, china), china, float(booked.to_china[row]),
-            _rings_after(m.keys.clock_china[year], agent, china),
-        ),
-        elsewhere=Weighing(
-            _completed(agent, to_elsewhere, elsewhere), elsewhere, float(booked.to_elsewhere[row]),
-            _rings_after(m.keys.clock_elsewhere[year], agent, elsewhere),
-        ),
-        choice=int(booked.choice[row]),
+        china=china, elsewhere=elsewhere, by_offer=by_offer if offered else None, choice=int(booked.choice[row]),
     )  # fmt: skip
 
 
@@ -272,7 +299,7 @@ class _AgentsThen(dict[int, Researcher]):
 def _picture(model: WorldModel) -> WorldModel:
     """The model with a copy of what its next steps overwrite; people, tables and fates are shared."""
     picture = copy.copy(model)
-    kept = {name: getattr(model.state, name).copy() for name in ("here", "moved", "dread", "ties")}
+    kept = {name: getattr(model.state, name).copy() for name in ("status", "dread", "ties")}
     picture.state = model.state._replace(**kept)
     picture.decisions = model.decisions._replace(fear=model.decisions.fear.copy())
     picture.agent_of_row = _AgentsThen(picture)
@@ -287,9 +314,8 @@ def _reading(model: WorldModel, agent: Researcher) -> Researcher:
 
 
 def _left(fate: int, year: int) -> str:
-    """'left for China in 2019', or '' for who has not left before 1 January of `year` (state.py)."""
-    left_in = FIRST_YEAR + (fate - 1) // 2
-    return f"{CHOICES[(fate - 1) % 2]} in {left_in}" if fate and left_in < year else ""
+    """'left for China in 2019', or '' for those who have not left before 1 January of `year`."""
+    return f"{CHOICES[int(choice_of(fate))]} in {year_left(fate)}" if fate and year_left(fate) < year else ""
 
 
 def _decided_aside(agent: Researcher) -> state.Decisions:
@@ -301,14 +327,22 @@ def _decided_aside(agent: Researcher) -> state.Decisions:
     return aside.decisions
 
 
-def _inputs(agent: Researcher, fear: float, ties: float, offered: float) -> dict[str, float]:
-    """What Researcher.weigh gives to rule.weigh."""
-    m, b, origin = agent.model, agent.model.world.behaviour, ORIGIN_OF_GROUP[agent.group]
+def _inputs(agent: Researcher, fear: float, ties: float) -> dict[str, float]:
+    """What Researcher.weigh gives to the rule."""
+    m, b, origin, settled = (
+        agent.model,
+        agent.model.world.behaviour,
+        ORIGIN_OF_GROUP[agent.group],
+        agent.group == SETTLED,
+    )
     return {
         "leave_china": float(b.leave_china[origin]), "leave_elsewhere": float(b.leave_elsewhere[origin]),
-        "settled": b.settled if agent.group == SETTLED else 0.0, "field_china": float(b.field_china[agent.field_code]),
-        "log_funding": m.log_funding, "log_us": m.log_us, "settlement": m.settlement,
-        "fear": fear, "ties": ties, "log_age": log(1.0 + agent.career_age), "offered": offered,
+        "settled": b.settled if settled else 0.0, "field_china": float(b.field_china[agent.field_code]),
+        "log_funding": m.log_funding, "pull": m.pull, "log_us": m.log_us[agent.field_code],
+        "fear": fear, "ties": ties, "prominence": agent.prominence,
+        "roots": float(b.roots[int(settled)]), "career_age": float(agent.career_age),
+        "green_card_wait": m.green_card_wait, "waits": rule.on_visa(settled, agent.career_age),
+        "shock_china": m.shocks_china[agent.field_code], "shock_elsewhere": m.shock_elsewhere,
     }  # fmt: skip
 
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from bdsim.errors import UsageError, did_you_mean
 from bdsim.model import draws, rule
 from bdsim.model.agents import WorldModel
-from bdsim.model.categories import FIELDS, FIRST_ENTRY, FIRST_YEAR, GROUPS, ORIGIN_OF_GROUP, ORIGINS, STAGES, Floats
+from bdsim.model.categories import FIELDS, FIRST_ENTRY, GROUPS, ORIGIN_OF_GROUP, ORIGINS, STAGES, Floats
 from bdsim.model.draws import Purpose
+from bdsim.model.fates import destination_of, year_left
 from bdsim.model.people import Population
 from bdsim.model.rule import CAREER, CHINA, ELSEWHERE
 
@@ -54,8 +55,8 @@ def network(
 def _status(model: WorldModel) -> NDArray[np.str_]:
     """Of every row, '' for those who are neither here nor just gone, shape (rows,)."""
     fate = model.state.fate.astype(np.int64)
-    just_gone = (fate > 0) & ((fate - 1) // 2 == model.year - 1 - FIRST_YEAR)
-    gone = [just_gone & ((fate - 1) % 2 == choice) for choice in (CHINA, ELSEWHERE)]
+    just_gone = (fate > 0) & (year_left(fate) == model.year - 1)
+    gone = [just_gone & (destination_of(fate) == choice) for choice in (CHINA, ELSEWHERE)]
     return np.select([model.state.here[:-1] > 0, *gone], STATUSES, "")
 
 

@@ -259,7 +259,7 @@ def mean_field_gap(problem: Problem, x: Floats) -> dict[str, float]:
     standard error, for departures of scientists of Chinese descent."""
     parameters = problem.at(x)
     world = problem.job.world(problem.job.plans[0])
-    world = replace(world, behaviour=parameters.behaviour(), weights=problem.job.weights(parameters))
+    world = replace(world, behaviour=parameters.behaviour(), agent_size=problem.job.agent_size(parameters))
     expected = _departures(problem.counts(parameters), 2010, 2021)[0]
     sampled = Counts.stacked([run_member(world, 0, m)[0] for m in range(GAP_MEMBERS)])
     ratio = _departures(sampled, 2010, 2021) / expected - 1.0

@@ -24,7 +24,7 @@ from bdsim.calibration.targets import Target, model_value, standardised
 from bdsim.errors import FitError, did_you_mean
 from bdsim.model.categories import FIELDS, Floats
 from bdsim.model.counts import Counts, counts_of
-from bdsim.model.engine.batch import Own, grouped, simulated
+from bdsim.model.engine.batch import MemberInputs, grouped, simulated
 from bdsim.model.people import Population
 from bdsim.model.world import Environment
 from bdsim.runs.plan import Job, Settings, plan_run, program_hash, sources_of
@@ -108,9 +108,9 @@ class Problem:
 
     def counts_of_all(self, several: Sequence[Parameters]) -> list[Counts]:
         """Expected runs of several parameter vectors, side by side."""
-        own = [Own(p.behaviour(), self.job.weights(p), 0) for p in several]
+        own = [MemberInputs(p.behaviour(), self.job.agent_size(p), 0) for p in several]
         runs = simulated(self.population, self.environment, own, sampled=False)
-        return [counts_of(tally, o.weights, self.population) for (tally, _), o in zip(runs, own, strict=True)]
+        return [counts_of(tally, o.agent_size, self.population) for (tally, _), o in zip(runs, own, strict=True)]
 
     def model(self, x: Floats) -> Floats:
         """The model's side of every target at `x`, shape (targets,)."""

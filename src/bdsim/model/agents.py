@@ -15,16 +15,18 @@ from bdsim.model import draws, rule
 from bdsim.model.categories import FIELDS, FIRST_YEAR, GROUPS, ORIGIN_OF_GROUP, STAGES
 from bdsim.model.engine import state
 from bdsim.model.engine import year as engine
+from bdsim.model.engine.before import settle_before
 from bdsim.model.engine.compiling import compiled
-from bdsim.model.engine.year import SETTLED
-from bdsim.model.maths import log
-from bdsim.model.rule import CHINA, ELSEWHERE, MID_UNTIL, STAY
-from bdsim.model.world import World
+from bdsim.model.engine.counting import SETTLED
+from bdsim.model.maths import exp
+from bdsim.model.rule import CHINA, ELSEWHERE, STAY
+from bdsim.model.world import World, no_shocks
 
-__all__ = ["Researcher", "WorldModel", "let_go"]
+__all__ = ["Researcher", "WorldModel", "release"]
 
 # The rule, compiled function by function: the very lines that the engine compiles into its loops.
-feel, hear, weigh = compiled(rule.feel), compiled(rule.hear), compiled(rule.weigh)
+feel, hear, weigh, shared = compiled(rule.feel), compiled(rule.hear), compiled(rule.weigh), compiled(rule.shared)
+attraction, retention, rate = compiled(rule.attraction), compiled(rule.retention), compiled(exp)
 offer_chance, chances, choose = compiled(rule.offer_chance), compiled(rule.chances), compiled(rule.choose)
 
 
@@ -101,49 +103,63 @@ class Researcher(mesa.Agent):
         """This year's ties to China."""
         return float(hear(self.ties, share_moved, self.model.world.behaviour.weights))
 
-    def weigh(self, fear: float, ties: float, offered: float) -> tuple[float, float]:
-        """Rates per year of leaving for China and for elsewhere; `offered` is 1.0 or 0.0."""
-        m, b = self.model, self.model.world.behaviour
-        origin = ORIGIN_OF_GROUP[self.group]
-        return weigh(
-            b.leave_china[origin], b.leave_elsewhere[origin], b.settled if self.group == SETTLED else 0.0,
-            b.field_china[self.field_code], m.log_funding, m.log_us, m.settlement,
-            fear, ties, log(1.0 + self.career_age), offered, b.weights,
-        )  # fmt: skip
+    def shared(self) -> tuple[float, float]:
+        """Both log rates as far as people of one's origin, route, field and career age share them this year."""
+        m, b, settled = self.model, self.model.world.behaviour, self.group == SETTLED
+        origin, field, w = ORIGIN_OF_GROUP[self.group], self.field_code, b.weights
+        own = b.settled if settled else 0.0
+        usual = b.leave_china[origin] + own + b.field_china[field], b.leave_elsewhere[origin] + own
+        waits = rule.on_visa(settled, self.career_age)
+        retained = retention(
+            b.roots[int(settled)], float(self.career_age), m.log_us[field], m.green_card_wait, waits, w
+        )
+        attracted = attraction(m.log_funding, m.pull, w)
+        return shared(usual, attracted, retained, (m.shocks_china[field], m.shock_elsewhere))
 
-    def choose(self, china: float, elsewhere: float) -> int:
-        """STAY, CHINA or ELSEWHERE, given the two rates."""
+    def weigh(self, fear: float, ties: float) -> tuple[float, float, float]:
+        """Rates per year of leaving for China, for elsewhere and, were there an offer, by way of it."""
+        prominence = self.model.world.population.people.prominence[self.row]
+        logs = weigh(self.shared(), fear, ties, prominence, self.model.world.behaviour.weights)
+        return rate(logs[0]), rate(logs[1]), rate(logs[2])
+
+    def choose(self, china: float, elsewhere: float, by_offer: float) -> int:
+        """STAY, CHINA, ELSEWHERE or PROGRAMME, given the three rates; the last is 0 without an offer."""
         keys, year = self.model.keys, self.model.year - FIRST_YEAR
-        luck_china = draws.unit(draws.output(int(keys.clock_china[year]), self.identity))
-        luck_elsewhere = draws.unit(draws.output(int(keys.clock_elsewhere[year]), self.identity))
-        return int(choose(china, elsewhere, luck_china, luck_elsewhere))
+        luck = tuple(
+            draws.unit(draws.output(int(clock[year]), self.identity))
+            for clock in (keys.clock_china, keys.clock_elsewhere, keys.clock_programme)
+        )
+        return int(choose((china, elsewhere, by_offer), luck))
 
     def chance_of_offer(self) -> float:
         """The chance that a talent programme makes an offer this year."""
-        if self.career_age >= MID_UNTIL:
+        if not rule.may_be_offered(self.career_age):
             return 0.0
         m = self.model
         return float(offer_chance(m.offers, m.world.population.people.appeal[self.row], m.total_appeal))
 
+    def is_offered(self) -> bool:
+        """Whether a talent programme makes an offer this year."""
+        luck = draws.unit(draws.output(int(self.model.keys.offered[self.model.year - FIRST_YEAR]), self.identity))
+        return bool(luck < self.chance_of_offer())
+
     def step(self) -> None:
-        """Decide on the state of 1 January; the model books the decision once everyone has decided."""
+        """Decide on the state of 1 January; the model counts the decision once everyone has decided."""
         m, row = self.model, self.row
         here, dread, moved = engine.colleagues_of(row, m.world.population.people.colleagues, m.state)
         fear, ties = self.feel(engine.mean_fear(here, dread)), self.hear(engine.share_moved(here, moved))
-        china, elsewhere = self.weigh(fear, ties, 0.0)
-        to_china, to_elsewhere = chances(china, elsewhere)
-        chance = self.chance_of_offer()
+        china, elsewhere, by_offer = self.weigh(fear, ties)
+        to_china, to_elsewhere, to_programme = chances(china, elsewhere, 0.0)
+        chance, offered = self.chance_of_offer(), self.is_offered()
         if chance > 0.0:
-            china_offered, elsewhere_offered = self.weigh(fear, ties, 1.0)
-            with_china, with_elsewhere = chances(china_offered, elsewhere_offered)
-            to_china = (1.0 - chance) * to_china + chance * with_china
-            to_elsewhere = (1.0 - chance) * to_elsewhere + chance * with_elsewhere
-            if draws.unit(draws.output(int(m.keys.offered[m.year - FIRST_YEAR]), self.identity)) < chance:
-                china, elsewhere = china_offered, elsewhere_offered
+            with_offer = chances(china, elsewhere, by_offer)
+            to_programme = chance * with_offer[2]
+            to_china = (1.0 - chance) * to_china + chance * with_offer[0] + to_programme
+            to_elsewhere = (1.0 - chance) * to_elsewhere + chance * with_offer[1]
         d = m.decisions
         d.fear[row], d.ties[row] = fear, ties
-        d.to_china[row], d.to_elsewhere[row] = to_china, to_elsewhere
-        d.choice[row] = self.choose(china, elsewhere)
+        d.to_china[row], d.to_elsewhere[row], d.to_programme[row] = to_china, to_elsewhere, to_programme
+        d.choice[row] = self.choose(china, elsewhere, by_offer if offered else 0.0)
 
 
 class WorldModel(mesa.Model):
@@ -175,16 +191,9 @@ class WorldModel(mesa.Model):
         self.agent_of_row: dict[int, Researcher] = {}
         self.departed = {CHINA: 0.0, ELSEWHERE: 0.0}
         self.on_1_january = (0.0, 0.0)  # researchers here and mean fear when the collected year began
-        engine.settle_before(
-            world.population.people,
-            world.environment,
-            world.behaviour,
-            self.keys,
-            True,
-            self.state,
-            self.block,
-            self.tally,
-        )
+        self.shocks = world.shocks or no_shocks(world.years)
+        people, tables = world.population.people, world.environment
+        settle_before(people, tables, world.behaviour, self.keys, self.state, self.block, self.tally)
         self._welcome()
         self.datacollector = mesa.DataCollector(
             model_reporters={
@@ -210,14 +219,15 @@ class WorldModel(mesa.Model):
         else:
             self.agents.do("step")
         engine.close_year(year, people, self.decisions, self.state, self.block, self.tally)
-        by_destination = self.tally.departures[year].sum(axis=(1, 2)) * self.world.weights[:, None]
+        by_destination = self.tally.departures[year].sum(axis=(1, 2)) * self.world.agent_size[:, None]
         self.departed = {
             CHINA: float(by_destination[:, CHINA].sum()),
             ELSEWHERE: float(by_destination[:, ELSEWHERE].sum()),
         }
         self.state = state.turned(self.state)
         self.year += 1
-        for row in [row for row in self.agent_of_row if not self.state.here[row]]:
+        here = self.state.here
+        for row in [row for row in self.agent_of_row if not here[row]]:
             self.agent_of_row.pop(row).remove()
         self.running = self.year - FIRST_YEAR < self.world.years
         if self.running:
@@ -227,22 +237,25 @@ class WorldModel(mesa.Model):
     def researchers_here(self) -> float:
         """Researchers in the US on 1 January of `year`."""
         rows = np.fromiter(self.agent_of_row, np.int64, len(self.agent_of_row))
-        return float(self.world.weights[self.world.population.people.group[rows]].sum())
+        return float(self.world.agent_size[self.world.population.people.group[rows]].sum())
 
     def mean_fear(self) -> float:
         """Mean fear of the researchers of Chinese descent in the US on 1 January of `year`."""
         rows = [row for row, agent in self.agent_of_row.items() if agent.origin == "china"]
-        weights = self.world.weights[self.world.population.people.group[rows]]
-        return float(np.average(self.state.dread[rows], weights=weights)) if rows else 0.0
+        sizes = self.world.agent_size[self.world.population.people.group[rows]]
+        return float(np.average(self.state.dread[rows], weights=sizes)) if rows else 0.0
 
     def _welcome(self) -> None:
         """Agents for everyone who is here on 1 January and has none yet, and what they all see this year."""
         year, people, world = self.year - FIRST_YEAR, self.world.population.people, self.world.environment
         engine.open_year(year, people, self.state, self.tally)
-        self.total_appeal = float(engine.appeal_here(year, people, self.state.here, self.world.weights))
+        self.total_appeal = float(engine.appeal_here(year, people, self.state.status, self.world.agent_size))
         self.scrutiny = [float(s) for s in world.scrutiny[year]]
-        self.log_funding, self.log_us = float(world.log_funding[year]), float(world.log_us[year])
-        self.settlement, self.offers = float(world.settlement[year]), float(world.offers[year])
+        self.log_funding, self.pull = float(world.log_funding[year]), float(world.pull[year])
+        self.log_us, self.green_card_wait = [float(x) for x in world.log_us[year]], float(world.green_card_wait[year])
+        self.offers = float(world.offers[year]) * self.world.behaviour.counted
+        self.shocks_china = [float(x) for x in self.shocks.china[year]]
+        self.shock_elsewhere = float(self.shocks.elsewhere[year])
         for row in np.flatnonzero(self.state.here[:-1]):
             if int(row) not in self.agent_of_row:
                 self.agent_of_row[int(row)] = self.researcher_class(self, int(row))
@@ -251,9 +264,9 @@ class WorldModel(mesa.Model):
         """Someone whose step decides nothing keeps fear and ties, and stays."""
         d = self.decisions
         d.fear[:], d.ties[:] = self.state.dread[:-1], self.state.ties
-        d.to_china[:], d.to_elsewhere[:], d.choice[:] = 0.0, 0.0, STAY
+        d.to_china[:], d.to_elsewhere[:], d.to_programme[:], d.choice[:] = 0.0, 0.0, 0.0, STAY
 
 
-def let_go(model: WorldModel) -> None:
+def release(model: WorldModel) -> None:
     """Have Mesa forget a model that nobody will step again: before 3.5 it keeps every model ever made."""
     getattr(mesa.Agent, "_ids", {}).pop(model, None)

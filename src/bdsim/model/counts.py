@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +21,10 @@ from bdsim.model.categories import (
     Floats,
 )
 from bdsim.model.engine.state import Tally
+from bdsim.model.fates import Fates, destination_of, with_programme, year_left
 from bdsim.model.people import Population
 
-__all__ = ["AXES", "Counts", "check_conservation", "check_member", "counts_of", "selection"]
+__all__ = ["AXES", "TABLES", "Ages", "Counts", "check_conservation", "check_member", "counts_of", "selection"]
 
 AXES = {
     "origin": ORIGINS,
@@ -33,6 +35,16 @@ AXES = {
 }
 
 
+COHORTS = ("entered", "left")  # tables by entry year
+
+
+class Ages(NamedTuple):
+    """By years since entry, in researchers."""
+
+    expected: Floats  # (members, years, groups, CAREER, destinations): expected departures
+    stocks: Floats  # (members, years, groups, CAREER): here on 1 January
+
+
 @dataclass(frozen=True)
 class Counts:
     """What an ensemble counted, in researchers. Years run from FIRST_YEAR; groups are population.GROUPS."""
@@ -40,47 +52,66 @@ class Counts:
     departures: Floats  # (members, years, groups, fields, stages, destinations)
     expected: Floats  # same: expected departures given the state of 1 January
     variance: Floats  # same: variance of the count if each researcher chose alone (Poisson-binomial)
+    programme: Floats  # same as departures: those of them with a talent programme; 0 for elsewhere
+    programme_expected: Floats  # same: expected given the state of 1 January
     stocks: Floats  # (members, years, groups, fields, stages): here on 1 January
     entrants: Floats  # (members, years, groups, fields)
     retired: Floats  # (members, years, groups, fields): at the end of the year
     entered: Floats  # (members, origins, cohorts): doctorates by entry year from FIRST_ENTRY
     left: Floats  # (members, years + 1, origins, cohorts): those who left in a year; first: before FIRST_YEAR
+    ages: Ages | None = None  # of a run just made; results that are kept have stages only
 
     @property
     def years(self) -> range:
         return range(FIRST_YEAR, FIRST_YEAR + self.departures.shape[1])
 
+    @property
+    def by_age(self) -> Floats:
+        """Expected departures by years since entry, shape (members, years, groups, CAREER, destinations)."""
+        return self._of_ages().expected
+
+    @property
+    def stocks_by_age(self) -> Floats:
+        """Those here on 1 January by years since entry, shape (members, years, groups, CAREER)."""
+        return self._of_ages().stocks
+
+    def _of_ages(self) -> Ages:
+        if self.ages is None:
+            raise UsageError("results keep stages, not ages: run the member anew", where="by_age")
+        return self.ages
+
     @classmethod
     def stacked(cls, parts: Sequence[Counts]) -> Counts:
         """Several ensembles one after the other."""
-        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
+        tables = {name: np.concatenate([getattr(part, name) for part in parts]) for name in TABLES}
+        known = [part.ages for part in parts if part.ages is not None]
+        ages = Ages(*(np.concatenate(each) for each in zip(*known, strict=True))) if known else None
+        return cls(**tables, ages=ages if len(known) == len(parts) else None)
 
 
-def counts_of(tally: Tally, weights: Floats, population: Population) -> Counts:
-    """One member's tally in researchers; `weights` are researchers an agent stands for, shape (groups,)."""
+TABLES = tuple(f.name for f in fields(Counts) if f.name != "ages")
+
+
+def counts_of(tally: Tally, agent_size: Floats, population: Population) -> Counts:
+    """One member's tally in researchers; `agent_size` is how many an agent stands for, shape (groups,)."""
     doctorates = [g for g, (_, route) in enumerate(GROUPS) if route == "doctorate"]
     agents = population.entrants
     entered = np.zeros((len(ORIGINS), agents.shape[0]))
     for group in doctorates:
-        entered[ORIGIN_OF_GROUP[group]] = agents[:, group].sum(axis=1) * weights[group]
-    left = np.concatenate([tally.left_before[None], tally.left]) * weights[doctorates[0]]
+        entered[ORIGIN_OF_GROUP[group]] = agents[:, group].sum(axis=1) * agent_size[group]
+    left = np.concatenate([tally.left_before[None], tally.left]) * agent_size[doctorates[0]]
 
     def scaled(table: Floats) -> Floats:
-        return table * weights.reshape(1, -1, *([1] * (table.ndim - 2)))
+        return table * agent_size.reshape(1, -1, *([1] * (table.ndim - 2)))
 
-    return Counts(
-        departures=scaled(tally.departures)[None],
-        expected=scaled(tally.expected)[None],
-        variance=scaled(tally.variance)[None],
-        stocks=scaled(tally.stocks)[None],
-        entrants=scaled(tally.entrants)[None],
-        retired=scaled(tally.retired)[None],
-        entered=entered[None],
-        left=left[None],
-    )
+    by_group = {name: scaled(getattr(tally, name))[None] for name in TABLES if name not in COHORTS}
+    for name in ("programme", "programme_expected"):  # all for China
+        by_group[name] = np.stack([by_group[name], np.zeros_like(by_group[name])], axis=-1)
+    ages = Ages(scaled(tally.by_age)[None], scaled(tally.stocks_by_age)[None])
+    return Counts(**by_group, entered=entered[None], left=left[None], ages=ages)
 
 
-def check_member(counts: Counts, tally: Tally, fates: NDArray[np.uint8], population: Population, draw: int) -> None:
+def check_member(counts: Counts, tally: Tally, fates: Fates, population: Population, draw: int) -> None:
     """What every sampled member must hold to in every year: see docs/reliability.md.
 
     `counts` are the member's alone, `fates` has shape (rows,). Raises InvariantError naming the member, the year and
@@ -90,20 +121,26 @@ def check_member(counts: Counts, tally: Tally, fates: NDArray[np.uint8], populat
     if len(unsound):
         year = int(unsound[0])
         raise InvariantError(
-            f"member {draw}, {FIRST_YEAR + year}: fear or ties outside [0, 1], or chances that are none, of "
-            f"{tally.breaches[year]:.0f} agents"
+            f"member {draw}, {FIRST_YEAR + year}: {tally.breaches[year]:.0f} agents with fear or ties outside [0, 1], "
+            "or with chances outside [0, 1]"
         )
     check_conservation(counts, draw)
     people, gone = population.people, np.flatnonzero(fates)
     years, groups, fields_, _, destinations = tally.departures.shape
-    cell = ((fates[gone].astype(np.int64) - 1) * groups + people.group[gone]) * fields_ + people.field[gone]
-    left = np.bincount(cell, minlength=years * destinations * groups * fields_)
-    counted = left.reshape(years, destinations, groups, fields_).transpose(0, 2, 3, 1)
-    if not np.array_equal(counted, tally.departures.sum(axis=3)):
-        year = int(np.argwhere(counted != tally.departures.sum(axis=3))[0, 0])
-        raise InvariantError(
-            f"member {draw}, {FIRST_YEAR + year}: the people who left are not the departures that were counted"
-        )
+    year, fate = year_left(fates[gone]) - FIRST_YEAR, fates[gone]
+    cell = (year * groups + people.group[gone]) * fields_ + people.field[gone]
+    left = np.bincount(cell * destinations + destination_of(fate), minlength=years * groups * fields_ * destinations)
+    recruited = np.bincount(cell[with_programme(fate)], minlength=years * groups * fields_)
+    shape = (years, groups, fields_)
+    for found, counted in (
+        (left.reshape(*shape, destinations), tally.departures.sum(axis=3)),
+        (recruited.reshape(shape), tally.programme.sum(axis=3)),
+    ):
+        if not np.array_equal(found, counted):
+            year = int(np.argwhere(found != counted)[0, 0])
+            raise InvariantError(
+                f"member {draw}, {FIRST_YEAR + year}: the people who left are not the departures that were counted"
+            )
 
 
 def check_conservation(counts: Counts, first_member: int = 0) -> None:
@@ -123,9 +160,11 @@ def check_conservation(counts: Counts, first_member: int = 0) -> None:
             f"{'/'.join(GROUPS[group])}, {FIELDS[field]}: {end[tuple(breaches[0])]:.6f} expected, "
             f"{stocks[member, year + 1, group, field]:.6f} found"
         )
-    for table in (counts.departures, counts.expected, counts.stocks):
+    for table in (counts.departures, counts.expected, counts.programme, counts.programme_expected, counts.stocks):
         if not (np.isfinite(table).all() and (table >= 0).all()):
             raise InvariantError("a count is negative or not a number")
+    if not (counts.programme <= counts.departures + tolerance).all():
+        raise InvariantError("more researchers left with a programme than for China")
 
 
 def selection(origin: str) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Purpose", "key_of", "member_seed", "mix", "output", "uniform", "unit"]
+__all__ = ["Purpose", "key_of", "member_seed", "mix", "nearly", "output", "uniform", "unit"]
 
 GOLDEN = 0x9E3779B97F4A7C15
 FIRST, SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
@@ -54,6 +54,11 @@ def output(key: Any, i: Any) -> Any:
 def unit(bits: Any) -> Any:
     """52 of 64 bits as a number strictly between 0 and 1 (both ends would break a logarithm)."""
     return ((bits >> 12) + 0.5) * 2.0**-52
+
+
+def nearly(bits: Any) -> Any:
+    """1 + unit(bits), to fifteen digits; the engine replaces it by the bits themselves."""
+    return 1.0 + unit(bits)
 
 
 def key_of(seed: int, year: int, purpose: int, alternative: int = 0) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["at_least", "at_most", "exp", "log", "scaled_by_power_of_two", "split_power_of_two"]
+__all__ = ["at_least", "at_most", "exp", "log", "scaled_by_power_of_two", "split_power_of_two", "where"]
 
 LOG2_E = 1.4426950408889634
 LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # Cody & Waite, as in fdlibm
@@ -24,6 +24,11 @@ def at_least(x: float, low: float) -> float:
 def at_most(x: float, high: float) -> float:
     """x, or `high` where x is more."""
     return high if x > high else x
+
+
+def where(condition: bool, x: float, y: float) -> float:
+    """x where the condition holds, y elsewhere."""
+    return x if condition else y
 
 
 def scaled_by_power_of_two(x: float, rounded: float) -> float:

@@ -47,6 +47,7 @@ class People(NamedTuple):
     entry: NDArray[np.int16]  # (rows,) year
     enters: NDArray[np.bool_]  # (rows,) whether this scenario has the person at all
     ties: Floats  # (rows,) ties to China at entry, in [0, 1]
+    prominence: Floats  # (rows,) rank in (0, 1)
     appeal: Floats  # (rows,) prominence^4 for origin china, 0 for others
     colleagues: NDArray[np.uint32]  # (rows, COLLEAGUES) row numbers; `rows` itself means nobody
     starts: NDArray[np.int64]  # (fields, cohorts + 1) first row of each cohort
@@ -57,7 +58,6 @@ class Population:
     """Everyone who is ever here, at a scale; immutable and shared by all members of an ensemble."""
 
     people: People
-    prominence: Floats  # (rows,) rank in (0, 1)
     ordinal: NDArray[np.int64]  # (rows,)
     researchers_per_agent: int
     seed: int
@@ -65,6 +65,11 @@ class Population:
 
     def __len__(self) -> int:
         return len(self.people.identity)
+
+    @property
+    def prominence(self) -> Floats:
+        """Rank in (0, 1), shape (rows,)."""
+        return self.people.prominence
 
     @cached_property
     def entrants(self) -> NDArray[np.int64]:
@@ -110,12 +115,13 @@ def build_population(
         entry=rows.entry.astype(np.int16),
         enters=rows.ordinal < here[cell],
         ties=_ties(people_id, seed),
+        prominence=prominence,
         appeal=np.where(eligible, prominence * prominence * prominence * prominence, 0.0),
         colleagues=_colleagues(rows, rewired, seed),
         starts=rows.starts,
     )
     horizon = FIRST_ENTRY + len(inflow) - 1
-    return Population(people, prominence, rows.ordinal, researchers_per_agent, seed, horizon)
+    return Population(people, rows.ordinal, researchers_per_agent, seed, horizon)
 
 
 class _Rows(NamedTuple):

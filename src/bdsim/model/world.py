@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
+from bdsim.model.categories import FIELDS, FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
 from bdsim.model.maths import log
 from bdsim.model.people import Population
 from bdsim.model.rule import Weights
@@ -17,9 +17,11 @@ __all__ = [
     "TABLES",
     "Behaviour",
     "Environment",
+    "Shocks",
     "Table",
     "Timeline",
     "World",
+    "no_shocks",
 ]
 
 
@@ -36,9 +38,12 @@ TABLES: dict[str, Table] = {
     "scrutiny_india": Table("index, 1 = the Initiative of 2019-2021", "scrutiny of researchers from India"),
     "scrutiny_other": Table("index, 1 = the Initiative of 2019-2021", "scrutiny of other researchers"),
     "funding_ratio": Table("ratio", "Chinese over US research spending, purchasing power parity", 0.001),
-    "us_funding": Table("index, 1 = as observed or on trend", "US public research funding", 0.001),
+    "pull": Table("years", "all else that draws people to China and grows year by year: 2010 is 0", -1000.0),
+    "us_funding": Table("index, 1 = as observed or on trend", "US public research funding, every field", 0.001),
+    "nih_funding": Table("index, 1 = as observed or on trend", "NIH funding, which life sciences feel", 0.001),
+    "nsf_funding": Table("index, 1 = as observed or on trend", "NSF funding, which the other fields feel", 0.001),
     "soft_power": Table("index, 1 = as observed or on trend", "attraction of the US as a place to live", 0.001),
-    "settlement": Table("index, 1 = today's visa law", "how easily people put down roots"),
+    "green_card_wait": Table("years more than today", "waiting for a green card", -50.0),
     "offers": Table("offers a year", "talent-programme offers to researchers of Chinese descent in the US"),
     "inflow_china": Table("doctorates a year", "US doctorates to temporary-visa holders from China"),
     "inflow_india": Table("doctorates a year", "US doctorates to temporary-visa holders from India"),
@@ -46,14 +51,30 @@ TABLES: dict[str, Table] = {
 }
 
 
+AGENCY_OF_FIELD = {"engineering_cs": "nsf_funding", "math_physical": "nsf_funding", "life": "nih_funding"}
+
+
 class Environment(NamedTuple):
     """The tables as the engine reads them; first axis: years from FIRST_YEAR to the horizon."""
 
     scrutiny: Floats  # (years, origins)
     log_funding: Floats  # (years,) ln of the funding ratio over that of 2010
-    log_us: Floats  # (years,) ln of US funding x soft power
-    settlement: Floats  # (years,)
+    pull: Floats  # (years,) years of trend
+    log_us: Floats  # (years, fields) ln of US funding x soft power x funding by the field's agency
+    green_card_wait: Floats  # (years,) years more than today's
     offers: Floats  # (years,) offers
+
+
+class Shocks(NamedTuple):
+    """What moves everyone's log rates in a year and the model does not know: one member's."""
+
+    china: Floats  # (years, fields)
+    elsewhere: Floats  # (years,)
+
+
+def no_shocks(years: int) -> Shocks:
+    """Zeros."""
+    return Shocks(np.zeros((years, len(FIELDS))), np.zeros(years))
 
 
 @dataclass(frozen=True)
@@ -84,11 +105,13 @@ class Timeline:
         known = self.tables["funding_ratio"]
         ratio = np.concatenate([np.repeat(known[:1], funding_lag), known])[: len(known)]
         us = self.tables["us_funding"] * self.tables["soft_power"]
+        by_field = np.column_stack([us * self.tables[AGENCY_OF_FIELD[field]] for field in FIELDS])
         return Environment(
             scrutiny=np.column_stack([self.tables[f"scrutiny_{origin}"] for origin in ORIGINS]),
             log_funding=np.array([log(float(r) / funding_of_2010) for r in ratio]),
-            log_us=np.array([log(float(x)) for x in us]),
-            settlement=self.tables["settlement"].astype(np.float64),
+            pull=self.tables["pull"].astype(np.float64),
+            log_us=np.array([[log(float(x)) for x in row] for row in by_field]),
+            green_card_wait=self.tables["green_card_wait"].astype(np.float64),
             offers=self.tables["offers"].astype(np.float64),
         )
 
@@ -103,7 +126,9 @@ class Behaviour(NamedTuple):
     leave_china: Floats  # (origins,) log rate per year
     leave_elsewhere: Floats  # (origins,) log rate per year
     field_china: Floats  # (fields,) log rate ratio; life is the reference, 0
+    roots: Floats  # (routes,) what holds those who have put down roots
     settled: float  # log rate
+    counted: float  # share of offers made to people who are counted here
     weights: Weights
 
 
@@ -114,7 +139,8 @@ class World:
     population: Population
     environment: Environment
     behaviour: Behaviour
-    weights: Floats  # (groups,) researchers an agent stands for
+    agent_size: Floats  # (groups,) researchers an agent stands for
+    shocks: Shocks | None = None  # of one member; none: zeros
 
     @property
     def years(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,11 +21,12 @@ from bdsim.errors import MembersFailedError
 from bdsim.files import durable
 from bdsim.model import draws
 from bdsim.model.categories import FIELDS, GROUPS
-from bdsim.model.counts import Counts, check_member, counts_of
-from bdsim.model.engine.batch import Own, grouped, simulated
-from bdsim.model.engine.full_scale import at_full_scale
+from bdsim.model.counts import TABLES, Counts, check_member, counts_of
+from bdsim.model.engine.batch import MemberInputs, grouped, simulated
+from bdsim.model.engine.full_scale import at_full_scale, programme_at_full_scale
 from bdsim.model.engine.lanes import WIDTH
 from bdsim.model.engine.state import Tally, new_tally
+from bdsim.model.fates import Fates
 from bdsim.model.people import Population
 from bdsim.model.world import World
 from bdsim.runs.keeping import InMemory, Keeper, KeptParts, Key, kept_on_disk
@@ -39,7 +40,7 @@ from bdsim.study.scenario import Plan, Scenario
 __all__ = ["Progress", "run", "run_job", "run_member", "run_one"]
 
 Progress = Callable[[int, int], None]  # members done, members in all
-Lived = tuple[Counts, NDArray[np.uint8]]  # a member's counts, and everyone's fate, shape (people,)
+Lived = tuple[Counts, Fates]  # a member's counts, and everyone's fate, shape (people,)
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Task:
     recipe: Recipe
     engine: str
     seed: int
-    parts: list[dict[int, Own]]  # by draw
+    parts: list[dict[int, MemberInputs]]  # by draw
     program: str
 
 
@@ -108,11 +109,11 @@ def run_job(
     return load_results(folder)
 
 
-def run_member(world: World, seed: int, member: int, *, sampled: bool = True) -> tuple[Counts, NDArray[np.uint8]]:
+def run_member(world: World, seed: int, member: int, *, sampled: bool = True) -> tuple[Counts, Fates]:
     """One member by the compiled engine: its counts and the fate of every researcher, shape (rows,)."""
-    own = Own(world.behaviour, world.weights, draws.member_seed(seed, member))
+    own = MemberInputs(world.behaviour, world.agent_size, draws.member_seed(seed, member), world.shocks)
     ((tally, fates),) = simulated(world.population, world.environment, [own], sampled=sampled)
-    return counts_of(tally, own.weights, world.population), fates
+    return counts_of(tally, own.agent_size, world.population), fates
 
 
 def run_one(job: Job, plan: Plan, draw: int) -> Lived:
@@ -167,10 +168,10 @@ def _chunks(missing: Sequence[tuple[int, list[int]]], size: int) -> Iterator[tup
             yield world, groups[first : first + size]
 
 
-def _own(job: Job, draw: int) -> Own:
+def _own(job: Job, draw: int) -> MemberInputs:
     """What a member has of its own."""
     parameters, seed = job.member_parameters(draw), draws.member_seed(job.settings.seed, draw)
-    return Own(parameters.behaviour(), job.weights(parameters), seed)
+    return MemberInputs(parameters.behaviour(), job.agent_size(parameters), seed)
 
 
 def _carried_out(task: Task) -> list[tuple[Key, int, bytes, tuple[Failure, ...]]]:
@@ -184,14 +185,14 @@ def _carried_out(task: Task) -> list[tuple[Key, int, bytes, tuple[Failure, ...]]
     return made
 
 
-def _first_of_group(draws_of: Mapping[int, Own]) -> int:
+def _first_of_group(draws_of: Mapping[int, MemberInputs]) -> int:
     """The draw by which the group of WIDTH that these belong to is known."""
     first = min(draws_of)
     return first - first % WIDTH
 
 
 def _attempted(
-    task: Task, population: Population, members: Mapping[int, Own]
+    task: Task, population: Population, members: Mapping[int, MemberInputs]
 ) -> tuple[dict[int, Lived], list[Failure]]:
     """What each member came to, and what those raised who came to nothing.
 
@@ -214,7 +215,7 @@ def _attempted(
     return lived, failures
 
 
-def _lived(task: Task, population: Population, members: Mapping[int, Own]) -> dict[int, Lived]:
+def _lived(task: Task, population: Population, members: Mapping[int, MemberInputs]) -> dict[int, Lived]:
     """Every member run and checked. Raises InvariantError, and whatever a rule of one's own may raise."""
     own = list(members.values())
     if task.engine == "mesa":
@@ -223,14 +224,18 @@ def _lived(task: Task, population: Population, members: Mapping[int, Own]) -> di
         runs = simulated(population, task.recipe.environment, own)
     lived = {}
     for (draw, o), (tally, fates) in zip(members.items(), runs, strict=True):
-        counts = counts_of(tally, o.weights, population)
+        counts = counts_of(tally, o.agent_size, population)
         check_member(counts, tally, fates, population, draw)
         lived[draw] = counts, fates
     return lived
 
 
 def _part(
-    task: Task, population: Population, own: Mapping[int, Own], lived: Mapping[int, Lived], failures: list[Failure]
+    task: Task,
+    population: Population,
+    own: Mapping[int, MemberInputs],
+    lived: Mapping[int, Lived],
+    failures: list[Failure],
 ) -> Part:
     """The members that went through, stacked; of shape (0, ...) where none did."""
     if lived:
@@ -239,17 +244,18 @@ def _part(
     else:
         nobody = new_tally(len(task.recipe.environment.offers), len(FIELDS))
         empty = counts_of(nobody, np.zeros(len(GROUPS)), population)
-        counts = Counts(*(getattr(empty, f.name)[:0] for f in fields(Counts)))
-        fates = np.zeros((0, len(population)), np.uint8)
+        counts = Counts(**{name: getattr(empty, name)[:0] for name in TABLES})
+        fates = np.zeros((0, len(population)), np.uint16)
     seeds = [o.seed for o in own.values()]
-    drawn = at_full_scale(counts.expected, counts.variance, seeds) if seeds else counts.expected
-    return Part.of(counts, drawn, fates, list(lived), failures)
+    drawn = at_full_scale(counts.expected, counts.variance, seeds)
+    recruited = programme_at_full_scale(drawn, counts.expected, counts.programme_expected, seeds)
+    return Part.of(counts, drawn, recruited, fates, list(lived), failures)
 
 
-def _mesa_member(task: Task, population: Population, draw: int, own: Own) -> tuple[Tally, NDArray[np.uint8]]:
+def _mesa_member(task: Task, population: Population, draw: int, own: MemberInputs) -> tuple[Tally, Fates]:
     from bdsim.model.agents import WorldModel  # Mesa takes a second to import; most runs never need it
 
-    world = World(population, task.recipe.environment, own.behaviour, own.weights)
+    world = World(population, task.recipe.environment, own.behaviour, own.agent_size, own.shocks)
     model = WorldModel(world, seed=task.seed, member=draw)
     model.run_model()
     return model.tally, model.state.fate
@@ -293,7 +299,7 @@ def _members_table(job: Job, lost: Sequence[set[int]]) -> pd.DataFrame:
     """One row a member that went through, branch by branch; `lost` are the draws of each branch that did not."""
     every = range(job.settings.members)
     own = [job.member_parameters(draw) for draw in every]
-    weights = np.array([job.weights(parameters) for parameters in own])
+    weights = np.array([job.agent_size(parameters) for parameters in own])
     seeds = np.array([_seed_text(job, draw) for draw in every])
     draws_of = [np.array([draw for draw in every if draw not in gone], np.int64) for gone in lost]
     draw = np.concatenate(draws_of)

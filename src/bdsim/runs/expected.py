@@ -11,7 +11,7 @@ import numpy as np
 
 from bdsim.model.categories import Floats
 from bdsim.model.counts import Counts, counts_of
-from bdsim.model.engine.batch import Own, grouped, simulated
+from bdsim.model.engine.batch import MemberInputs, grouped, simulated
 from bdsim.model.world import Timeline
 from bdsim.runs.plan import Job
 from bdsim.study.parameters import Parameters
@@ -60,6 +60,6 @@ def answers_to(
 def _run(job: Job, timeline: Timeline, parameters: Sequence[Parameters]) -> Counts:
     recipe = job.recipe(replace(job.plans[0], timeline=timeline))
     population = recipe.population
-    own = [Own(p.behaviour(), job.weights(p), 0) for p in parameters]
+    own = [MemberInputs(p.behaviour(), job.agent_size(p), 0) for p in parameters]
     runs = simulated(population, recipe.environment, own, sampled=False)
-    return Counts.stacked([counts_of(tally, o.weights, population) for (tally, _), o in zip(runs, own, strict=True)])
+    return Counts.stacked([counts_of(tally, o.agent_size, population) for (tally, _), o in zip(runs, own, strict=True)])

@@ -15,7 +15,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bdsim.model.categories import Floats
-from bdsim.model.counts import Counts
+from bdsim.model.counts import TABLES, Counts
+from bdsim.model.fates import Fates
 
 __all__ = ["Chosen", "Failure", "Leavers", "Part"]
 
@@ -51,10 +52,10 @@ class Leavers(NamedTuple):
 
     member: NDArray[np.uint32]  # from 0 within the part
     person: NDArray[np.uint32]  # row among the people
-    fate: NDArray[np.uint8]  # 1 + 2 (year - FIRST_YEAR) + destination
+    fate: Fates
 
     @classmethod
-    def of(cls, fates: NDArray[np.uint8]) -> Leavers:
+    def of(cls, fates: Fates) -> Leavers:
         """From a fate for everyone, shape (members, people), 0 for those who never left."""
         people = fates.shape[1]
         there = np.flatnonzero(fates)
@@ -69,9 +70,9 @@ class Leavers(NamedTuple):
         kept = place[self.member] >= 0
         return Leavers(place[self.member[kept]].astype(np.uint32), self.person[kept], self.fate[kept])
 
-    def fates(self, members: int, people: int, rows: NDArray[np.int64] | None = None) -> NDArray[np.uint8]:
+    def fates(self, members: int, people: int, rows: NDArray[np.int64] | None = None) -> Fates:
         """A fate for everyone, shape (members, people); `rows` gives everyone's row where `people` is a longer list."""
-        everyone = np.zeros((members, people), np.uint8)
+        everyone = np.zeros((members, people), np.uint16)
         everyone[self.member, self.person if rows is None else rows[self.person]] = self.fate
         return everyone
 
@@ -90,13 +91,14 @@ class Part:
 
     @classmethod
     def of(
-        cls, counts: Counts, full_scale: Floats, fates: NDArray[np.uint8], draws: Sequence[int],
+        cls, counts: Counts, full_scale: Floats, programme_full_scale: Floats, fates: Fates, draws: Sequence[int],
         failures: Sequence[Failure] = (),
     ) -> Part:  # fmt: skip
         """`fates` has shape (members, people)."""
-        tables = {name: getattr(counts, name) for name in Counts.__dataclass_fields__}
+        tables = {name: getattr(counts, name) for name in TABLES}
+        tables |= {FULL_SCALE: full_scale, "programme_full_scale": programme_full_scale}
         members = np.array(draws, np.int64)
-        return cls({**tables, FULL_SCALE: full_scale}, Leavers.of(fates), members, tuple(failures))
+        return cls(tables, Leavers.of(fates), members, tuple(failures))
 
     def completed(self, again: Part) -> Part:
         """With the members that have run again where they had failed, as if nothing had been."""

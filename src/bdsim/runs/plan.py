@@ -110,13 +110,13 @@ class Job:
         return self.parameters.with_values({**drawn, **self.held})
 
     def member_world(self, world: World, member: int) -> World:
-        """The world with the member's own behaviour and weights; people and tables are shared."""
+        """The world with the member's own behaviour and sizes of agents; people and tables are shared."""
         if self.fit is None:
             return world
         own = self.member_parameters(member)
-        return replace(world, behaviour=own.behaviour(), weights=self.weights(own))
+        return replace(world, behaviour=own.behaviour(), agent_size=self.agent_size(own))
 
-    def weights(self, parameters: Parameters | None = None) -> Floats:
+    def agent_size(self, parameters: Parameters | None = None) -> Floats:
         """Researchers an agent stands for, by group, shape (groups,)."""
         k = self.settings.researchers_per_agent
         settled = k * (parameters or self.parameters).settled_per_doctorate() / SETTLED_AGENTS_PER_DOCTORATE
@@ -136,7 +136,7 @@ class Job:
     def world(self, plan: Plan) -> World:
         """One branch ready to run."""
         recipe = self.recipe(plan)
-        return World(recipe.population, recipe.environment, self.parameters.behaviour(), self.weights())
+        return World(recipe.population, recipe.environment, self.parameters.behaviour(), self.agent_size())
 
 
 def plan_run(

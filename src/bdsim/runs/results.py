@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bdsim.errors import ResultsError, UsageError, check_years, did_you_mean
 from bdsim.files.durable import hash_of, new_folder, sealed
 from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
-from bdsim.model.counts import AXES, Counts, selection
+from bdsim.model.counts import AXES, TABLES, Counts, selection
 from bdsim.runs import statistics
 from bdsim.runs.manifest import MANIFEST, read_manifest
 from bdsim.runs.parts import Chosen, Part
@@ -159,7 +159,8 @@ class Results:
     @cached_property
     def counts(self) -> Counts:
         """Everything counted, for all members at once; large for large ensembles."""
-        return Counts(*(self.gathered(name) for name in Counts.__dataclass_fields__))
+        tables: dict[str, Any] = {name: self.gathered(name) for name in TABLES}
+        return Counts(**tables)
 
     @cached_property
     def departures(self) -> pd.DataFrame:
@@ -194,12 +195,12 @@ class Results:
         return pd.concat(tables, ignore_index=True)
 
     def fates(self, members: range | None = None, rows: NDArray[np.int64] | None = None, people: int = 0) -> Fates:
-        """0 for who stayed or retired, else 1 + 2 (year - 2000) + destination; shape (members, people).
+        """What became of everyone, as model/fates.py has it; shape (members, people).
 
         Of all members, or of a range of them; with `rows`, everyone's row in a longer list of `people`.
         """
         wanted = range(len(self.members)) if members is None else members
-        found = [np.zeros((0, people or len(self.people)), np.uint8)]
+        found = [np.zeros((0, people or len(self.people)), np.uint16)]
         for first, part in zip(self._firsts, self.parts, strict=True):
             inside = slice(max(0, wanted.start - first), max(0, min(part.members, wanted.stop - first)))
             if inside.stop > inside.start:

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from bdsim.errors import ResultsError
 from bdsim.model.categories import DESTINATIONS, FIELDS, FIRST_ENTRY, FIRST_YEAR, GROUPS, ORIGINS, Floats
 from bdsim.model.counts import AXES
-from bdsim.model.rule import CAREER
+from bdsim.model.fates import destination_of, fate_of, with_programme, year_left
+from bdsim.model.rule import CAREER, PROGRAMME
 from bdsim.runs.parts import Chosen, Leavers, Part
 
 __all__ = [
@@ -51,6 +52,9 @@ COLUMN_OF = {  # a part's table: the Parquet table, its column, the axes after y
     "departures": ("departures", "researchers", ("stage", "destination")),
     "expected": ("expected", "expected", ("stage", "destination")),
     "variance": ("expected", "variance", ("stage", "destination")),
+    "programme": ("departures", "with_programme", ("stage", "destination")),
+    "programme_expected": ("expected", "with_programme", ("stage", "destination")),
+    "programme_full_scale": ("expected", "full_scale_with_programme", ("stage", "destination")),
     "full_scale": ("expected", "full_scale", ("stage", "destination")),
     "stocks": ("stocks", "researchers", ("stage",)),
     "entrants": ("flows", "entrants", ()),
@@ -133,14 +137,14 @@ def _cells(shape: tuple[int, ...], axes: tuple[str, ...]) -> pa.Table:
 
 
 def leavers_table(leavers: Leavers, first_member: int = 0) -> pd.DataFrame:
-    """member, person (row of people), year, destination; one row a departure."""
-    index = leavers.fate.astype(np.int32) - 1
+    """member, person (row of people), year, destination, with_programme; one row a departure."""
     return pd.DataFrame(
         {
             "member": leavers.member.astype(np.int32) + np.int32(first_member),
             "person": leavers.person,
-            "year": FIRST_YEAR + index // 2,
-            "destination": pd.Categorical.from_codes(index % 2, categories=DESTINATIONS),
+            "year": year_left(leavers.fate).astype(np.int32),
+            "destination": pd.Categorical.from_codes(destination_of(leavers.fate), categories=DESTINATIONS),
+            "with_programme": with_programme(leavers.fate),
         }
     )
 
@@ -204,11 +208,11 @@ class StoredPart:
 
     @cached_property
     def leavers(self) -> Leavers:
-        names = ("member", "person", "year", "destination")
-        member, person, year, destination = self._parts.columns("leavers", self._number, *names)
-        fate = 1 + 2 * (year - FIRST_YEAR) + destination
+        names = ("member", "person", "year", "destination", "with_programme")
+        member, person, year, destination, recruited = self._parts.columns("leavers", self._number, *names)
+        fate = fate_of(year - FIRST_YEAR, np.where(recruited, PROGRAMME, destination))
         first = self._parts.first_members()[self._number]
-        return Leavers((member - first).astype(np.uint32), person, fate.astype(np.uint8))
+        return Leavers((member - first).astype(np.uint32), person, fate.astype(np.uint16))
 
     @cached_property
     def _cohorts(self) -> dict[str, Floats]:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bdsim.errors import ParameterError, did_you_mean
 from bdsim.files.text import read_toml
-from bdsim.model.categories import FIELDS, ORIGINS, Floats
+from bdsim.model.categories import FIELDS, ORIGINS, ROUTES, Floats
 from bdsim.model.rule import Weights
 from bdsim.model.world import Behaviour
 
@@ -30,6 +30,9 @@ __all__ = [
 # A file may give narrower bounds, no wider ones: beyond these the model has no meaning, or its arithmetic no number.
 WIDEST = {
     "rho": (0.0, 1.0),
+    "fade": (0.0, 1.0),
+    "rooting": (0.001, 1000.0),
+    "counted": (0.0, 1.0),
     "settled_per_doctorate": (-10.0, 10.0),
     "funding_lag": (0.0, 30.0),
     "past_growth": (-0.5, 1.0),
@@ -129,7 +132,9 @@ class Parameters:
             leave_china=np.array([self[f"leave_china.{origin}"] for origin in ORIGINS]),
             leave_elsewhere=np.array([self[f"leave_elsewhere.{origin}"] for origin in ORIGINS]),
             field_china=np.array([self[f"field_china.{f}"] for f in FIELDS[:-1]] + [0.0]),
+            roots=np.array([self[f"roots.{route}"] for route in ROUTES]),
             settled=self["settled"],
+            counted=self["counted"],
             weights=Weights(**{name: self[name] for name in Weights._fields}),
         )
 
@@ -192,14 +197,17 @@ def required_names() -> list[str]:
         *(f"leave_china.{origin}" for origin in ORIGINS),
         *(f"leave_elsewhere.{origin}" for origin in ORIGINS),
         *(f"field_china.{f}" for f in FIELDS[:-1]),
+        *(f"roots.{route}" for route in ROUTES),
         "settled",
         *Weights._fields,
         "settled_per_doctorate",
+        "counted",
         "funding_lag",
         "past_growth",
         *(f"field_share.{f}" for f in FIELDS[:-1]),
         "rewired",
         "mainland_stem",
+        "productivity",
     ]
 
 

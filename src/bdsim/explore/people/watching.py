@@ -11,7 +11,7 @@ import pandas as pd
 
 from bdsim.analysis.lives import Life, Moment, Watch, Weighing, explain, network
 from bdsim.errors import InputError, ScenarioError, StudyError, UsageError, did_you_mean
-from bdsim.model.agents import WorldModel, let_go
+from bdsim.model.agents import WorldModel, release
 from bdsim.model.categories import FIELDS, FIRST_YEAR, ORIGINS
 from bdsim.model.world import World
 from bdsim.runs.plan import Settings, plan_run
@@ -245,7 +245,7 @@ class Watching:
             watch = Watch(WorldModel(world, seed=asked.seed, member=asked.member))
         self._kept[key] = watch  # as the newest
         while len(self._kept) > KEPT:
-            let_go(self._kept.pop(next(iter(self._kept))).model)
+            release(self._kept.pop(next(iter(self._kept))).model)
         first = watch.year
         while watch.year < look.year:
             report(f"{asked.scenario}: {watch.year}", watch.year - first, look.year - first)
@@ -256,7 +256,7 @@ class Watching:
         """Let go of all worlds, once nobody is at work on them."""
         with self._at_work:
             while self._kept:
-                let_go(self._kept.popitem()[1].model)
+                release(self._kept.popitem()[1].model)
 
 
 def _twin(watch: Watch, look: Look) -> Twin:

@@ -27,11 +27,11 @@ __all__ = ["GROUPS", "Tuned", "Tuner"]
 GROUPS: dict[str, tuple[str, ...]] = {  # as a person looks for them; a name stands for all that begin with it
     "Leave: how often anybody does": ("leave_china", "leave_elsewhere", "settled", "settled_per_doctorate"),
     "Pull: what draws to China": (
-        "field_china", "funding", "funding_lag", "offer", "ties_weight", "gamma",
+        "field_china", "funding", "funding_lag", "pull_growth", "accept", "counted", "ties_weight", "gamma",
     ),
-    "Push: scrutiny and fear": ("push", "spill", "rho", "kappa"),
-    "Roots: what holds in the US": ("roots", "stay_us"),
-    "Observation and population": ("mainland_stem", "past_growth", "field_share", "rewired"),
+    "Push: scrutiny and fear": ("push", "spill", "rho", "fade", "kappa"),
+    "Roots: what holds in the US": ("roots", "rooting", "standing", "stay_us", "wait"),
+    "Observation and population": ("mainland_stem", "productivity", "past_growth", "field_share", "rewired"),
 }  # fmt: skip
 DRAWS = 64  # of the posterior, for the band
 COUNTS = {"funding_lag": 1.0}  # parameters that go in whole steps

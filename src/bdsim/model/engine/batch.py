@@ -11,27 +11,30 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bdsim.model.categories import FIELDS, Floats
 from bdsim.model.engine import compiling, state
-from bdsim.model.engine import year as engine
+from bdsim.model.engine.before import settle_before
 from bdsim.model.engine.lanes import WIDTH
 from bdsim.model.engine.state import Tally
+from bdsim.model.engine.year import simulate_years
+from bdsim.model.fates import Fates
 from bdsim.model.people import Population
-from bdsim.model.world import Behaviour, Environment
+from bdsim.model.world import Behaviour, Environment, Shocks, no_shocks
 
-__all__ = ["Own", "grouped", "is_compiled", "simulated"]
+__all__ = ["MemberInputs", "grouped", "is_compiled", "simulated"]
 
 WORTH_LANES = 3  # so few members and more cost less side by side than one after the other
 
 
-class Own(NamedTuple):
-    """What a member has of its own; people and yearly tables are shared."""
+class MemberInputs(NamedTuple):
+    """What a member has of its own; people are shared, and yearly tables where it has none of its own."""
 
     behaviour: Behaviour
-    weights: Floats  # (groups,) researchers an agent stands for
+    agent_size: Floats  # (groups,) researchers an agent stands for
     seed: int  # draws.member_seed; no matter in an expected run
+    shocks: Shocks | None = None  # none: zeros
+    environment: Environment | None = None  # none: that of all members
 
 
 def grouped(members: Iterable[int]) -> Iterator[list[int]]:
@@ -63,42 +66,38 @@ def _trace(members: int, sampled: bool) -> Path:
 
 
 def simulated(
-    population: Population, environment: Environment, own: Sequence[Own], *, sampled: bool = True
-) -> list[tuple[Tally, NDArray[np.uint8]]]:
+    population: Population, environment: Environment, members: Sequence[MemberInputs], *, sampled: bool = True
+) -> list[tuple[Tally, Fates]]:
     """Tally and fates, shape (rows,), of each member, in order."""
-    if len(own) < WORTH_LANES:
-        return [_run(population, environment, [one], sampled) for one in own]
-    groups = [own[first : first + WIDTH] for first in range(0, len(own), WIDTH)]
+    if len(members) < WORTH_LANES:
+        return [_run(population, environment, [member], sampled) for member in members]
+    groups = [members[first : first + WIDTH] for first in range(0, len(members), WIDTH)]
     return [pair for group in groups for pair in _together(population, environment, group, sampled)]
 
 
 def _together(
-    population: Population, environment: Environment, own: Sequence[Own], sampled: bool
-) -> list[tuple[Tally, NDArray[np.uint8]]]:
+    population: Population, environment: Environment, members: Sequence[MemberInputs], sampled: bool
+) -> list[tuple[Tally, Fates]]:
     """At most WIDTH members; empty lanes repeat the last."""
-    full = [*own, *[own[-1]] * (WIDTH - len(own))]
+    full = [*members, *[members[-1]] * (WIDTH - len(members))]
     tally, fates = _run(population, environment, full, sampled)
-    return [(tally.of_member(lane), np.ascontiguousarray(fates[:, lane])) for lane in range(len(own))]
+    return [(tally.of_member(lane), np.ascontiguousarray(fates[:, lane])) for lane in range(len(members))]
 
 
 def _run(
-    population: Population, environment: Environment, own: Sequence[Own], sampled: bool
-) -> tuple[Tally, NDArray[np.uint8]]:
-    rows, years, n = len(population), len(environment.offers), len(own)
-    start, tally = state.new_state(rows, n, sampled=sampled), state.new_tally(years, len(FIELDS), n)
-    engine.simulate(
-        population.people,
-        environment,
-        state.behaviour_of([o.behaviour for o in own]),
-        state.weights_of_agents([o.weights for o in own]),
-        state.keys_of([o.seed for o in own], years),
-        sampled,
-        start,
-        state.new_block(n),
-        tally,
-    )
+    population: Population, environment: Environment, members: Sequence[MemberInputs], sampled: bool
+) -> tuple[Tally, Fates]:
+    rows, years, n = len(population), len(environment.offers), len(members)
+    people, block, start = population.people, state.new_block(n), state.new_state(rows, n, sampled=sampled)
+    tally, keys = state.new_tally(years, len(FIELDS), n), state.keys_of([m.seed for m in members], years)
+    world = state.environment_of([m.environment or environment for m in members])
+    shocks = state.shocks_of([m.shocks or no_shocks(years) for m in members])
+    behaviour = state.behaviour_of([m.behaviour for m in members])
+    sizes = state.agent_sizes([m.agent_size for m in members])
+    settle_before(people, world, behaviour, keys, start, block, tally)
+    simulate_years(people, world, shocks, behaviour, sizes, keys, start, block, tally)
     trace = _trace(n, sampled)
     if trace.parent.exists() and not trace.exists():
-        with contextlib.suppress(OSError):  # a cache that cannot be written only costs a word too many
+        with contextlib.suppress(OSError):  # without a writable cache the "compiling" line is repeated
             trace.touch()
     return tally, start.fate

@@ -19,7 +19,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload, register_jitable
 
-from bdsim.model import draws, maths, rule
+from bdsim.model import draws, fates, maths, rule
 from bdsim.model.engine import lanes
 
 __all__ = ["cache_folder", "compiled", "compiled_sources", "inlined", "source_hash"]
@@ -97,7 +97,8 @@ def inlined(function: F) -> F:
 for _function in (
     maths.exp, maths.log,
     draws.mix, draws.output, draws.unit,
-    rule.stage_of, rule.feel, rule.hear, rule.offer_chance, rule.weigh, rule.chances,
-    rule.may_ring, rule.choose,
+    fates.fate_of,
+    rule.stage_of, rule.feel, rule.hear, rule.may_be_offered, rule.offer_chance, rule.attraction, rule.on_visa,
+    rule.retention, rule.shared, rule.weigh, rule.chances, rule.rings_after, rule.choose,
 ):  # fmt: skip
     inlined(_function)

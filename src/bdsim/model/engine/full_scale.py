@@ -18,7 +18,7 @@ from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.draws import Purpose
 from bdsim.model.engine.compiling import compiled
 
-__all__ = ["at_full_scale"]
+__all__ = ["at_full_scale", "programme_at_full_scale"]
 
 TAIL = 12.0  # standard deviations below the mean where adding up starts: less than 1e-30 lies beneath
 POISSON = 1e6  # trials beyond the mean where the variance is not below it: the binomial is a Poisson then
@@ -34,10 +34,37 @@ def at_full_scale(expected: Floats, variance: Floats, seeds: list[int]) -> Float
     """
     years = range(FIRST_YEAR, FIRST_YEAR + expected.shape[1])
     keys = np.array([[draws.key_of(seed, year, Purpose.CHANCE) for year in years] for seed in seeds], np.uint64)
+    keys = keys.reshape(-1, len(years))
     drawn = np.zeros(expected.shape)
     shape = (*expected.shape[:2], -1)
     _draw_all(keys, np.ascontiguousarray(expected).reshape(shape), variance.reshape(shape), drawn.reshape(shape))
     return drawn
+
+
+def programme_at_full_scale(drawn: Floats, expected: Floats, programme: Floats, seeds: list[int]) -> Floats:
+    """How many of the `drawn` departures leave with a programme: binomial with the share that is expected to.
+
+    All have shape (members, years, groups, fields, stages, destinations), in researchers; `seeds` are the members' own.
+    """
+    years = range(FIRST_YEAR, FIRST_YEAR + expected.shape[1])
+    keys = np.array([[draws.key_of(seed, year, Purpose.CHANCE, 1) for year in years] for seed in seeds], np.uint64)
+    keys = keys.reshape(-1, len(years))
+    recruited, shape = np.zeros(expected.shape), (*expected.shape[:2], -1)
+    share = np.divide(programme, expected, out=np.zeros(expected.shape), where=expected > 0.0)
+    _thin_all(keys, drawn.reshape(shape), np.minimum(share, 1.0).reshape(shape), recruited.reshape(shape))
+    return recruited
+
+
+@compiled
+def _thin_all(keys: NDArray[np.uint64], drawn: Floats, share: Floats, recruited: Floats) -> None:
+    for member in range(drawn.shape[0]):
+        for year in range(drawn.shape[1]):
+            for cell in range(drawn.shape[2]):
+                if drawn[member, year, cell] > 0.0 and share[member, year, cell] > 0.0:
+                    luck = draws.unit(draws.output(keys[member, year], np.uint64(cell)))
+                    recruited[member, year, cell] = _quantile(
+                        luck, drawn[member, year, cell], share[member, year, cell]
+                    )
 
 
 @compiled

@@ -15,25 +15,13 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, lower_builtin, models, overload, register_model, type_callable
-
-from bdsim.model import maths
+from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
 __all__ = [
-    "WIDTH",
-    "add",
-    "any_of",
-    "bits_of",
-    "fetch",
-    "get",
-    "lanes_of",
-    "number",
-    "one",
-    "put",
-    "real",
-    "set_one",
-    "where",
-]
+    "BYTES", "FLOATS", "WIDTH", "WORDS",
+    "Lanes", "as_floats", "count_bits", "counts", "floats", "load", "mask_bits", "one_and_bits", "prefetch",
+    "scaled_by_bits", "select", "store",
+]  # fmt: skip
 
 WIDTH = 8
 ROUND_BITS = 0x4338000000000000  # the bits of maths.ROUND_TO_INTEGER; its last 51 bits count integers
@@ -99,8 +87,12 @@ def _widened(builder: Any, value: Any, kind: Any, like: Lanes) -> Any:
     """The vector itself, or a scalar repeated in every lane."""
     if isinstance(kind, Lanes):
         return value
-    if isinstance(kind, types.Integer) and kind.bitwidth < 64:
-        value = builder.zext(value, ir.IntType(64))
+    if isinstance(kind, types.Integer):
+        width = like.layout.element.width
+        if kind.bitwidth > width:
+            value = builder.trunc(value, ir.IntType(width))
+        elif kind.bitwidth < width:
+            value = builder.zext(value, ir.IntType(width))
     layout = FLOATS if isinstance(kind, types.Float) else like.layout
     vector = builder.insert_element(ir.Constant(layout, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
     first = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
@@ -131,6 +123,8 @@ _operation(operator.gt, REAL, truths, lambda b, x, y: b.fcmp_ordered(">", x, y))
 _operation(operator.ge, REAL, truths, lambda b, x, y: b.fcmp_ordered(">=", x, y))
 _operation(operator.add, WORD, words, lambda b, x, y: b.add(x, y))
 _operation(operator.add, COUNT, counts, lambda b, x, y: b.add(x, y))
+_operation(operator.and_, COUNT, counts, lambda b, x, y: b.and_(x, y))
+_operation(operator.rshift, COUNT, counts, lambda b, x, y: b.lshr(x, y))
 _operation(operator.mul, WORD, words, lambda b, x, y: b.mul(x, y))
 _operation(operator.xor, WORD, words, lambda b, x, y: b.xor(x, y))
 _operation(operator.and_, WORD, words, lambda b, x, y: b.and_(x, y))
@@ -150,7 +144,7 @@ def _negate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
 
 
 @intrinsic
-def _select(_context: Any, mask: Any, x: Any, y: Any) -> Any:
+def select(_context: Any, mask: Any, x: Any, y: Any) -> Any:
     def generate(_target: Any, builder: Any, signature: Any, args: Any) -> Any:
         yes, no = (_widened(builder, v, t, floats) for v, t in zip(args[1:], signature.args[1:], strict=True))
         return builder.select(args[0], yes, no)
@@ -159,7 +153,7 @@ def _select(_context: Any, mask: Any, x: Any, y: Any) -> Any:
 
 
 @intrinsic
-def _mask_bits(_context: Any, mask: Any) -> Any:
+def mask_bits(_context: Any, mask: Any) -> Any:
     return types.uint8(mask), lambda _target, builder, _signature, args: builder.bitcast(args[0], ir.IntType(8))
 
 
@@ -191,12 +185,12 @@ def _kind_of(array: Any) -> Lanes:
 
 
 @intrinsic
-def _real(_context: Any, x: Any) -> Any:
+def as_floats(_context: Any, x: Any) -> Any:
     return floats(x), lambda _target, builder, _signature, args: builder.uitofp(args[0], FLOATS)
 
 
 @intrinsic
-def _load(_context: Any, array: Any, index: Any) -> Any:
+def load(_context: Any, array: Any, index: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = _lanes_at(context, builder, signature.args[0], args[0], signature.args[1], args[1])
         return builder.load(pointer, align=8)
@@ -205,12 +199,14 @@ def _load(_context: Any, array: Any, index: Any) -> Any:
 
 
 @intrinsic
-def _store(_context: Any, array: Any, index: Any, value: Any) -> Any:
+def store(_context: Any, array: Any, index: Any, value: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = _lanes_at(context, builder, signature.args[0], args[0], signature.args[1], args[1])
-        value = _widened(builder, args[2], signature.args[2], floats)
-        if _kind_of(signature.args[0]) == counts:
-            value = builder.fptoui(value, BYTES)
+        value = args[2]
+        if signature.args[2] != counts:
+            value = _widened(builder, value, signature.args[2], floats)
+            if _kind_of(signature.args[0]) == counts:
+                value = builder.fptoui(value, BYTES)
         builder.store(value, pointer, align=8)
         return context.get_dummy_value()
 
@@ -218,7 +214,7 @@ def _store(_context: Any, array: Any, index: Any, value: Any) -> Any:
 
 
 @intrinsic
-def _prefetch(_context: Any, array: Any, row: Any) -> Any:
+def prefetch(_context: Any, array: Any, row: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = _place(context, builder, signature.args[0], args[0], signature.args[1], args[1])
         byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
@@ -231,175 +227,24 @@ def _prefetch(_context: Any, array: Any, row: Any) -> Any:
     return types.void(array, row), generate
 
 
-def _dimensions(index: Any) -> int:
-    return len(index) if isinstance(index, types.BaseTuple) else 1
-
-
-def get(array: Any, index: Any) -> Any:
-    """The value at `index` of an array of values."""
-    raise NotImplementedError("compiled code only")
-
-
-def put(array: Any, index: Any, value: Any) -> None:
-    """Write a value, or one number for all lanes."""
-    raise NotImplementedError("compiled code only")
-
-
-def add(array: Any, index: Any, value: Any) -> None:
-    """Add a value to the one at `index`."""
-    raise NotImplementedError("compiled code only")
-
-
-def fetch(array: Any, row: Any) -> None:
-    """Ask memory for a value that will be read soon."""
-    raise NotImplementedError("compiled code only")
-
-
-def one(array: Any, index: Any, lane: int) -> Any:
-    """The number of one lane."""
-    raise NotImplementedError("compiled code only")
-
-
-def set_one(array: Any, index: Any, lane: int, number: Any) -> None:
-    """Write the number of one lane."""
-    raise NotImplementedError("compiled code only")
-
-
-def lanes_of(value: Any) -> int:
-    """1 for a float, WIDTH for lanes."""
-    raise NotImplementedError("compiled code only")
-
-
-def number(value: Any) -> Any:
-    """A float itself, or the lanes that an array of length WIDTH holds."""
-    raise NotImplementedError("compiled code only")
-
-
-def real(count: Any) -> Any:
-    """A small count as a float; a float as it is."""
-    raise NotImplementedError("compiled code only")
-
-
-def where(condition: Any, x: Any, y: Any) -> Any:
-    """x where the condition holds, y elsewhere."""
-    raise NotImplementedError("compiled code only")
-
-
-def bits_of(condition: Any) -> int:
-    """A condition as bits, lane 0 the lowest."""
-    raise NotImplementedError("compiled code only")
-
-
-def any_of(condition: Any) -> bool:
-    """Whether the condition holds in any lane."""
-    raise NotImplementedError("compiled code only")
-
-
-def _inlined(function: Any) -> Any:
-    return overload(function, jit_options={"forceinline": True}, strict=False)  # our lambdas bear no annotations
-
-
-@_inlined(get)
-def _get(array: Any, index: Any) -> Any:
-    if array.ndim == _dimensions(index):
-        return lambda array, index: array[index]
-    return lambda array, index: _load(array, index)
-
-
-@_inlined(put)
-def _put(array: Any, index: Any, value: Any) -> Any:
-    if array.ndim > _dimensions(index):
-        return lambda array, index, value: _store(array, index, value)
-
-    def implementation(array: Any, index: Any, value: Any) -> None:
-        array[index] = value
-
-    return implementation
-
-
-@_inlined(add)
-def _add(array: Any, index: Any, value: Any) -> Any:
-    return lambda array, index, value: put(array, index, get(array, index) + value)
-
-
-@_inlined(fetch)
-def _fetch(array: Any, row: Any) -> Any:
-    return lambda array, row: _prefetch(array, row)
-
-
-@_inlined(one)
-def _one(array: Any, index: Any, lane: Any) -> Any:
-    if array.ndim == 1:
-        return lambda array, index, lane: array[index]
-    return lambda array, index, lane: array[index, lane]
-
-
-@_inlined(set_one)
-def _set_one(array: Any, index: Any, lane: Any, number: Any) -> Any:
-    def alone(array: Any, index: Any, lane: Any, number: Any) -> None:
-        array[index] = number
-
-    def together(array: Any, index: Any, lane: Any, number: Any) -> None:
-        array[index, lane] = number
-
-    return alone if array.ndim == 1 else together
-
-
-@_inlined(lanes_of)
-def _lanes_of(value: Any) -> Any:
-    width = WIDTH if isinstance(value, Lanes) else 1
-    return lambda value: width
-
-
-@_inlined(number)
-def _number(value: Any) -> Any:
-    if isinstance(value, types.Array):
-        return lambda value: _load(value, ())
-    return lambda value: value
-
-
-@_inlined(real)
-def _as_real(count: Any) -> Any:
-    if count == counts:
-        return lambda count: _real(count)
-    if count == floats:
-        return lambda count: count
-    return lambda count: types.float64(count)
-
-
-@_inlined(where)
-def _where(condition: Any, x: Any, y: Any) -> Any:
-    if isinstance(condition, Lanes):
-        return lambda condition, x, y: _select(condition, x, y)
-    return lambda condition, x, y: x if condition else y
-
-
-@_inlined(bits_of)
-def _bits_of(condition: Any) -> Any:
-    if isinstance(condition, Lanes):
-        return lambda condition: _mask_bits(condition)
-    return lambda condition: types.uint8(condition)
-
-
-@_inlined(any_of)
-def _any_of(condition: Any) -> Any:
-    if isinstance(condition, Lanes):
-        return lambda condition: _mask_bits(condition) != 0
-    return lambda condition: condition
-
-
-@_inlined(maths.at_least)
-def _at_least(x: Any, low: Any) -> Any:
-    return lambda x, low: where(x < low, low, x)
-
-
-@_inlined(maths.at_most)
-def _at_most(x: Any, high: Any) -> Any:
-    return lambda x, high: where(x > high, high, x)
+@intrinsic
+def count_bits(_context: Any, count: Any) -> Any:
+    return types.uint64(count), lambda _target, builder, _signature, args: builder.bitcast(args[0], ir.IntType(64))
 
 
 @intrinsic
-def _scale(_context: Any, x: Any, rounded: Any) -> Any:
+def one_and_bits(_context: Any, bits: Any) -> Any:
+    def generate(_target: Any, builder: Any, signature: Any, args: Any) -> Any:
+        many = isinstance(signature.args[0], Lanes)
+        integer, real = (WORDS, FLOATS) if many else (ir.IntType(64), ir.DoubleType())
+        last = builder.lshr(args[0], _constant(integer, 12))
+        return builder.bitcast(builder.or_(last, _constant(integer, 0x3FF0000000000000)), real)
+
+    return (floats if isinstance(bits, Lanes) else types.float64)(bits), generate
+
+
+@intrinsic
+def scaled_by_bits(_context: Any, x: Any, rounded: Any) -> Any:
     def generate(_target: Any, builder: Any, signature: Any, args: Any) -> Any:
         many = isinstance(signature.args[0], Lanes)
         integer, real = (WORDS, FLOATS) if many else (ir.IntType(64), ir.DoubleType())
@@ -408,8 +253,3 @@ def _scale(_context: Any, x: Any, rounded: Any) -> Any:
         return builder.fmul(args[0], builder.bitcast(exponent, real))
 
     return x(x, rounded), generate
-
-
-@_inlined(maths.scaled_by_power_of_two)
-def _scaled(x: Any, rounded: Any) -> Any:
-    return lambda x, rounded: _scale(x, rounded)

@@ -1,8 +1,8 @@
 """What the engine works on: random keys, state, work space, tallies, for one member or for WIDTH side by side.
 
 Run together, members have one axis more, the last, in every array that holds numbers of their own (lanes.py).
-Bytes per researcher and member: 29 in a sampled run (fear of this 1 January and the next, ties, and five small
-numbers), 57 in an expected one, where probabilities take the place of 0 and 1.
+Bytes per researcher and member: 28 in a sampled run (fear of this 1 January and the next, ties, and four bytes of
+status and fate), 58 in an expected one, where probabilities take the place of 0 and 1.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from bdsim.model import draws
 from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, GROUPS, ORIGIN_OF_GROUP, STAGES, Floats
 from bdsim.model.draws import Purpose
 from bdsim.model.engine.lanes import WIDTH
-from bdsim.model.rule import CHINA, ELSEWHERE, STAY, Weights
-from bdsim.model.world import Behaviour
+from bdsim.model.fates import Fates
+from bdsim.model.rule import CAREER, CHINA, ELSEWHERE, PROGRAMME, STAY, Weights
+from bdsim.model.world import Behaviour, Environment, Shocks
 
 __all__ = [
     "Block",
@@ -26,18 +27,21 @@ __all__ = [
     "Keys",
     "State",
     "Tally",
+    "agent_sizes",
     "behaviour_of",
+    "environment_of",
     "keys_of",
     "new_block",
     "new_decisions",
     "new_state",
     "new_tally",
+    "shocks_of",
     "turned",
-    "weights_of_agents",
 ]
 
 BLOCK = 768  # values in a column of work space: columns of a block stay in the nearest caches
 LINE = 64  # bytes of a cache line
+SUMS = 6  # here; expected for China and elsewhere; their variances; expected with a programme
 Shape = tuple[int, ...]
 
 
@@ -48,64 +52,65 @@ class Keys(NamedTuple):
     offered: NDArray[np.uint64]  # (years,) or (years, WIDTH)
     clock_china: NDArray[np.uint64]  # same
     clock_elsewhere: NDArray[np.uint64]  # same
+    clock_programme: NDArray[np.uint64]  # same
 
 
 class State(NamedTuple):
     """What changes in a run; `next_` columns are of next 1 January. The last row is nobody: the colleague one lacks.
 
-    Shapes are (rows + 1,) or (rows + 1, WIDTH), of `ties` and `fate` (rows,) or (rows, WIDTH). `here` and `moved`
-    are small integers, 0 or 1, in sampled runs and floats in expected ones.
+    Shapes are (rows + 1,) or (rows + 1, WIDTH), of `ties` and `fate` (rows,) or (rows, WIDTH).
     """
 
-    here: NDArray[Any]  # probability of being here
-    next_here: NDArray[Any]
-    moved: NDArray[Any]  # probability of having moved to China last year
-    next_moved: NDArray[Any]
+    status: NDArray[Any]  # sampled: 1 for here, 16 for just moved to China; expected: both by turns, twice the length
+    next_status: NDArray[Any]
     dread: Floats  # fear, times the probability of being here: what colleagues feel of one's fear
     next_dread: Floats
     ties: Floats  # ties to China
-    fate: NDArray[np.uint8]  # 0 for those who never left, else 1 + 2 (year - FIRST_YEAR) + destination; sampled runs
+    fate: Fates  # sampled runs
+
+    @property
+    def here(self) -> NDArray[Any]:
+        """Probability of being here, by row."""
+        return self.status & 15 if self.status.dtype == np.uint8 else self.status[::2]
+
+    @property
+    def moved(self) -> NDArray[Any]:
+        """Probability of having moved to China last year, by row."""
+        return self.status >> 4 if self.status.dtype == np.uint8 else self.status[1::2]
 
 
 class Decisions(NamedTuple):
-    """What agents decided one by one, by row; `choice` is STAY, CHINA or ELSEWHERE."""
+    """What agents decided one by one, by row; `choice` is STAY, CHINA, ELSEWHERE or PROGRAMME."""
 
     fear: Floats  # (rows,)
     ties: Floats  # (rows,)
-    to_china: Floats  # (rows,) probability
+    to_china: Floats  # (rows,) probability, with a programme or without
     to_elsewhere: Floats  # (rows,) probability
+    to_programme: Floats  # (rows,) probability of leaving with a programme
     choice: NDArray[np.int8]  # (rows,)
 
 
 class Block(NamedTuple):
-    """Work space for some researchers who are here, so that each stage is a short loop over plain columns."""
+    """Work space for some researchers of one cohort who are here, so that each stage is a short loop over columns."""
 
-    row: NDArray[np.uint64]  # one number a researcher, whatever the number of members: to `appeal`
-    waiting: NDArray[np.uint64]
+    row: NDArray[np.uint64]  # one number a researcher, whatever the number of members: to `some`
+    some: NDArray[np.uint64]  # places in the block
     identity: NDArray[np.uint64]
     ringing: NDArray[np.uint8]  # bits: in which lanes a clock may ring
-    log_age: Floats  # ln(1 + years since entry)
-    scrutiny: Floats
-    appeal: Floats
-    chance: Floats  # of an offer; from here one value a researcher
-    leave_china: Floats
-    leave_elsewhere: Floats
-    settled: Floats
-    field_china: Floats
-    colleagues: Floats  # those here of eight, their fear added up, the share who moved
-    colleagues_dread: Floats
-    share_moved: Floats
-    fear: Floats
-    ties: Floats
-    china: Floats  # rate per year
-    elsewhere: Floats  # rate per year
-    to_china: Floats  # probability
+    scrutiny: Floats  # (groups,); from here one value a member
+    usual_china: Floats  # (groups,) log rates of one's origin, route and field
+    usual_elsewhere: Floats  # (groups,)
+    shared_china: Floats  # (groups,) log rates of a cohort, see rule.shared
+    shared_elsewhere: Floats  # (groups,)
+    lasting: Floats  # (groups,) years before FIRST_YEAR, each weighted by exp(-retention)
+    sums: Floats  # (groups, SUMS)
+    fear: Floats  # from here one value a researcher
+    china: Floats  # rate per year, first its logarithm
+    elsewhere: Floats  # rate per year, first its logarithm
+    by_offer: Floats  # rate per year by way of an offer, first its logarithm
+    to_china: Floats  # probability, with a programme or without
     to_elsewhere: Floats  # probability
-    pulled: Floats  # rate of leaving for China with an offer, and the probabilities then
-    with_china: Floats
-    with_elsewhere: Floats
-    went_china: Floats  # departures: 0 or 1 when sampled, else probability of being here and leaving
-    went_elsewhere: Floats
+    to_programme: Floats  # probability
 
 
 class Tally(NamedTuple):
@@ -117,6 +122,10 @@ class Tally(NamedTuple):
     departures: Floats  # (years, groups, fields, stages, destinations)
     expected: Floats  # same: sum of probabilities given 1 January
     variance: Floats  # same: sum of p (1 - p)
+    programme: Floats  # (years, groups, fields, stages): departures with a talent programme, all for China
+    programme_expected: Floats  # same: sum of probabilities
+    by_age: Floats  # (years, groups, CAREER, destinations): expected, by years since entry
+    stocks_by_age: Floats  # (years, groups, CAREER): here on 1 January
     stocks: Floats  # (years, groups, fields, stages): here on 1 January
     entrants: Floats  # (years, groups, fields)
     retired: Floats  # (years, groups, fields)
@@ -146,7 +155,7 @@ def _last_axis(members: int) -> Shape:
 
 def _side_by_side(tables: Sequence[Any]) -> Any:
     """One member's table as it is, or those of WIDTH members with a last axis."""
-    return tables[0] if len(tables) == 1 else np.ascontiguousarray(np.stack(tables, axis=-1))
+    return np.ascontiguousarray(tables[0] if len(tables) == 1 else np.stack(tables, axis=-1))
 
 
 def keys_of(seeds: Sequence[int], years: int) -> Keys:
@@ -165,6 +174,7 @@ def keys_of(seeds: Sequence[int], years: int) -> Keys:
         offered=by_year(Purpose.OFFERED),
         clock_china=by_year(Purpose.CLOCK, CHINA),
         clock_elsewhere=by_year(Purpose.CLOCK, ELSEWHERE),
+        clock_programme=by_year(Purpose.CLOCK, PROGRAMME),
     )
 
 
@@ -178,7 +188,17 @@ def behaviour_of(members: Sequence[Behaviour]) -> Behaviour:
     return Behaviour(**tables, weights=weights)
 
 
-def weights_of_agents(members: Sequence[Floats]) -> Floats:
+def environment_of(members: Sequence[Environment]) -> Environment:
+    """One member's tables as they are, or those of WIDTH members side by side."""
+    return Environment(*(_side_by_side(tables) for tables in zip(*members, strict=True)))
+
+
+def shocks_of(members: Sequence[Shocks]) -> Shocks:
+    """One member's shocks as they are, or those of WIDTH members side by side."""
+    return Shocks(*(_side_by_side(tables) for tables in zip(*members, strict=True)))
+
+
+def agent_sizes(members: Sequence[Floats]) -> Floats:
     """Researchers an agent stands for, (groups,) or (groups, WIDTH)."""
     return np.asarray(_side_by_side(members))
 
@@ -188,32 +208,34 @@ def new_state(rows: int, members: int = 1, *, sampled: bool = True) -> State:
     last = _last_axis(members)
     kind = np.uint8 if sampled else np.float64
     one_more = (rows + 1, *last)
+    two = one_more if sampled else (2 * (rows + 1), *last)
     return State(
-        _zeros(one_more, kind), _zeros(one_more, kind), _zeros(one_more, kind), _zeros(one_more, kind),
-        _zeros(one_more), _zeros(one_more), _zeros((rows, *last)), _zeros((rows, *last), np.uint8),
+        _zeros(two, kind), _zeros(two, kind), _zeros(one_more), _zeros(one_more), _zeros((rows, *last)),
+        _zeros((rows, *last), np.uint16),
     )  # fmt: skip
 
 
 def turned(state: State) -> State:
     """The state when next 1 January has come."""
-    here, next_here, moved, next_moved, dread, next_dread, ties, fate = state
-    return State(next_here, here, next_moved, moved, next_dread, dread, ties, fate)
+    status, next_status, dread, next_dread, ties, fate = state
+    return State(next_status, status, next_dread, dread, ties, fate)
 
 
 def new_decisions(rows: int) -> Decisions:
     """Everyone stays."""
-    zeros = np.zeros((4, rows))
-    return Decisions(zeros[0], zeros[1], zeros[2], zeros[3], np.full(rows, STAY, np.int8))
+    fear, ties, *chances = np.zeros((5, rows))
+    return Decisions(fear, ties, chances[0], chances[1], chances[2], np.full(rows, STAY, np.int8))
 
 
 def new_block(members: int = 1) -> Block:
     """Work space for one thread."""
     last, n = _last_axis(members), BLOCK // members
     single: list[Any] = [np.zeros(n, np.uint64), np.zeros(n, np.uint64), np.zeros(n, np.uint64), np.zeros(n, np.uint8)]
-    single += list(np.zeros((3, n)))
+    groups = len(GROUPS)
+    tables = [*(_zeros((groups, *last)) for _ in range(6)), _zeros((groups, SUMS, *last))]
     # One line more a column: columns a power of two apart would share the same few places of the nearest cache.
-    columns = _zeros((len(Block._fields) - len(single), n + LINE // 8 // members, *last))
-    return Block(*single, *columns[:, :n])
+    columns = _zeros((len(Block._fields) - len(single) - len(tables), n + LINE // 8 // members, *last))
+    return Block(*single, *tables, *columns[:, :n])
 
 
 def new_tally(years: int, fields: int, members: int = 1) -> Tally:
@@ -225,6 +247,10 @@ def new_tally(years: int, fields: int, members: int = 1) -> Tally:
         departures=_zeros((*cells, 2, *last)),
         expected=_zeros((*cells, 2, *last)),
         variance=_zeros((*cells, 2, *last)),
+        programme=_zeros((*cells, *last)),
+        programme_expected=_zeros((*cells, *last)),
+        by_age=_zeros((years, len(GROUPS), CAREER, 2, *last)),
+        stocks_by_age=_zeros((years, len(GROUPS), CAREER, *last)),
         stocks=_zeros((*cells, *last)),
         entrants=_zeros((*cells[:3], *last)),
         retired=_zeros((*cells[:3], *last)),

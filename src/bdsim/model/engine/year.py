@@ -2,8 +2,10 @@
 
 In a *sampled* run each researcher is here or not and clocks are drawn; in an *expected* run each carries the
 probability of still being here and no choice is drawn. Either is of one member or of several side by side: `get`,
-`put` and `add` read and write a number or the numbers of all of them (lanes.py). All walk through the functions
-below. The Mesa agents of agents.py decide one by one with the same rule; `close_year` books what they decided.
+`put` and `add` read and write a number or the numbers of all of them (values.py). All walk through the functions
+below. The Mesa agents of agents.py decide one by one with the same rule; `close_year` counts what they decided.
+
+People are taken cohort by cohort: whatever depends on year, field, route and career age is worked out once for all.
 """
 
 from __future__ import annotations
@@ -16,66 +18,84 @@ from numpy.typing import NDArray
 from bdsim.model import draws
 from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, ORIGIN_OF_GROUP, Floats
 from bdsim.model.engine.compiling import compiled, inlined
-from bdsim.model.engine.lanes import add, any_of, bits_of, fetch, get, lanes_of, number, one, put, real, set_one, where
-from bdsim.model.engine.state import Block, Decisions, Keys, State, Tally
-from bdsim.model.maths import at_least, log
+from bdsim.model.engine.counting import SETTLED, add_up, count_block, count_offers, leave, retire
+from bdsim.model.engine.presence import both, has_moved, here_of, is_here, moved_of, plus, put_both
+from bdsim.model.engine.state import Block, Decisions, Keys, State, Tally, turned
+from bdsim.model.engine.values import (
+    add,
+    any_of,
+    bits_of,
+    fetch,
+    get,
+    is_count,
+    lanes_of,
+    number,
+    one,
+    put,
+    some,
+)
+from bdsim.model.maths import at_least, exp, where
 from bdsim.model.people import COLLEAGUES, People
 from bdsim.model.rule import (
     CAREER,
-    CHINA,
-    ELSEWHERE,
     LEAST,
-    MID_UNTIL,
+    OFFERS_FROM,
+    OFFERS_UNTIL,
     STAY,
     Weights,
+    attraction,
     chances,
     choose,
     feel,
     hear,
-    may_ring,
+    may_be_offered,
     offer_chance,
+    on_visa,
+    retention,
+    shared,
     stage_of,
     weigh,
 )
-from bdsim.model.world import Behaviour, Environment
+from bdsim.model.world import Behaviour, Environment, Shocks
 
 __all__ = [
     "appeal_here",
     "close_year",
     "colleagues_of",
+    "first_fear",
+    "live_year",
+    "luck_of",
     "mean_fear",
     "open_year",
-    "settle_before",
+    "set_usual",
     "share_moved",
-    "simulate",
+    "simulate_years",
+    "weights_of",
 ]
 
-SETTLED = 1  # GROUPS[1]
-AHEAD = 6  # researchers: long enough for memory to answer, short enough to stay in the nearest cache
-NO_OFFER, OFFERED = 0.0, 1.0
-CERTAIN = 1.0 + 1e-12  # two chances that add up to certainty, rounded
+ONE, TWO = np.uint64(1), np.uint64(2)
+AHEAD, AHEAD_EXPECTED = (
+    12,
+    5,
+)  # researchers: long enough for memory to answer, short enough to stay in the nearest cache
+BEFORE_FIRST_YEAR = FIRST_YEAR - FIRST_ENTRY  # cohorts that entered before it
 
 
 @inlined
 def weights_of(w: Weights) -> Weights:
     """The weights of one member, or of all members side by side, ready for the rule."""
     return Weights(
-        number(w.funding), number(w.offer), number(w.ties_weight), number(w.push), number(w.spill),
-        number(w.roots), number(w.stay_us), number(w.rho), number(w.kappa), number(w.gamma),
+        number(w.funding), number(w.pull_growth), number(w.ties_weight), number(w.push), number(w.spill),
+        number(w.standing), number(w.rooting), number(w.accept), number(w.stay_us), number(w.wait),
+        number(w.rho), number(w.fade), number(w.kappa), number(w.gamma),
     )  # fmt: skip
 
 
 @compiled
 def colleagues_of(row: int, colleagues: NDArray[np.uint32], state: State) -> tuple[Any, Any, Any]:
     """Of eight colleagues, how many are here, their fear added up, and how many moved to China last year."""
-    first = colleagues[row, 0]
-    here, dread, moved = get(state.here, first), get(state.dread, first), get(state.moved, first)
-    for link in range(1, COLLEAGUES):
-        other = colleagues[row, link]
-        here = here + get(state.here, other)
-        dread = dread + get(state.dread, other)
-        moved = moved + get(state.moved, other)
-    return real(here), dread, real(moved)
+    status = status_of(row, colleagues, state.status)
+    return here_of(status), dread_of(row, colleagues, state.dread), moved_of(status)
 
 
 @inlined
@@ -97,364 +117,304 @@ def luck_of(key: Any, identity: np.uint64) -> Any:
 
 
 @inlined
-def call_up(first: int, end: int, year: int, people: People, state: State, block: Block) -> tuple[int, int]:
-    """List who of rows [first, end) is here, first those whom a talent programme may pick.
-
-    Returns the number of these, and of all. Who is not here stays away, and last year's move is news no longer.
-    """
-    row_of, waiting = block.row, block.waiting
-    entry, appeal = people.entry, people.appeal
-    picked = others = 0
-    for row in range(first, end):
-        here = any_of(real(get(state.here, row)) > 0.0)
-        may_be_picked = (FIRST_YEAR + year - entry[row] < MID_UNTIL) & (appeal[row] > 0.0)
-        row_of[picked] = row
-        waiting[others] = row
-        picked += here & may_be_picked
-        others += here & (not may_be_picked)
-        put(state.next_here, row, 0.0)
-        put(state.next_moved, row, 0.0)
-        put(state.next_dread, row, 0.0)
-    for j in range(others):
-        row_of[picked + j] = waiting[j]
-    return picked, picked + others
+def may_ring(rate: Any, key: Any, identity: np.uint64) -> Any:
+    """Whether a clock may ring within the year: -log(u) > 1 - u, so most years need no logarithm to see none will."""
+    return draws.nearly(draws.output(key, identity)) + rate * (1.0 + 1e-7) > 2.0 - 1e-8
 
 
 @inlined
-def look_up(n: int, year: int, people: People, scrutiny: Floats, b: Behaviour, block: Block) -> None:
-    """What is known of everyone in the block; `scrutiny` is by origin."""
-    row_of, identity, log_age, appeal = block.row, block.identity, block.log_age, block.appeal
-    entry, group_of, field_of = people.entry, people.group, people.field
+def status_of(row: int, colleagues: NDArray[np.uint32], status: Any) -> Any:
+    """Which of eight colleagues are here, and which have moved."""
+    total = both(status, np.uint64(colleagues[row, 0]))
+    for link in range(1, COLLEAGUES):
+        total = plus(total, both(status, np.uint64(colleagues[row, link])))
+    return total
+
+
+@inlined
+def dread_of(row: int, colleagues: NDArray[np.uint32], dread: Floats) -> Any:
+    """The fear of eight colleagues, added up."""
+    total = get(dread, colleagues[row, 0])
+    for link in range(1, COLLEAGUES):
+        total = total + get(dread, colleagues[row, link])
+    return total
+
+
+@inlined
+def list_present(first: int, end: int, state: State, block: Block) -> int:
+    """List those of rows [first, end) who are here. The others stay away, and a move is news for one year."""
+    n = 0
+    for row in range(first, end):
+        block.row[n] = row
+        here = some(here_of(both(state.status, row)))
+        n += here
+        put_both(state.next_status, row, 0.0, 0.0)
+        if not here:
+            put(state.next_dread, row, 0.0)
+    return n
+
+
+@inlined
+def set_usual(field: int, b: Behaviour, block: Block) -> None:
+    """Both log rates of the groups of a field."""
+    for group in range(len(ORIGIN_OF_GROUP)):
+        origin = ORIGIN_OF_GROUP[group]
+        settled = number(b.settled) * (1.0 if group == SETTLED else 0.0)
+        put(block.usual_china, group, get(b.leave_china, origin) + settled + get(b.field_china, field))
+        put(block.usual_elsewhere, group, get(b.leave_elsewhere, origin) + settled)
+
+
+@inlined
+def set_shared(
+    year: int, field: int, age: int, attracted: Any, world: Environment, shocks: Shocks, b: Behaviour, w: Weights,
+    block: Block,
+) -> None:  # fmt: skip
+    """Both log rates that the groups of a field share at a career age."""
+    log_us, waiting = get(world.log_us, (year, field)), get(world.green_card_wait, year)
+    moved_by = get(shocks.china, (year, field)), get(shocks.elsewhere, year)
+    for group in range(len(ORIGIN_OF_GROUP)):
+        settled = group == SETTLED
+        roots = get(b.roots, 1 if settled else 0)
+        retained = retention(roots, float(age), log_us, waiting, on_visa(settled, age), w)
+        usual = get(block.usual_china, group), get(block.usual_elsewhere, group)
+        china, elsewhere = shared(usual, attracted, retained, moved_by)
+        put(block.shared_china, group, china)
+        put(block.shared_elsewhere, group, elsewhere)
+
+
+@inlined
+def feel_and_hear(n: int, people: People, w: Weights, offers: bool, calm: bool, state: State, block: Block) -> None:
+    """This year's fear and ties of everyone in the block, and the logarithms of the rates.
+
+    In a `calm` year nobody has ever been afraid, so nobody will be.
+    """
+    row_of, colleagues, group_of, identity = block.row, people.colleagues, people.group, block.identity
+    sampled = is_count(state.status)
+    none = w.push * 0.0
     for j in range(n):
         row = row_of[j]
-        identity[j], appeal[j] = people.identity[row], people.appeal[row]
-        log_age[j] = FIRST_YEAR + year - entry[row]
         group = group_of[row]
-        origin = ORIGIN_OF_GROUP[group]
-        block.scrutiny[j] = scrutiny[origin]
-        put(block.leave_china, j, get(b.leave_china, origin))
-        put(block.leave_elsewhere, j, get(b.leave_elsewhere, origin))
-        put(block.settled, j, number(b.settled) * (1.0 if group == SETTLED else 0.0))
-        put(block.field_china, j, get(b.field_china, field_of[row]))
-    for j in range(n):
-        log_age[j] = log(1.0 + log_age[j])
-
-
-@inlined
-def feel_and_hear(n: int, people: People, b: Behaviour, sampled: bool, state: State, block: Block) -> None:
-    """This year's fear and ties of everyone in the block."""
-    w, row_of, scrutiny, colleagues = weights_of(b.weights), block.row, block.scrutiny, people.colleagues
-    known, dread, share, fear, ties = (
-        block.colleagues, block.colleagues_dread, block.share_moved, block.fear, block.ties,
-    )  # fmt: skip
-    for j in range(n):
-        row, soon = row_of[j], row_of[min(j + AHEAD, n - 1)]
+        identity[j] = people.identity[row]
+        ties = get(state.ties, row)
+        soon = row_of[min(j + (AHEAD if sampled else AHEAD_EXPECTED), n - 1)]
         for link in range(COLLEAGUES):
-            fetch(state.dread, colleagues[soon, link])
-        of_eight = colleagues_of(row, colleagues, state)
-        put(known, j, of_eight[0])
-        put(dread, j, of_eight[1])
-        put(share, j, 0.0)
-        if any_of(of_eight[2] > 0.0):  # in most years none has, and divisions are slow
-            put(share, j, share_moved(of_eight[0], of_eight[2]))
-        own = get(state.dread, row)
-        put(fear, j, own if sampled else mean_fear(real(get(state.here, row)), own))
-        put(ties, j, get(state.ties, row))
-    for j in range(n):
-        colleagues_fear = mean_fear(get(known, j), get(dread, j))
-        put(fear, j, feel(get(fear, j), get(ties, j), scrutiny[j], colleagues_fear, w))
-    for j in range(n):
-        put(ties, j, hear(get(ties, j), get(share, j), w))
-
-
-@inlined
-def weigh_one(j: int, year: int, offered: float, world: Environment, w: Weights, block: Block) -> tuple[Any, Any]:
-    """Rates of leaving of number j of the block, with or without (`offered` 1 or 0) an offer."""
-    return weigh(
-        get(block.leave_china, j), get(block.leave_elsewhere, j), get(block.settled, j), get(block.field_china, j),
-        world.log_funding[year], world.log_us[year], world.settlement[year],
-        get(block.fear, j), get(block.ties, j), block.log_age[j], offered, w,
-    )  # fmt: skip
-
-
-@inlined
-def weigh_all(n: int, year: int, world: Environment, b: Behaviour, block: Block) -> None:
-    """Rates of leaving of everyone in the block without an offer."""
-    w = weights_of(b.weights)
-    for j in range(n):
-        china, elsewhere = weigh_one(j, year, NO_OFFER, world, w, block)
+            other = np.uint64(colleagues[soon, link])
+            if sampled:
+                fetch(state.status, other)
+            else:
+                fetch(state.status, TWO * other)
+                fetch(state.status, TWO * other + ONE)
+            if not calm:
+                fetch(state.dread, other)
+        status = status_of(row, colleagues, state.status)
+        fear = none
+        if not calm:
+            dread, own = dread_of(row, colleagues, state.dread), get(state.dread, row)
+            own = own if sampled else mean_fear(here_of(both(state.status, row)), own)
+            fear = feel(own, ties, get(block.scrutiny, group), mean_fear(here_of(status), dread), w)
+            put(block.fear, j, fear)
+        if has_moved(status):  # in most years none has, and divisions are slow
+            ties = hear(ties, share_moved(here_of(status), moved_of(status)), w)
+            put(state.ties, row, ties)
+        in_common = get(block.shared_china, group), get(block.shared_elsewhere, group)
+        china, elsewhere, by_offer = weigh(in_common, fear, ties, people.prominence[row], w)
         put(block.china, j, china)
         put(block.elsewhere, j, elsewhere)
+        if offers:
+            put(block.by_offer, j, by_offer)
 
 
 @inlined
-def all_chances(n: int, china: Floats, elsewhere: Floats, to_china: Floats, to_elsewhere: Floats) -> None:
-    """Probabilities of leaving, from rates."""
+def to_chances(n: int, block: Block) -> None:
+    """Rates and probabilities of leaving of everyone in the block, without an offer, from log rates."""
+    china, elsewhere = block.china, block.elsewhere
     for j in range(n):
-        p, q = chances(get(china, j), get(elsewhere, j))
-        put(to_china, j, p)
-        put(to_elsewhere, j, q)
+        put(elsewhere, j, exp(get(elsewhere, j)))
+    for j in range(n):
+        put(china, j, exp(get(china, j)))
+    for j in range(n):
+        p, q, _ = chances(get(china, j), get(elsewhere, j), 0.0)
+        put(block.to_china, j, p)
+        put(block.to_elsewhere, j, q)
 
 
 @inlined
 def be_offered(
-    picked: int, year: int, total_appeal: Any, world: Environment, b: Behaviour, keys: Keys, sampled: bool,
-    block: Block,
+    n: int, year: int, offers: Any, total_appeal: Any, people: People, keys: Keys, state: State, block: Block
+) -> int:
+    """Probabilities over both answers to 'was there an offer?', and rates by offers, of those whom programmes look at.
+
+    They are listed in `block.some`; returns how many they are.
+    """
+    by_offer, picked, appeal = block.by_offer, block.some, people.appeal
+    m = 0
+    for j in range(n):
+        picked[m] = j
+        m += appeal[block.row[j]] > 0.0
+    for i in range(m):
+        put(by_offer, picked[i], exp(get(by_offer, picked[i])))
+    key = get(keys.offered, year)
+    for i in range(m):
+        j = picked[i]
+        chance = offer_chance(offers, appeal[block.row[j]], total_appeal)
+        china, elsewhere, programme = chances(get(block.china, j), get(block.elsewhere, j), get(by_offer, j))
+        programme = chance * programme
+        put(block.to_programme, j, programme)
+        put(block.to_china, j, (1.0 - chance) * get(block.to_china, j) + chance * china + programme)
+        put(block.to_elsewhere, j, (1.0 - chance) * get(block.to_elsewhere, j) + chance * elsewhere)
+        if is_count(state.status):
+            put(by_offer, j, where(luck_of(key, block.identity[j]) < chance, get(by_offer, j), 0.0))
+    count_offers(m, people, state, block)
+    return m
+
+
+@inlined
+def listen(n: int, year: int, offered: int, keys: Keys, block: Block) -> None:
+    """In which lanes a clock may ring; the first `offered` in `block.some` may have an offer."""
+    identity, ringing = block.identity, block.ringing
+    china, elsewhere = get(keys.clock_china, year), get(keys.clock_elsewhere, year)
+    for j in range(n):
+        rings = may_ring(get(block.china, j), china, identity[j])
+        ringing[j] = bits_of(rings | may_ring(get(block.elsewhere, j), elsewhere, identity[j]))
+    programme = get(keys.clock_programme, year)
+    for i in range(offered):
+        j = block.some[i]
+        rate = get(block.by_offer, j)
+        if any_of(rate > 0.0):
+            ringing[j] |= bits_of(may_ring(rate, programme, identity[j]))
+
+
+@inlined
+def choose_all(
+    n: int, year: int, field: int, stage: int, cohort: int, offers: bool, keys: Keys, people: People, state: State,
+    block: Block, tally: Tally,
 ) -> None:  # fmt: skip
-    """Rates and probabilities of the first of the block, over both answers to 'was there an offer?'."""
-    w, china, pulled, chance, identity = (
-        weights_of(b.weights), block.china, block.pulled, block.chance, block.identity,
-    )  # fmt: skip
-    for j in range(picked):
-        put(pulled, j, weigh_one(j, year, OFFERED, world, w, block)[0])
-    all_chances(picked, pulled, block.elsewhere, block.with_china, block.with_elsewhere)
-    for j in range(picked):
-        put(chance, j, offer_chance(world.offers[year], block.appeal[j], total_appeal))
-    for usual, offered in ((block.to_china, block.with_china), (block.to_elsewhere, block.with_elsewhere)):
-        for j in range(picked):
-            p = get(chance, j)
-            put(usual, j, (1.0 - p) * get(usual, j) + p * get(offered, j))
-    if sampled:
-        key = get(keys.offered, year)
-        for j in range(picked):
-            lucky = luck_of(key, identity[j]) < get(chance, j)
-            put(china, j, where(lucky, get(pulled, j), get(china, j)))
-
-
-@inlined
-def choose_all(n: int, year: int, keys: Keys, state: State, block: Block) -> None:
     """What the clocks say, for everyone in the block."""
-    row_of, identity, ringing, fate = block.row, block.identity, block.ringing, state.fate
-    china, elsewhere, went_china, went_elsewhere = block.china, block.elsewhere, block.went_china, block.went_elsewhere
-    clock_china, clock_elsewhere = get(keys.clock_china, year), get(keys.clock_elsewhere, year)
     for j in range(n):
-        luck_china, luck_elsewhere = luck_of(clock_china, identity[j]), luck_of(clock_elsewhere, identity[j])
-        ringing[j] = bits_of(may_ring(get(china, j), get(elsewhere, j), luck_china, luck_elsewhere))
-        put(went_china, j, 0.0)
-        put(went_elsewhere, j, 0.0)
-    for j in range(n):
-        if ringing[j] == 0:
+        if block.ringing[j] == 0:
             continue
-        row = row_of[j]
-        for lane in range(lanes_of(get(china, j))):
-            if (ringing[j] >> lane) & 1 == 0 or one(state.here, row, lane) == 0:
+        row, identity = block.row[j], block.identity[j]
+        offered = offers & (people.appeal[row] > 0.0)
+        for lane in range(lanes_of(get(block.china, j))):
+            if (block.ringing[j] >> lane) & 1 == 0 or not is_here(state.status, row, lane):
                 continue
+            by_offer = one(block.by_offer, j, lane) if offered else 0.0
             choice = choose(
-                one(china, j, lane), one(elsewhere, j, lane),
-                luck_of(one(keys.clock_china, year, lane), identity[j]),
-                luck_of(one(keys.clock_elsewhere, year, lane), identity[j]),
-            )  # fmt: skip
+                (one(block.china, j, lane), one(block.elsewhere, j, lane), by_offer),
+                (
+                    luck_of(one(keys.clock_china, year, lane), identity),
+                    luck_of(one(keys.clock_elsewhere, year, lane), identity),
+                    luck_of(one(keys.clock_programme, year, lane), identity),
+                ),
+            )
             if choice != STAY:
-                set_one(went_china if choice == CHINA else went_elsewhere, j, lane, 1.0)
-                set_one(fate, row, lane, 1 + 2 * year + choice)
-
-
-@inlined
-def spread(n: int, state: State, block: Block) -> None:
-    """Instead of choosing: everyone in the block leaves in part, by the chances."""
-    row_of, went_china, went_elsewhere = block.row, block.went_china, block.went_elsewhere
-    for j in range(n):
-        here = real(get(state.here, row_of[j]))
-        put(went_china, j, here * get(block.to_china, j))
-        put(went_elsewhere, j, here * get(block.to_elsewhere, j))
-
-
-@inlined
-def book(n: int, year: int, people: People, state: State, block: Block, tally: Tally) -> None:
-    """Count what everyone in the block decided and write their state of next 1 January."""
-    departures, expected, variance = tally.departures[year], tally.expected[year], tally.variance[year]
-    stocks, retired, left = tally.stocks[year], tally.retired[year], tally.left[year]
-    for j in range(n):
-        row = block.row[j]
-        here, p, q = real(get(state.here, row)), get(block.to_china, j), get(block.to_elsewhere, j)
-        china, elsewhere = get(block.went_china, j), get(block.went_elsewhere, j)
-        group, field, entry = people.group[row], people.field[row], people.entry[row]
-        age = FIRST_YEAR + year - entry
-        stage = stage_of(age)
-        to_china, to_elsewhere = here * p, here * q
-        add(stocks, (group, field, stage), here)
-        add(expected, (group, field, stage, CHINA), to_china)
-        add(expected, (group, field, stage, ELSEWHERE), to_elsewhere)
-        add(variance, (group, field, stage, CHINA), to_china * (1.0 - p))
-        add(variance, (group, field, stage, ELSEWHERE), to_elsewhere * (1.0 - q))
-        gone = china + elsewhere
-        if any_of(gone > 0.0):
-            add(departures, (group, field, stage, CHINA), china)
-            add(departures, (group, field, stage, ELSEWHERE), elsewhere)
-            if group != SETTLED:
-                add(left, (ORIGIN_OF_GROUP[group], entry - FIRST_ENTRY), gone)
-        remains = at_least(here - gone, 0.0)
-        if age + 1 < CAREER:
-            put(state.next_here, row, remains)
-            put(state.next_dread, row, remains * get(block.fear, j))
-        else:
-            add(retired, (group, field), remains)
-        put(state.next_moved, row, china)
-        put(state.ties, row, get(block.ties, j))
-
-
-@inlined
-def is_sound(fear: Any, ties: Any, to_china: Any, to_elsewhere: Any) -> Any:
-    """Whether fear and ties lie in [0, 1] and chances are chances; nothing that is not a number does."""
-    feels = (fear >= 0.0) & (fear <= 1.0) & (ties >= 0.0) & (ties <= 1.0)
-    return feels & (to_china >= 0.0) & (to_elsewhere >= 0.0) & (to_china + to_elsewhere <= CERTAIN)
-
-
-@inlined
-def watch(n: int, year: int, block: Block, tally: Tally) -> None:
-    """Count everyone in the block whose state is none that the rule can come to: it costs a few comparisons each."""
-    breaches = get(tally.breaches, year)
-    for j in range(n):
-        p, q = get(block.to_china, j), get(block.to_elsewhere, j)
-        breaches = breaches + where(is_sound(get(block.fear, j), get(block.ties, j), p, q), 0.0, 1.0)
-    put(tally.breaches, year, breaches)
-
-
-@compiled
-def window(year: int, field: int, people: People) -> tuple[int, int]:
-    """First row, and the one after the last, of the field's people who may be here in year number `year`."""
-    cohort = FIRST_YEAR - FIRST_ENTRY + year
-    oldest = max(cohort - (CAREER + 1), 0)  # one more than a career: last year's movers are still news
-    return people.starts[field, oldest], people.starts[field, cohort + 1]
+                leave(row, lane, choice, year, field, stage, cohort, people, state, tally)
 
 
 @compiled
 def open_year(year: int, people: People, state: State, tally: Tally) -> None:
     """Entrants of year number `year` arrive: here, without fear, with the ties they came with."""
-    cohort = FIRST_YEAR - FIRST_ENTRY + year
-    entrants = tally.entrants[year]
+    cohort = BEFORE_FIRST_YEAR + year
     for field in range(people.starts.shape[0]):
         for row in range(people.starts[field, cohort], people.starts[field, cohort + 1]):
             if people.enters[row]:
-                put(state.here, row, 1.0)
+                put_both(state.status, row, 1.0, 0.0)
                 put(state.ties, row, people.ties[row])
-                add(entrants, (people.group[row], people.field[row]), 1.0)
+                add(tally.entrants, (year, people.group[row], people.field[row]), 1.0)
 
 
 @compiled
-def appeal_here(year: int, people: People, here: NDArray[Any], weights: Floats) -> Any:
-    """Appeal to talent programmes of everyone here who is not senior, summed over researchers."""
-    cohort = FIRST_YEAR - FIRST_ENTRY + year
-    oldest = max(cohort - (MID_UNTIL - 1), 0)
-    total = get(weights, 0) * 0.0  # zero, for one member or for each
+def appeal_here(year: int, people: People, status: NDArray[Any], sizes: Floats) -> Any:
+    """Appeal to talent programmes of everyone here of the career years they look at, summed over researchers."""
+    now = BEFORE_FIRST_YEAR + year
+    total = get(sizes, 0) * 0.0  # zero, for one member or for each
     for field in range(people.starts.shape[0]):
-        for row in range(people.starts[field, oldest], people.starts[field, cohort + 1]):
+        first, end = people.starts[field, max(now - OFFERS_UNTIL + 1, 0)], people.starts[field, now - OFFERS_FROM + 1]
+        for row in range(first, end):
             if people.appeal[row] > 0.0:
-                total = total + real(get(here, row)) * people.appeal[row] * get(weights, people.group[row])
+                total = total + here_of(both(status, row)) * people.appeal[row] * get(sizes, people.group[row])
     return total
 
 
-@compiled
-def settle_cohort(
-    first: int, end: int, people: People, world: Environment, b: Behaviour, keys: Keys, sampled: bool,
-    state: State, block: Block, tally: Tally,
-) -> None:  # fmt: skip
-    """Who of rows [first, end), of one cohort, is still here in FIRST_YEAR."""
-    row_of, stays, identity = block.row, block.chance, block.identity
-    entry = people.entry[first]
-    n = 0
-    for row in range(first, end):
-        row_of[n] = row
-        n += people.enters[row]
-    look_up(n, 0, people, world.scrutiny[0], b, block)
-    for j in range(n):
-        put(stays, j, 1.0)
-        put(block.fear, j, 0.0)
-        put(block.ties, j, people.ties[row_of[j]])
-    for lived in range(FIRST_YEAR - entry):
-        block.log_age[:n] = log(1.0 + lived)
-        weigh_all(n, 0, world, b, block)
-        for j in range(n):
-            to_china, to_elsewhere = chances(get(block.china, j), get(block.elsewhere, j))
-            put(stays, j, get(stays, j) * (1.0 - (to_china + to_elsewhere)))
-    for j in range(n):
-        row = row_of[j]
-        here = get(stays, j)
-        if sampled:
-            here = where(luck_of(get(keys.survived, 0), identity[j]) < here, here * 0.0 + 1.0, here * 0.0)
-        put(state.here, row, here)
-        put(state.ties, row, people.ties[row])
-        group = people.group[row]
-        if group != SETTLED:
-            add(tally.left_before, (ORIGIN_OF_GROUP[group], entry - FIRST_ENTRY), 1.0 - here)
-
-
-@compiled
-def settle_before(
-    people: People, world: Environment, b: Behaviour, keys: Keys, sampled: bool, state: State, block: Block,
-    tally: Tally,
-) -> None:  # fmt: skip
-    """Who of the earlier cohorts is still here in FIRST_YEAR.
-
-    They have lived years that are not simulated; each is here with the probability that the same rule gives
-    for those years in the world of FIRST_YEAR: no fear, no offers, ties as at entry.
-    """
-    size = len(block.row)
-    for field in range(people.starts.shape[0]):
-        for cohort in range(max(FIRST_YEAR - FIRST_ENTRY - (CAREER - 1), 0), FIRST_YEAR - FIRST_ENTRY):
-            begin, stop = people.starts[field, cohort], people.starts[field, cohort + 1]
-            for first in range(begin, stop, size):
-                end = min(first + size, stop)
-                settle_cohort(first, end, people, world, b, keys, sampled, state, block, tally)
+@inlined
+def oldest_in(year: int) -> int:
+    """The first cohort that matters in a year: one more than a career, as last year's movers are still news."""
+    return max(BEFORE_FIRST_YEAR + year - (CAREER + 1), 0)
 
 
 @compiled
 def close_year(year: int, people: People, d: Decisions, state: State, block: Block, tally: Tally) -> None:
-    """Book what agents decided one by one, in the order in which the compiled year would have."""
-    size = len(block.row)
+    """Count what agents decided one by one, in the order in which the compiled year would have."""
+    size, now = len(block.row), BEFORE_FIRST_YEAR + year
     for field in range(people.starts.shape[0]):
-        begin, stop = window(year, field, people)
-        for first in range(begin, stop, size):
-            _, n = call_up(first, min(first + size, stop), year, people, state, block)
-            for j in range(n):
-                row = block.row[j]
-                block.fear[j], block.ties[j] = d.fear[row], d.ties[row]
-                block.to_china[j], block.to_elsewhere[j] = d.to_china[row], d.to_elsewhere[row]
-                block.went_china[j] = 1.0 if d.choice[row] == CHINA else 0.0
-                block.went_elsewhere[j] = 1.0 if d.choice[row] == ELSEWHERE else 0.0
-                if d.choice[row] != STAY:
-                    state.fate[row] = 1 + 2 * year + d.choice[row]
-            watch(n, year, block, tally)
-            book(n, year, people, state, block, tally)
+        for cohort in range(oldest_in(year), now + 1):
+            age, stop = now - cohort, people.starts[field, cohort + 1]
+            for first in range(people.starts[field, cohort], stop, size):
+                n = list_present(first, min(first + size, stop), state, block)
+                for j in range(n):
+                    row = block.row[j]
+                    block.some[j] = j
+                    block.fear[j], state.ties[row] = d.fear[row], d.ties[row]
+                    block.to_china[j], block.to_elsewhere[j] = d.to_china[row], d.to_elsewhere[row]
+                    block.to_programme[j] = d.to_programme[row]
+                count_offers(n, people, state, block)
+                count_block(n, year, False, people, state, block, tally)
+                for j in range(n):
+                    row = block.row[j]
+                    if d.choice[row] != STAY:
+                        leave(row, 0, d.choice[row], year, field, stage_of(age), cohort, people, state, tally)
+                if age + 1 >= CAREER:
+                    retire(n, year, field, people, state, block, tally)
+            if age < CAREER:
+                add_up(year, field, stage_of(age), cohort, age, True, block, tally)
 
 
 @compiled
 def live_year(
-    year: int, people: People, world: Environment, b: Behaviour, weights: Floats, keys: Keys, sampled: bool,
-    state: State, block: Block, tally: Tally,
+    year: int, people: People, world: Environment, shocks: Shocks, b: Behaviour, sizes: Floats, keys: Keys,
+    calm: bool, state: State, block: Block, tally: Tally,
 ) -> None:  # fmt: skip
-    """One year of everyone: all decide on the state of 1 January, block by block."""
-    size = len(block.row)
+    """One year of everyone: all decide on the state of 1 January, cohort by cohort, block by block."""
     open_year(year, people, state, tally)
-    total_appeal = appeal_here(year, people, state.here, weights)
+    size, now, w, sampled = len(block.row), BEFORE_FIRST_YEAR + year, weights_of(b.weights), is_count(state.status)
+    attracted = attraction(get(world.log_funding, year), get(world.pull, year), w)
+    offers, total_appeal = get(world.offers, year) * number(b.counted), appeal_here(year, people, state.status, sizes)
+    for group in range(len(ORIGIN_OF_GROUP)):
+        put(block.scrutiny, group, get(world.scrutiny, (year, ORIGIN_OF_GROUP[group])))
     for field in range(people.starts.shape[0]):
-        begin, stop = window(year, field, people)
-        for first in range(begin, stop, size):
-            picked, n = call_up(first, min(first + size, stop), year, people, state, block)
-            look_up(n, year, people, world.scrutiny[year], b, block)
-            feel_and_hear(n, people, b, sampled, state, block)
-            weigh_all(n, year, world, b, block)
-            all_chances(n, block.china, block.elsewhere, block.to_china, block.to_elsewhere)
-            if world.offers[year] > 0.0:
-                be_offered(picked, year, total_appeal, world, b, keys, sampled, block)
-            if sampled:
-                choose_all(n, year, keys, state, block)
-            else:
-                spread(n, state, block)
-            watch(n, year, block, tally)
-            book(n, year, people, state, block, tally)
+        set_usual(field, b, block)
+        for cohort in range(oldest_in(year), now + 1):
+            age, stop = now - cohort, people.starts[field, cohort + 1]
+            stage, offering = stage_of(age), may_be_offered(age) & any_of(offers > 0.0)
+            set_shared(year, field, age, attracted, world, shocks, b, w, block)
+            for first in range(people.starts[field, cohort], stop, size):
+                n, offered = list_present(first, min(first + size, stop), state, block), 0
+                feel_and_hear(n, people, w, offering, calm, state, block)
+                to_chances(n, block)
+                if offering:
+                    offered = be_offered(n, year, offers, total_appeal, people, keys, state, block)
+                count_block(n, year, calm, people, state, block, tally)
+                if sampled:
+                    listen(n, year, offered, keys, block)
+                    choose_all(n, year, field, stage, cohort, offering, keys, people, state, block, tally)
+                if age + 1 >= CAREER:
+                    retire(n, year, field, people, state, block, tally)
+            if age < CAREER:
+                add_up(year, field, stage, cohort, age, sampled, block, tally)
 
 
-@compiled
-def simulate(
-    people: People, world: Environment, b: Behaviour, weights: Floats, keys: Keys, sampled: bool,
-    state: State, block: Block, tally: Tally,
+def first_fear(scrutiny: Floats) -> int:
+    """The number of the first year in which anybody is scrutinised; before it nobody has been afraid."""
+    years = np.flatnonzero(scrutiny.reshape(len(scrutiny), -1).any(axis=1))
+    return int(years[0]) if len(years) else len(scrutiny)
+
+
+def simulate_years(
+    people: People, world: Environment, shocks: Shocks, b: Behaviour, sizes: Floats, keys: Keys, state: State,
+    block: Block, tally: Tally,
 ) -> None:  # fmt: skip
-    """All years of one member or of WIDTH. `weights` are researchers an agent stands for, by group (and member)."""
-    settle_before(people, world, b, keys, sampled, state, block, tally)
-    for year in range(world.offers.size):
-        live_year(year, people, world, b, weights, keys, sampled, state, block, tally)
-        state = State(
-            state.next_here, state.here, state.next_moved, state.moved, state.next_dread, state.dread,
-            state.ties, state.fate,
-        )  # fmt: skip
+    """All years from FIRST_YEAR of one member or of WIDTH; `sizes` are researchers an agent stands for, by group."""
+    afraid = first_fear(world.scrutiny)
+    for year in range(len(world.offers)):
+        live_year(year, people, world, shocks, b, sizes, keys, year < afraid, state, block, tally)
+        state = turned(state)

@@ -1,0 +1,248 @@
+"""Values of the engine, read and written: a number, or the numbers of WIDTH members, told apart by an array's axes.
+
+Each function stands for one of two ways, chosen while the code is compiled, so neither pays for the other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import types
+from numba.extending import overload
+
+from bdsim.model import draws, maths
+from bdsim.model.engine.lanes import (
+    WIDTH,
+    Lanes,
+    as_floats,
+    count_bits,
+    counts,
+    floats,
+    load,
+    mask_bits,
+    one_and_bits,
+    prefetch,
+    scaled_by_bits,
+    select,
+    store,
+)
+
+__all__ = [
+    "add", "add_one", "any_of", "bits_of", "fetch", "get", "inlined_for", "is_count", "lanes_of", "number", "one",
+    "put", "real", "set_one", "some",
+]  # fmt: skip
+
+
+def _dimensions(index: Any) -> int:
+    return len(index) if isinstance(index, types.BaseTuple) else 1
+
+
+def get(array: Any, index: Any) -> Any:
+    """The value at `index` of an array of values."""
+    raise NotImplementedError("compiled code only")
+
+
+def put(array: Any, index: Any, value: Any) -> None:
+    """Write a value, or one number for all lanes."""
+    raise NotImplementedError("compiled code only")
+
+
+def add(array: Any, index: Any, value: Any) -> None:
+    """Add a value to the one at `index`."""
+    raise NotImplementedError("compiled code only")
+
+
+def fetch(array: Any, row: Any) -> None:
+    """Ask memory for a value that will be read soon."""
+    raise NotImplementedError("compiled code only")
+
+
+def one(array: Any, index: Any, lane: int) -> Any:
+    """The number of one lane."""
+    raise NotImplementedError("compiled code only")
+
+
+def set_one(array: Any, index: Any, lane: int, number: Any) -> None:
+    """Write the number of one lane."""
+    raise NotImplementedError("compiled code only")
+
+
+def lanes_of(value: Any) -> int:
+    """1 for a float, WIDTH for lanes."""
+    raise NotImplementedError("compiled code only")
+
+
+def number(value: Any) -> Any:
+    """A float itself, or the lanes that an array of length WIDTH holds."""
+    raise NotImplementedError("compiled code only")
+
+
+def real(count: Any) -> Any:
+    """A small count as a float; a float as it is."""
+    raise NotImplementedError("compiled code only")
+
+
+def is_count(array: Any) -> bool:
+    """Whether an array is of small counts; known while the code is compiled."""
+    raise NotImplementedError("compiled code only")
+
+
+def some(value: Any) -> bool:
+    """Whether a count, or a number that is not negative, is above 0 in any lane."""
+    raise NotImplementedError("compiled code only")
+
+
+def add_one(array: Any, index: Any, lane: int) -> None:
+    """Add 1 to the number of one lane at an index of several axes."""
+    raise NotImplementedError("compiled code only")
+
+
+def bits_of(condition: Any) -> int:
+    """A condition as bits, lane 0 the lowest."""
+    raise NotImplementedError("compiled code only")
+
+
+def any_of(condition: Any) -> bool:
+    """Whether the condition holds in any lane."""
+    raise NotImplementedError("compiled code only")
+
+
+def inlined_for(function: Any) -> Any:
+    """What stands for a function in compiled code, chosen by the types of its arguments."""
+    return overload(function, jit_options={"forceinline": True}, strict=False)  # our lambdas bear no annotations
+
+
+@inlined_for(get)
+def _get(array: Any, index: Any) -> Any:
+    if array.ndim == _dimensions(index):
+        return lambda array, index: array[index]
+    return lambda array, index: load(array, index)
+
+
+@inlined_for(put)
+def _put(array: Any, index: Any, value: Any) -> Any:
+    if array.ndim > _dimensions(index):
+        return lambda array, index, value: store(array, index, value)
+
+    def implementation(array: Any, index: Any, value: Any) -> None:
+        array[index] = value
+
+    return implementation
+
+
+@inlined_for(add)
+def _add(array: Any, index: Any, value: Any) -> Any:
+    return lambda array, index, value: put(array, index, get(array, index) + value)
+
+
+@inlined_for(fetch)
+def _fetch(array: Any, row: Any) -> Any:
+    return lambda array, row: prefetch(array, row)
+
+
+@inlined_for(one)
+def _one(array: Any, index: Any, lane: Any) -> Any:
+    if array.ndim == 1:
+        return lambda array, index, lane: array[index]
+    return lambda array, index, lane: array[index, lane]
+
+
+@inlined_for(set_one)
+def _set_one(array: Any, index: Any, lane: Any, number: Any) -> Any:
+    def alone(array: Any, index: Any, lane: Any, number: Any) -> None:
+        array[index] = number
+
+    def together(array: Any, index: Any, lane: Any, number: Any) -> None:
+        array[index, lane] = number
+
+    return alone if array.ndim == 1 else together
+
+
+@inlined_for(lanes_of)
+def _lanes_of(value: Any) -> Any:
+    width = WIDTH if isinstance(value, Lanes) else 1
+    return lambda value: width
+
+
+@inlined_for(number)
+def _number(value: Any) -> Any:
+    if isinstance(value, types.Array):
+        return lambda value: load(value, ())
+    return lambda value: value
+
+
+@inlined_for(real)
+def _as_real(count: Any) -> Any:
+    if count == counts:
+        return lambda count: as_floats(count)
+    if count == floats:
+        return lambda count: count
+    return lambda count: types.float64(count)
+
+
+@inlined_for(maths.where)
+def _where(condition: Any, x: Any, y: Any) -> Any:
+    if isinstance(condition, Lanes):
+        return lambda condition, x, y: select(condition, x, y)
+    return lambda condition, x, y: x if condition else y
+
+
+@inlined_for(bits_of)
+def _bits_of(condition: Any) -> Any:
+    if isinstance(condition, Lanes):
+        return lambda condition: mask_bits(condition)
+    return lambda condition: types.uint8(condition)
+
+
+@inlined_for(any_of)
+def _any_of(condition: Any) -> Any:
+    if isinstance(condition, Lanes):
+        return lambda condition: mask_bits(condition) != 0
+    return lambda condition: condition
+
+
+@inlined_for(some)
+def _some(value: Any) -> Any:
+    if value == counts:
+        return lambda value: count_bits(value) != 0
+    if value == floats:
+        return lambda value: any_of(value > 0.0)
+    return lambda value: value > 0
+
+
+@inlined_for(is_count)
+def _is_count(array: Any) -> Any:
+    if array.dtype == types.uint8:
+        return lambda array: True
+    return lambda array: False
+
+
+@inlined_for(add_one)
+def _add_one(array: Any, index: Any, lane: Any) -> Any:
+    def alone(array: Any, index: Any, lane: Any) -> None:
+        array[index] += 1.0
+
+    def together(array: Any, index: Any, lane: Any) -> None:
+        array[(*index, lane)] += 1.0
+
+    return alone if array.ndim == _dimensions(index) else together
+
+
+@inlined_for(draws.nearly)
+def _nearly(bits: Any) -> Any:
+    return lambda bits: one_and_bits(bits)
+
+
+@inlined_for(maths.at_least)
+def _at_least(x: Any, low: Any) -> Any:
+    return lambda x, low: maths.where(x < low, low, x)
+
+
+@inlined_for(maths.at_most)
+def _at_most(x: Any, high: Any) -> Any:
+    return lambda x, high: maths.where(x > high, high, x)
+
+
+@inlined_for(maths.scaled_by_power_of_two)
+def _scaled(x: Any, rounded: Any) -> Any:
+    return lambda x, rounded: scaled_by_bits(x, rounded)
