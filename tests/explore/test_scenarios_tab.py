@@ -12,6 +12,7 @@ import pytest
 
 from bdsim.analysis.comparison import compare
 from bdsim.cli.main import app
+from bdsim.cli.terminal import as_json
 from bdsim.errors import InputError
 from bdsim.reporting.figures.runs import COMPARISON_FIGURES
 from bdsim.runs.ensemble import run
@@ -73,7 +74,7 @@ def test_numbers_are_those_of_the_command_line_and_of_the_library(here, fresh_st
     found = Worlds(fresh_study).compared(SMALL)
     _, out = called("compare", "baseline", "initiative-revival", *WORDS, "--json", capsys=capsys)
     told = json.loads(out)
-    assert json.loads(json.dumps(found.answers, default=str)) == told["runs"]
+    assert json.loads(as_json([summary.plain() for summary in found.told])) == told["runs"]
     runs = [run(load_scenario(n, fresh_study), 4, 0, 400, horizon=2028) for n in ("baseline", "initiative-revival")]
     assert found.comparison.effect().equals(compare(*runs).effect())
     for ending, content in found.files("difference").items():
@@ -144,8 +145,8 @@ def test_an_edited_draft_is_saved_with_its_comments(here, fresh_study, part_of, 
     assert "2022-06-01" not in text
     assert part.asked.others == ("half-a-revival",)
     called("check", "half-a-revival", capsys=capsys)
-    before = part.compared.answers[1]["periods"]
-    assert Worlds(fresh_study).compared(part.asked).answers[1]["periods"] == before
+    before = part.compared.told[1].periods
+    assert Worlds(fresh_study).compared(part.asked).told[1].periods == before
 
 
 def test_another_file_is_overwritten_only_when_asked_to(fresh_study, part_of):

@@ -76,7 +76,7 @@ WATCHED = """
     from bdsim.study import scenario
     from bdsim.study import layout as study
     from bdsim.calibration import target_file as targets
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
     found = []
     def hook(event, arguments):
         if event in ("exec", "compile", "marshal.loads", "pickle.find_class", "os.system", "os.exec", "os.posix_spawn",

@@ -8,8 +8,8 @@ people who decide differently, much as if one agent stood for one researcher.
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -25,9 +25,12 @@ from bdsim.model.counts import AXES, selection
 from bdsim.model.draws import Purpose
 from bdsim.model.fates import Fates, destination_of, year_left
 from bdsim.model.rule import EARLY_UNTIL, MID_UNTIL
-from bdsim.runs.results import Results
+from bdsim.runs.results import Centre, Results
 
-__all__ = ["Comparison", "Difference", "Precision", "compare", "everyone", "first_difference", "year_bands"]
+__all__ = [
+    "Comparison", "Difference", "Period", "Precision", "centre_of", "compare", "distinct", "everyone",
+    "first_difference", "unique", "year_bands",
+]  # fmt: skip
 
 Z90 = float(ndtri(0.95))  # half the width of a normal variable's central 90%, in standard deviations
 Period = tuple[int, int]  # first and last year, both included
@@ -57,6 +60,20 @@ class Difference:
     def mean(self) -> Floats:
         """The expected difference, shape (periods, *axes)."""
         return self.scenario.mean(self.expected)
+
+    def middle(self, centre: Centre) -> Floats:
+        """The centre of the difference, shape (periods, *axes): its expected value, or its median over members."""
+        return self.mean() if centre == "mean" else self.band()[1]
+
+    def by_branch(self) -> dict[str, Floats]:
+        """The expected difference on each way that has a chance, by its name, each of shape (periods, *axes)."""
+        branch = self.scenario.members["branch"].to_numpy()
+        chances = {b["name"]: b["chance"] for b in self.scenario.manifest["branches"]}
+        return {name: self.expected[branch == name].mean(axis=0) for name, chance in chances.items() if chance > 0.0}
+
+    def variance_split(self, period: int = 0) -> dict[str, float]:
+        """Shares of the variance over members that parameters, chance and events carry, without axes."""
+        return self.scenario.variance_parts(self.expected[:, period], self.discordant[:, period])
 
     def table(self) -> pd.DataFrame:
         """Tidy: scenario, from, until, *axes, mean, p05, median, p95."""
@@ -152,6 +169,11 @@ class Comparison:
     def all(self) -> tuple[Results, ...]:
         return (self.reference, *self.others)
 
+    @property
+    def centre(self) -> Centre:
+        """One statistic for all runs and differences: the mean where ways through events branch, else the median."""
+        return centre_of(self.all)
+
     def difference(
         self,
         scenario: Results,
@@ -240,8 +262,9 @@ def compare(reference: Results, *others: Results) -> Comparison:
         raise UsageError("nothing to compare with", where="compare")
     if reference.members["branch"].nunique() > 1:
         raise UsageError(f"'{reference.name}' branches; a reference must not", where="compare")
+    reference, *called = distinct([reference, *others])
     paired: list[Results] = []
-    for other in others:
+    for other in called:
         for key in MUST_AGREE:
             if reference.manifest[key] != other.manifest[key]:
                 raise UsageError(
@@ -260,6 +283,35 @@ def compare(reference: Results, *others: Results) -> Comparison:
         if not len(paired[-1].members):
             raise UsageError(f"no member of '{other.name}' has its pair in '{reference.name}'", where="compare")
     return Comparison(reference, tuple(paired))
+
+
+def centre_of(runs: Iterable[Results]) -> Centre:
+    """One statistic for all runs that are shown together: the mean where ways branch in any, else the median."""
+    return "mean" if any(r.branches_out for r in runs) else "median"
+
+
+def distinct(runs: Sequence[Results]) -> list[Results]:
+    """The same runs, each under a name and a title that no other of them has.
+
+    Where two share a name, the start of the fingerprint goes with it; where two share a title, the name does.
+    """
+    names = unique([r.name for r in runs], [r.fingerprint[:6] for r in runs], "{}-{}")
+    titles = unique([r.title for r in runs], names, "{} ({})")
+    called = list(zip(names, titles, strict=True))
+    return [r if c == (r.name, r.title) else replace(r, called=c) for r, c in zip(runs, called, strict=True)]
+
+
+def unique(labels: Sequence[str], beside: Sequence[str], joined: str) -> list[str]:
+    """Labels that several share told apart by what stands beside them, and by a number where that is shared too."""
+    found: list[str] = []
+    for label, more in zip(labels, beside, strict=True):
+        new = label if labels.count(label) == 1 else joined.format(label, more)
+        number = 1
+        while new in found or (new != label and new in labels):
+            number += 1
+            new = joined.format(label, f"{more}, {number}" if " " in joined else f"{more}-{number}")
+        found.append(new)
+    return found
 
 
 def first_difference(reference: Results, other: Results) -> int | None:

@@ -46,6 +46,7 @@ class Who:
 
     scenario: str
     reference: str
+    titles: tuple[str, str]  # of the two
     period: Period
     table: pd.DataFrame
     top_decile: pd.DataFrame
@@ -83,7 +84,9 @@ def who_leaves(comparison: Comparison, scenario: Results, period: Period, origin
             for s, side in enumerate(SIDES)
             for i, label in enumerate(labels)
         ]  # fmt: skip
-    return Who(scenario.name, comparison.reference.name, period, pd.DataFrame(rows), _caliber(counts, scenario))
+    reference = comparison.reference
+    titles = (scenario.title, reference.title)
+    return Who(scenario.name, reference.name, titles, period, pd.DataFrame(rows), _caliber(counts, scenario))
 
 
 def _counted(comparison: Comparison, scenario: Results, period: Period, groups: NDArray[np.int64]) -> Iterator[Floats]:

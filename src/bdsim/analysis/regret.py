@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
+from bdsim.analysis.comparison import unique
 from bdsim.analysis.quantity import Quantity
 from bdsim.errors import UsageError
 from bdsim.model.categories import Floats
@@ -96,4 +97,5 @@ def regret_of(
     values = [sum((c * next(answers) for c in of_pair), np.zeros(len(draws))) for of_pair in chances]
     shape = (len(policies), len(futures), len(draws))
     found = np.moveaxis(np.array(values).reshape(shape), 2, 0)
-    return Regret(quantity, tuple(p.title for p in policies), tuple(f.title for f in futures), found, more)
+    names = [tuple(unique([s.title for s in of], [s.name for s in of], "{} ({})")) for of in (policies, futures)]
+    return Regret(quantity, names[0], names[1], found, more)

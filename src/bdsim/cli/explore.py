@@ -34,8 +34,8 @@ def explore(
     Sliders for every parameter against the facts, scenarios in a form, and people one by one. Works without a network;
     listens to this machine only. Ctrl-C stops it.
     """
+    from bdsim.cli import terminal
     from bdsim.model.engine.batch import is_compiled
-    from bdsim.reporting import terminal
     from bdsim.study.layout import find_study
 
     if importlib.util.find_spec("panel") is None:

@@ -66,7 +66,7 @@ def calibrate(
     Scenarios run on fitted/default unless told otherwise. Interrupted, the same command goes on.
     """
     from bdsim.calibration import fitting
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
     from bdsim.reporting.figures.fits import fit_drawings
     from bdsim.reporting.style import save_all
     from bdsim.study.fit import DEFAULT_FIT
@@ -129,7 +129,7 @@ def fit_report(
     Nothing is refitted: values of the fit, and what --set says.
     """
     from bdsim.calibration.problem import make_problem, score
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
     from bdsim.study.layout import find_study
 
     study = find_study()
@@ -168,7 +168,7 @@ def profile(
 
     from bdsim.calibration import fitting
     from bdsim.calibration.problem import make_problem
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
     from bdsim.reporting.figures.fits import draw_profile
     from bdsim.reporting.style import save_all
     from bdsim.study.fit import NO_FIT
@@ -214,7 +214,7 @@ def backtest(
     """
     from bdsim.calibration.backtest import backtest as look_back
     from bdsim.calibration.backtest import verdict
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
     from bdsim.reporting.figures.fits import draw_backtest
     from bdsim.reporting.style import save_all
     from bdsim.study.layout import find_study
@@ -292,7 +292,7 @@ def _centre(study: Study, fit: str | None) -> tuple[Parameters, Fit | None]:
 
 
 def _print_parameters(table: Any) -> None:
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
 
     rows = [
         {
@@ -306,7 +306,7 @@ def _print_parameters(table: Any) -> None:
 
 
 def _print_targets(table: Any) -> None:
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
 
     rows = [
         {

@@ -29,7 +29,7 @@ def fit_diff(
     facts which changed, came or went did to a parameter.
     """
     from bdsim.calibration.fit_diff import fit_difference
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
     from bdsim.study.layout import find_study
 
     found = fit_difference(find_study(), a, b)

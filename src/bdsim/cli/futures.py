@@ -56,8 +56,8 @@ def discover(
     """
     from bdsim.analysis.discover import discover as discovered
     from bdsim.analysis.discover import parse_threshold
+    from bdsim.cli import terminal
     from bdsim.cli.run import end_with_failures, runs_of
-    from bdsim.reporting import terminal
     from bdsim.reporting.figures.futures import draw_discovery, draw_scores
 
     text = above if above is not None else below
@@ -123,8 +123,8 @@ def sweep(
     from bdsim.analysis.breakeven import NEUTRAL, Turned
     from bdsim.analysis.quantity import parse_quantity, parse_window
     from bdsim.analysis.sweep import sweep as swept
+    from bdsim.cli import terminal
     from bdsim.model.categories import FIRST_YEAR
-    from bdsim.reporting import terminal
     from bdsim.reporting.figures.futures import draw_sweep
     from bdsim.runs.plan import Settings, plan_run
     from bdsim.study.scenario import load_scenario
@@ -184,7 +184,7 @@ def _ends(text: str, where: str) -> tuple[float, float]:
 
 
 def _print_discovery(found: Any) -> None:
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
 
     for sentence in found.sentences():
         terminal.tell(sentence)

@@ -151,7 +151,7 @@ def evidence(
     json: Json = False,
 ) -> None:
     """List the facts with their sources, and what was rebuilt."""
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
     from bdsim.runs.plan import DEFAULT_HORIZON
     from bdsim.study.coverage import coverage_of
     from bdsim.study.evidence import in_spans, load_evidence
@@ -210,7 +210,7 @@ def parameters(
     json: Json = False,
 ) -> None:
     """List every parameter: value, unit, prior, source."""
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
     from bdsim.study.fit import chosen_fit
     from bdsim.study.layout import find_study
     from bdsim.study.parameters import as_markdown, load_parameters
@@ -249,7 +249,7 @@ def check(
 
     Also checks the facts and parameters they stand on. Exit code 2 when anything is wrong.
     """
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
     from bdsim.runs.plan import Settings, plan_run
     from bdsim.study.layout import find_study
     from bdsim.study.remarks import remarks
@@ -293,7 +293,7 @@ def diff(
 
     Parts added, removed or changed, and every yearly value that differs.
     """
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
     from bdsim.runs.plan import Settings, plan_run
     from bdsim.study.remarks import remarks
     from bdsim.study.scenario import changed_parts, changed_values, load_scenario
@@ -324,7 +324,7 @@ def diff(
 @app.command(epilog="Example:  bdsim schema > scenario.schema.json   (then: #:schema ./scenario.schema.json in a file)")
 def schema() -> None:
     """Print the JSON Schema of scenario files."""
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
     from bdsim.study.scenario_file import ScenarioFile
 
     document = ScenarioFile.model_json_schema(by_alias=True)

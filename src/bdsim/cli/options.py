@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they come to."""
+"""Options that several commands share, and what they mean."""
 
 from __future__ import annotations
 
@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from bdsim.runs.workers import Workers
     from bdsim.study.scenario import Scenario
 
-__all__ = ["Json", "RunOptions", "completed", "finishing_first", "with_run_options"]
+__all__ = ["Json", "RunOptions", "Years", "completed", "finishing_first", "with_run_options", "years_of"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Years = Annotated[
+    str | None, typer.Option("--years", metavar="FROM-TO", help="Years of the question, e.g. 2027-2032, both included.")
+]
 BACKENDS = ("threads", "dask")
 
 
@@ -104,6 +107,14 @@ class RunOptions:
         return Workers(self.workers, self.scheduler, self.chunk)
 
 
+def years_of(text: str | None) -> tuple[int, int] | None:
+    """The first and last year of --years, None where it is not given. Raises UsageError."""
+    from bdsim.analysis.quantity import parse_window
+    from bdsim.model.categories import FIRST_YEAR, LAST_POSSIBLE_YEAR
+
+    return None if text is None else parse_window(text, FIRST_YEAR, LAST_POSSIBLE_YEAR)
+
+
 def with_run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command all of RunOptions on the command line; it receives them as its argument `how`."""
 
@@ -133,7 +144,7 @@ def finishing_first(stop: threading.Event) -> Iterator[None]:
     """The first Ctrl-C sets `stop`, so that members at work are finished and kept; the second stops at once."""
 
     def first(_number: int, _frame: Any) -> None:
-        from bdsim.reporting import terminal
+        from bdsim.cli import terminal
 
         signal.signal(signal.SIGINT, signal.default_int_handler)
         stop.set()

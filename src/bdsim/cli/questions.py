@@ -69,7 +69,7 @@ def attribute(
     """
     from bdsim.analysis.attribution import attribute_effect, attribute_growth
     from bdsim.analysis.quantity import parse_quantity
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
     from bdsim.reporting.figures.questions import draw_attribution
 
     if scenario is None:
@@ -121,7 +121,7 @@ def breakeven(
     """Find how far a lever must go to hold a number under, or over, a goal."""
     from bdsim.analysis.breakeven import NEUTRAL, Turned, break_even
     from bdsim.analysis.quantity import parse_goal
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
     from bdsim.reporting.figures.questions import draw_break_even
 
     if not lever or not target:
@@ -186,7 +186,7 @@ def sensitivity(
     from bdsim.analysis.quantity import parse_quantity
     from bdsim.analysis.sensitivity import make_inputs
     from bdsim.analysis.sensitivity import sensitivity as analysed
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
     from bdsim.reporting.figures.questions import draw_tornado
 
     if over not in ("posterior", "prior"):
@@ -234,7 +234,7 @@ def regret(
     """Set policies against futures: what each would miss against the best."""
     from bdsim.analysis.quantity import parse_quantity
     from bdsim.analysis.regret import regret_of
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
     from bdsim.reporting.figures.questions import draw_regret
     from bdsim.study.scenario import load_scenario
 
@@ -276,7 +276,7 @@ def regret(
 
 
 def _job(name: str, draws: int, scale: int, horizon: int, fit: str | None, seed: int) -> Job:
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
     from bdsim.runs.plan import Settings, plan_run
     from bdsim.study.scenario import load_scenario
 
@@ -297,7 +297,7 @@ def _reference(job: Job, fit: str | None) -> Job:
 
 
 def _progress(title: str) -> Any:
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
 
     return terminal.progress_bar(title, "runs")
 
@@ -328,7 +328,7 @@ def _levers_rest_on(job: Job, tables: Sequence[str]) -> tuple[str, ...]:
 
 
 def _tell_what_data_cannot(said: Sequence[str]) -> None:
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
 
     if said:
         terminal.tell("What the data cannot tell:")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bdsim.cli.options import Json, RunOptions, completed, with_run_options
-from bdsim.cli.run import draw_run, end_with_failures, run_kept, runs_of
+from bdsim.cli.options import Json, RunOptions, Years, completed, with_run_options, years_of
+from bdsim.cli.run import draw_run, end_with_failures, named_by, run_kept, runs_of
 from bdsim.errors import ResultsError, UsageError, shown
 
 if TYPE_CHECKING:
@@ -48,6 +47,7 @@ def report(
         Path | None, typer.Option("--output", "-o", help="Where to (default: results/report-.../).")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    years: Years = None,
     json: Json = False,
 ) -> None:
     """Write one self-contained HTML file: answer, figures, assumptions.
@@ -55,21 +55,21 @@ def report(
     Says how far to trust it and how to repeat it. Opens offline in any browser, and prints well.
     """
     from bdsim.analysis.comparison import compare
+    from bdsim.cli import terminal
     from bdsim.files.durable import publish
-    from bdsim.reporting import terminal
-    from bdsim.reporting.telling import report_page
+    from bdsim.reporting.report import report_page
 
     if output is not None and output.exists() and not force:
         raise ResultsError("exists already; --force replaces it", where=output)  # before anything runs
     if len(runs) < 2:
         raise UsageError("name the reference and at least one run to compare with it", where="RUN")
+    asked = years_of(years)
     found, study = runs_of(runs, how)
     comparison = compare(found[0], *found[1:])
     terminal.note("report ...")
-    page = report_page(comparison, study, [_job_of(study, results) for results in found])
-    names = "-vs-".join(r.name for r in comparison.all)
-    digest = hashlib.sha256(" ".join(r.fingerprint for r in comparison.all).encode()).hexdigest()[:12]
-    target = output or (how.results or study.results) / f"report-{names[:80]}-{digest}" / "report.html"
+    page = report_page(comparison, study, [_job_of(study, results) for results in found], asked)
+    folder = how.results or study.results
+    target = output or folder / f"report-{named_by(comparison.all, asked)}" / "report.html"
     publish(target, page.encode())
     if json:
         terminal.print_json({"report": str(target), "bytes": len(page.encode())})
@@ -93,8 +93,8 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write departures by year for other tools: CSV, Parquet, IAMC."""
+    from bdsim.cli import terminal
     from bdsim.reporting import export as exports
-    from bdsim.reporting import terminal
 
     target = output or Path(f"departures{exports.FORMATS.get(format_, '')}")
     exports.check_format(format_)
@@ -113,7 +113,7 @@ def verify(
 
     Names each file that is missing or is not what was written; exit code 1 then.
     """
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
     from bdsim.runs.verify import verified
 
     found = {folder: verified(folder) for folder in folders}
@@ -139,7 +139,7 @@ def retry(
 
     Nothing else runs; those that go through take their places in the tables. Exit code 1 while any still fails.
     """
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
     from bdsim.runs.results import load_results
     from bdsim.runs.verify import job_of, replayed
     from bdsim.runs.workers import Workers
@@ -180,7 +180,7 @@ def reproduce(
 
     Says which versions or files are not what they were; exit code 1 when a table differs.
     """
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
     from bdsim.runs.verify import reproduced
     from bdsim.study.layout import find_study
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bdsim.cli.options import Json, RunOptions, completed, finishing_first, with_run_options
+from bdsim.cli.options import Json, RunOptions, Years, completed, finishing_first, with_run_options, years_of
 from bdsim.errors import UsageError, did_you_mean, shown
 
 if TYPE_CHECKING:
-    from bdsim.analysis.comparison import Comparison
+    from bdsim.reporting.summary import Summary
     from bdsim.runs.plan import Job
     from bdsim.runs.results import Results
     from bdsim.runs.workers import Workers
     from bdsim.study.layout import Study
 
-__all__ = ["carry_out", "draw_run", "end_with_failures", "register", "run_kept", "runs_of"]
+__all__ = ["carry_out", "draw_run", "end_with_failures", "named_by", "register", "run_kept", "runs_of"]
 
 
 def register(app: typer.Typer) -> None:
@@ -48,8 +48,9 @@ def run(
     a run that was interrupted goes on.
     """
     from bdsim.analysis.comparison import compare as pair
-    from bdsim.reporting import terminal
-    from bdsim.reporting.telling import answer_of
+    from bdsim.cli import terminal
+    from bdsim.reporting.sentences import Answer
+    from bdsim.reporting.summary import Summary
     from bdsim.study.scenario import load_scenario
 
     scenarios = [load_scenario(name) for name in files]
@@ -57,20 +58,18 @@ def run(
     jobs = [how.plan(s) for s in scenarios]
     _check_chances(how, [event for s in scenarios for event in s.plain()["event"]])
     beside = [how.plan(r) if r is not None else None for r in references]
-    answers, every = [], []
+    answers: list[Answer] = []
+    every = []
     for job, other in zip(jobs, beside, strict=True):
         reference = carry_out(other, how)[0] if other is not None else None
         done, folder = carry_out(job, how, figures=not how.chance)
         comparison = None
         if reference is not None and reference.members["branch"].nunique() == 1:
             comparison = pair(reference, done)
-        answers.append(answer_of(done, folder, comparison))
+        answers.append(Summary(done, comparison, folder=folder).answer)
         every += [done, *([reference] if reference is not None else [])]
-    if json:
-        terminal.print_json(answers)
-    else:
-        for answer in answers:
-            _print_answer(answer)
+    said = [part for answer in answers for part in answer.said]
+    terminal.show(Answer(said, [answer.plain for answer in answers]), json=json)
     end_with_failures(every)
 
 
@@ -86,6 +85,7 @@ def compare(
         list[str], typer.Argument(metavar="B...", help="What to compare with it.", autocompletion=completed)
     ],
     how: RunOptions,
+    years: Years = None,
     json: Json = False,
 ) -> None:
     """Compare scenarios with a reference: figures, numbers.
@@ -93,19 +93,19 @@ def compare(
     Paired person by person. Figures as PNG and SVG, the numbers behind each as CSV beside it.
     """
     from bdsim.analysis.comparison import compare as pair
-    from bdsim.reporting import terminal
-    from bdsim.reporting.telling import answer_of
+    from bdsim.cli import terminal
+    from bdsim.reporting.sentences import Answer
+    from bdsim.reporting.summary import summaries
 
+    asked = years_of(years)
     runs, study = runs_of([a, *others], how)
-    comparison = pair(runs[0], *runs[1:])
-    folder = _draw_comparison(comparison, study, how.results or study.results)
-    answers = [answer_of(r, None, comparison if r is not runs[0] else None) for r in runs]
-    if json:
-        terminal.print_json({"folder": str(folder), "runs": answers})
-    else:
-        for answer in answers:
-            _print_answer(answer)
-        terminal.tell(f"Figures and the numbers behind them: {shown(folder)}")
+    told = summaries(pair(runs[0], *runs[1:]), asked)
+    folder = _draw_comparison(told, study, how.results or study.results)
+    answers = [summary.answer for summary in told]
+    said = [part for answer in answers for part in answer.said]
+    where = f"Figures and the numbers behind them: {shown(folder)}"
+    plain = {"folder": str(folder), "runs": [answer.plain for answer in answers]}
+    terminal.show(Answer([*said, where], plain), json=json)
     end_with_failures(runs)
 
 
@@ -130,8 +130,8 @@ def runs_of(names: list[str], how: RunOptions) -> tuple[list[Results], Study]:
 
 def carry_out(job: Job, how: RunOptions, *, figures: bool = False) -> tuple[Results, Path]:
     """The job's results and their folder: read back where this exact run was done before, else run and kept."""
+    from bdsim.cli import terminal
     from bdsim.files.durable import restored
-    from bdsim.reporting import terminal
     from bdsim.study.remarks import remarks
 
     for remark in remarks(job.plans, job.history.timeline):
@@ -153,7 +153,7 @@ def carry_out(job: Job, how: RunOptions, *, figures: bool = False) -> tuple[Resu
 
 def run_kept(job: Job, target: Path, workers: Workers, *, retry: bool = False) -> Results:
     """The job's results in the folder `target`, with progress, and Ctrl-C heard once before it is obeyed."""
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
     from bdsim.runs.ensemble import run_job
 
     with terminal.progress_bar(job.scenario.name) as report, finishing_first(workers.stop):
@@ -164,7 +164,7 @@ def draw_run(results: Results, study: Study, target: Path) -> None:
     """The figures of one run, beside its tables, where they are not there yet."""
     from bdsim.reporting.figures.runs import run_drawings
     from bdsim.reporting.style import save_all
-    from bdsim.reporting.telling import observed
+    from bdsim.reporting.summary import observed
 
     if not (target / "figures").exists():
         save_all(run_drawings(results, observed(study, results)), target / "figures")
@@ -193,43 +193,35 @@ def _check_chances(how: RunOptions, events: list[dict[str, Any]]) -> None:
             raise UsageError(f"no outcome named '{name}'{did_you_mean(name, known)}", where="--chance")
 
 
-def _draw_comparison(comparison: Comparison, study: Study, folder: Path) -> Path:
+def named_by(runs: Sequence[Results], years: tuple[int, int] | None = None) -> str:
+    """What a folder made of several runs is called: their names, and a digest of which runs they are."""
+    asked = [f"{years[0]}-{years[1]}"] if years is not None else []
+    digest = hashlib.sha256(" ".join([*(r.fingerprint for r in runs), *asked]).encode()).hexdigest()[:12]
+    return "-vs-".join(r.name for r in runs)[:80] + f"-{digest}"
+
+
+def _draw_comparison(told: Sequence[Summary], study: Study, folder: Path) -> Path:
     import pandas as pd
 
     from bdsim.files.durable import new_folder, sealed
     from bdsim.reporting.figures.leavers import draw_who
     from bdsim.reporting.figures.runs import comparison_drawings
     from bdsim.reporting.style import save_drawing
-    from bdsim.reporting.summary import who_of
-    from bdsim.reporting.telling import observed
+    from bdsim.reporting.summary import observed
 
-    names = "-vs-".join(r.name for r in comparison.all)
-    digest = hashlib.sha256(" ".join(r.fingerprint for r in comparison.all).encode()).hexdigest()[:12]
-    target = folder / f"compare-{names[:80]}-{digest}"
+    comparison = told[0].comparison
+    assert comparison is not None
+    target = folder / f"compare-{named_by(comparison.all, told[0].asked)}"
+    whos = [summary.who for summary in told if summary.who is not None]
+    tables = {"effect-by-destination": comparison.effect(("destination",))}
+    tables["answer"] = pd.DataFrame([s.headline.row() | {"scenario": s.results.name} for s in told if s.headline])
+    if whos:
+        tables["who"] = pd.concat([w.table.assign(scenario=w.scenario) for w in whos])
+        tables["top-decile"] = pd.concat([w.top_decile.assign(scenario=w.scenario) for w in whos])
     with new_folder(target) as aside:
-        for drawing in comparison_drawings(comparison, observed(study, comparison.reference)):
+        for drawing in [*comparison_drawings(comparison, observed(study, comparison.reference)), *map(draw_who, whos)]:
             save_drawing(drawing, aside)
-        effect = comparison.effect(("destination",))
-        effect.to_csv(aside / "effect-by-destination.csv", index=False, float_format="%.4f")
-        found = [who for who in (who_of(comparison, s) for s in comparison.others) if who is not None]
-        if found:
-            table = pd.concat([w.table.assign(scenario=w.scenario) for w in found])
-            table.to_csv(aside / "who.csv", index=False, float_format="%.4f")
-            prominent = pd.concat([w.top_decile.assign(scenario=w.scenario) for w in found])
-            prominent.to_csv(aside / "top-decile.csv", index=False, float_format="%.4f")
-        for who in found:
-            save_drawing(draw_who(who, {r.name: r.title for r in comparison.all}), aside)
+        for name, table in tables.items():
+            table.to_csv(aside / f"{name}.csv", index=False, float_format="%.4f")
         sealed(aside)
     return target
-
-
-def _print_answer(answer: dict[str, Any]) -> None:
-    from bdsim.reporting import terminal
-    from bdsim.reporting.telling import tables_of
-
-    for told in tables_of(answer):
-        terminal.print_table(told.title, told.rows, told.caption)
-    for sentence in answer["in_words"]:
-        terminal.tell(sentence)
-    if answer["folder"]:
-        terminal.tell(f"Results: {shown(Path(answer['folder']))}\n")

@@ -51,7 +51,7 @@ def register(app: typer.Typer) -> None:
 
 def scenarios(json: Json = False) -> None:
     """List the scenarios of this study and what each asks."""
-    from bdsim.reporting import terminal
+    from bdsim.cli import terminal
     from bdsim.study.layout import find_study
     from bdsim.study.scenario import load_scenario
 
@@ -75,8 +75,8 @@ def new(
     ] = "baseline",
 ) -> None:
     """Write scenarios/NAME.toml: a commented file to fill in."""
+    from bdsim.cli import terminal
     from bdsim.files.durable import publish
-    from bdsim.reporting import terminal
     from bdsim.study.layout import find_study
     from bdsim.study.scenario import load_scenario
 

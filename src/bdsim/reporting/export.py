@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bdsim.analysis.comparison import distinct
 from bdsim.errors import ResultsError, UsageError, did_you_mean
 from bdsim.model.categories import Floats
 from bdsim.model.counts import AXES
@@ -26,7 +27,7 @@ def iamc(runs: list[Results]) -> pd.DataFrame:
     between, e.g. 'Departures|Chinese descent|To China and Hong Kong|Median'.
     """
     parts = []
-    for results in runs:
+    for results in distinct(runs):
         version = results.manifest["versions"].get("bdsim-migration", "unknown")
         for axes in ((), ("destination",), ("field",), ("stage",)):
             values, _ = results.by(*axes)
@@ -66,12 +67,14 @@ def check_format(form: str) -> None:
 def export(runs: list[Results], form: str, target: Path, *, force: bool = False) -> Path:
     """Write runs into one file: 'csv' and 'parquet' hold every run's summary table, 'iamc' the long form.
 
-    Raises UsageError for an unknown form, ResultsError for a file that is there already without `force`, and
+    Runs that share a name are told apart. Raises UsageError for an unknown form, ResultsError
+    for a file that is there already without `force`, and
     StorageError when the disk refuses.
     """
     from bdsim.files.durable import publish
 
     check_format(form)
+    runs = distinct(runs)
     if target.exists() and not force:
         raise ResultsError("exists already; --force replaces it", where=target)
     if form == "iamc":

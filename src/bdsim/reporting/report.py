@@ -6,8 +6,10 @@ Content is gathered here as plain sections; templates/report.html.j2 lays them o
 from __future__ import annotations
 
 import io
+import math
 import re
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,28 +19,30 @@ import matplotlib as mpl
 import pandas as pd
 
 from bdsim.analysis.comparison import Comparison, Period
-from bdsim.analysis.leavers import SIDES
-from bdsim.model.categories import FIRST_YEAR
-from bdsim.model.counts import AXES
 from bdsim.reporting.figures.leavers import draw_who
 from bdsim.reporting.figures.runs import comparison_drawings, draw_fan
+from bdsim.reporting.sentences import Block, count, in_years, precision_row, signed, who_blocks, who_sentence
 from bdsim.reporting.style import NAMES, STYLE, Drawing
-from bdsim.reporting.summary import effect_period, event_rows, precision_row, precision_sentence, who_of, who_sentence
-from bdsim.reporting.terminal import branch_rows, branch_text, period_rows, period_text
+from bdsim.reporting.summary import Summary, fit_of, observed, summaries
+from bdsim.runs.plan import Job
 from bdsim.runs.results import Results
-from bdsim.study.evidence import Source
+from bdsim.study.coverage import Coverage, coverage_of
+from bdsim.study.evidence import Source, load_evidence
 from bdsim.study.fit import Fit
 from bdsim.study.history import Observed
+from bdsim.study.layout import Study
+from bdsim.study.scenario import changed_values
 
-__all__ = ["Report", "Section", "Table", "rendered", "report_of"]
+__all__ = ["UNFITTED", "Report", "Section", "Table", "caveats", "picture", "repeat_words", "report_page"]
 
+INITIATIVE_ENDED = 2022
+UNFITTED = "Parameters are held at the values of parameters.toml: intervals hold none of their uncertainty."
 CAVEATS = (
     "Differences between scenarios are differences of the model, paired person by person, not causal estimates.",
     "Published growth is not the Initiative's effect: departures were rising before, and the pre-trend decides the "
     "sign of any naive effect.",
-    "How fast fear fades is not in the data: the series ends in December 2021, before the Initiative did. So do "
-    "colleagues' influence, offers, and what US funding or visas would do rest on assumptions.",
-    "A naive trend forecast 2019-2021 better than this model fitted only to 2018 ('bdsim backtest --until 2018').",
+    "What US funding or visas would do, colleagues' influence and offers rest on assumptions more than on data.",
+    "How its forecasts have done beside naive rules: 'bdsim backtest --until 2018'.",
     "Two populations: the departure series counts publishing authors by surname, stay rates count doctorates.",
     "After the last observed year the baseline holds every yearly table flat. It is a reference, not a forecast.",
     "Intervals hold what the parameters' posterior, chance and the stated events leave open, not the model's error.",
@@ -59,6 +63,11 @@ class Table:
         """From rows by column name."""
         columns = tuple(rows[0]) if rows else ()
         return cls(caption, columns, [tuple(str(row[c]) for c in columns) for row in rows], note)
+
+    @classmethod
+    def of_block(cls, block: Block, *, note: bool = True) -> Table:
+        """A block of the summary, with its caption as a note."""
+        return cls.of(block.title, block.rows, block.caption if note else "")
 
     @staticmethod
     def is_number(cell: str) -> bool:
@@ -100,36 +109,56 @@ class Report:
     sections: Sequence[Section] = field(default_factory=list)
 
 
-def report_of(
-    comparison: Comparison, observed: Observed, sources: Mapping[str, Source], fit: Fit | None,
-    changes: Mapping[str, Sequence[Mapping[str, str]]], commands: Sequence[str],
-) -> Report:  # fmt: skip
-    """Gather the report of a comparison.
+def report_page(
+    comparison: Comparison, study: Study, jobs: Sequence[Job | None], years: Period | None = None
+) -> str:  # fmt: skip
+    """The report of a comparison as one HTML file.
 
-    `changes` has the yearly values that each scenario changes, by its name; `commands` repeat the runs.
+    `jobs` are the plans of its runs, None for one whose files are no longer what was run; `years` those of the
+    question. Raises InputError of the study's files.
     """
-    others, titles = comparison.others, {r.name: r.title for r in comparison.all}
-    answer = [sentence for scenario in others for sentence in _answer(comparison, scenario)]
+    return rendered(report_of(comparison, study, jobs, years))
+
+
+def report_of(
+    comparison: Comparison, study: Study, jobs: Sequence[Job | None], years: Period | None = None
+) -> Report:  # fmt: skip
+    """Gather the report of a comparison; as `report_page`."""
+    told, evidence = summaries(comparison, years), load_evidence(study)
+    others, fit = told[1:], fit_of(study, comparison.reference)
+    seen = observed(study, comparison.reference)
+    whos = [summary.who for summary in others if summary.who is not None]
+    periods = [Table.of_block(summary.blocks()[0], note=False) for summary in told]
     sections = [
-        Section("Departures and differences", tables=[_periods(r, comparison) for r in comparison.all],
-                figures=[picture(d, f"f{i}") for i, d in enumerate(_drawings(comparison, observed))]),
-        Section("How sure the difference is", [_precision_words(comparison, s) for s in others],
-                tables=[_precision_table(comparison)]),
-        Section("Where, in which field, at which stage", tables=[_axis_table(comparison, s) for s in others]),
-        Section("Who leaves", [who_sentence(w) for w in _whos(comparison)],
-                figures=[picture(draw_who(w, titles), f"w{i}") for i, w in enumerate(_whos(comparison))],
-                tables=[t for w in _whos(comparison) for t in _who_tables(w)]),
-        *([events] if (events := _events(comparison)) else []),
-        Section("Assumptions and their sources", tables=[_assumptions(r, sources) for r in comparison.all]),
-        Section("What each scenario changes, resolved", tables=_changes(changes)),
+        Section("Departures and differences", tables=periods,
+                figures=[picture(d, f"f{i}") for i, d in enumerate(_drawings(comparison, seen))]),
+        Section("How sure the difference is", [" ".join(s.sentences()[:3]) for s in others],
+                tables=[_precision_table(others)]),
+        Section("Where, in which field, at which stage", tables=[_axis_table(summary) for summary in others]),
+        Section("Who leaves", [who_sentence(who) for who in whos],
+                figures=[picture(draw_who(who), f"w{i}") for i, who in enumerate(whos)],
+                tables=[Table.of_block(block) for who in whos for block in who_blocks(who)]),
+        *_events(others),
+        Section("Assumptions and their sources", tables=[_assumptions(r, evidence.sources) for r in comparison.all]),
+        Section("What each scenario changes, resolved", tables=_changes(comparison.all, jobs)),
         *_calibration(fit),
-        Section("What it can and cannot tell", points=CAVEATS),
+        Section("What it can and cannot tell", points=caveats(coverage_of(evidence))),
         Section("Where the numbers come from", tables=[_provenance(comparison)]),
-        Section("How to repeat it", ["Inside the study, with the same version of bdsim:"], commands=list(commands)),
+        Section("How to repeat it", ["Inside the study, with the same version of bdsim:"],
+                commands=[repeat_words("report", comparison.all, years)]),
     ]  # fmt: skip
-    title = " and ".join(s.title for s in others) + f" against {comparison.reference.title}"
-    questions = [str(s.manifest["scenario"]["question"]) for s in others]
-    return Report(title, questions, answer, sections)
+    title = " and ".join(s.title for s in comparison.others) + f" against {comparison.reference.title}"
+    questions = [str(s.manifest["scenario"]["question"]) for s in comparison.others]
+    return Report(title, questions, [sentence for summary in others for sentence in _answer(summary)], sections)
+
+
+def caveats(coverage: Coverage) -> list[str]:
+    """What a comparison cannot tell, whatever it compares, with the years of the data in use."""
+    found = list(CAVEATS)
+    if coverage.ends_before(INITIATIVE_ENDED):
+        found.insert(2, f"How fast fear fades is not in the data: the series of departures ends in December "
+                        f"{coverage.departures.last}, before the Initiative did.")  # fmt: skip
+    return found
 
 
 def rendered(report: Report) -> str:
@@ -171,153 +200,78 @@ def _drawings(comparison: Comparison, observed: Observed) -> list[Drawing]:
     return [*comparison_drawings(comparison, observed), *(draw_fan(s, observed) for s in comparison.others)]
 
 
-def _answer(comparison: Comparison, scenario: Results) -> list[str]:
-    """Three sentences; every number in them stands in a table below, written the same way."""
-    period = effect_period(comparison, scenario)
-    reference = comparison.reference.title
-    if period is None:
-        return [f"By the model, {scenario.title} changes nothing against {reference}."]
-    row = precision_row(comparison.precision(scenario, period))
-    total = _total(comparison.reference, period)
-    cells = {r["destination"]: r for r in _axis_rows(comparison, scenario, period, "destination")}
-    first = (
-        f"By the model, {scenario.title} comes to {row['effect']:+,.0f} departures of scientists of Chinese descent in "
-        f"{period[0]}-{period[1]} against {reference}, "
-        f"90% of members between {row['p05']:+,.0f} and {row['p95']:+,.0f}."
-    )
-    second = (
-        f"{reference} has {total:,.0f} departures in these years; the difference is {cells['china']['mean']:+,.0f} "
-        f"to China and {cells['elsewhere']['mean']:+,.0f} to other countries."
-    )
-    third = (
-        f"The mean difference is known to within {row['half_width']:,.0f} with {row['members']} members; how far fear "
-        "outlasts a policy is not in the data, and this is a difference of the model, not a causal estimate."
-    )
-    return [first, second, third]
+def _answer(summary: Summary) -> list[str]:
+    """The number to quote and what it is made of; every number in it stands in a table, written the same way."""
+    if summary.headline is None or summary.against is None or summary.precision is None:
+        return summary.sentences()
+    cells = {row["label"]: row for row in summary.along("destination")}
+    reference = summary.against.reference
+    total = float(reference.middle(summary.total(reference), summary.centre))
+    return [
+        summary.headline.sentence,
+        f"{reference.title} has {count(total)} departures in these years; the difference is "
+        f"{signed(cells['china']['difference'])} to China and {signed(cells['elsewhere']['difference'])} to other "
+        "countries.",
+        f"{summary.headline.grounds} How far fear outlasts a policy is not in the data, and this is a difference of "
+        "the model, not a causal estimate.",
+    ]
 
 
-def _total(results: Results, period: Period) -> float:
-    span = slice(period[0] - FIRST_YEAR, period[1] - FIRST_YEAR + 1)
-    return float(results.mean(results.collapsed("expected")[:, span].sum(axis=1)))
-
-
-def _periods(results: Results, comparison: Comparison) -> Table:
-    other = comparison if results is not comparison.reference else None
-    events = len(results.manifest["branches"]) > 1
-    rows = period_text(period_rows(results, other), comparison.reference.title, events=events)
-    return Table.of(f"{results.title}: departures of scientists of Chinese descent", rows)
-
-
-def _precision_words(comparison: Comparison, scenario: Results) -> str:
-    period = effect_period(comparison, scenario)
-    if period is None:
-        return f"{scenario.title} changes nothing."
-    row = precision_row(comparison.precision(scenario, period))
-    return f"{scenario.title}. {precision_sentence(row, comparison.reference.title)}"
-
-
-def _precision_table(comparison: Comparison) -> Table:
+def _precision_table(others: Sequence[Summary]) -> Table:
     rows = []
-    for scenario in comparison.others:
-        period = effect_period(comparison, scenario)
-        if period is None:
+    for summary in others:
+        precision, headline = summary.precision, summary.headline
+        if precision is None or headline is None or summary.against is None:
             continue
-        row = precision_row(comparison.precision(scenario, period))
+        row, reference = precision_row(precision), summary.against.reference
+        total = float(reference.middle(summary.total(reference), summary.centre))
+        paired, unpaired = (row[f"members_needed_{name}"] for name in ("for_5_percent", "unpaired"))
         rows.append(
             {
-                "scenario": scenario.title, "years": f"{period[0]}-{period[1]}",
-                "departures under the reference": f"{_total(comparison.reference, period):,.0f}",
-                "difference": f"{row['effect']:+,.0f}", "from": f"{row['p05']:+,.0f}", "to": f"{row['p95']:+,.0f}",
-                "mean known to within": f"{row['half_width']:,.0f}", "members": f"{row['members']}",
-                "variance, paired": f"{row['variance']:,.0f}", "unpaired": f"{row['unpaired_variance']:,.0f}",
+                "scenario": summary.results.title, "years": in_years(headline.years),
+                "departures under the reference": count(total),
+                f"difference, {headline.statistic}": signed(headline.value), "from": _or_dash(headline.low, signed),
+                "to": _or_dash(headline.high, signed),
+                "mean known to within": _or_dash(precision.half_width, count), "members": f"{headline.members}",
+                "variance, paired": _or_dash(precision.variance, count),
+                "unpaired": _or_dash(precision.unpaired_variance, count),
                 "ratio": f"{row['variance_ratio']:.1f}" if row["variance_ratio"] else "-",
-                "members for 5%": f"{row['members_needed_for_5_percent']:,}" if row["effect"] else "-",
-                "unpaired for 5%": f"{row['members_needed_unpaired']:,}" if row["effect"] else "-",
+                "members for 5%": f"{paired:,}" if paired else "-",
+                "unpaired for 5%": f"{unpaired:,}" if unpaired else "-",
+                **{f"rests on {name}": f"{share:.0%}" for name, share in headline.carries.items()},
             }
         )  # fmt: skip
     note = (
-        "Pairing: both worlds have the same people with the same luck; 5%: the mean to within 5% of itself, 90% sure."
+        "Pairing: both worlds have the same people with the same luck; 5%: the mean to within 5% of itself, 90% sure. "
+        "Rests on: shares of the variance of the difference over members."
     )
-    return Table.of("The difference, and what pairing gains", rows, note)
+    return Table.of("The difference, how well it is known, and what it rests on", rows, note)
 
 
-def _axis_rows(comparison: Comparison, scenario: Results, period: Period, axis: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = comparison.difference(scenario, [period], (axis,)).table().to_dict("records")
-    return rows
+def _or_dash(number: float, write: Callable[[float], str]) -> str:
+    return "-" if math.isnan(number) else write(number)
 
 
-def _axis_table(comparison: Comparison, scenario: Results) -> Table:
-    period = effect_period(comparison, scenario)
-    if period is None:
-        return Table(f"{scenario.title} changes nothing", (), [])
-    rows = []
-    for axis in ("destination", "field", "stage"):
-        span = slice(period[0] - FIRST_YEAR, period[1] - FIRST_YEAR + 1)
-        totals = [
-            r.mean(r.collapsed("expected", (axis,))[:, span].sum(axis=1)) for r in (comparison.reference, scenario)
-        ]
-        for i, row in enumerate(_axis_rows(comparison, scenario, period, axis)):
-            rows.append(
-                {
-                    "by": axis, "of": NAMES[AXES[axis][i]], comparison.reference.title: f"{totals[0][i]:,.0f}",
-                    scenario.title: f"{totals[1][i]:,.0f}", "difference": f"{row['mean']:+,.0f}",
-                    "90% of members": f"{row['p05']:+,.0f} to {row['p95']:+,.0f}",
-                }
-            )  # fmt: skip
-    return Table.of(f"{scenario.title}, {period[0]}-{period[1]}: mean departures", rows)
-
-
-def _whos(comparison: Comparison) -> list[Any]:
-    return [who for who in (who_of(comparison, s) for s in comparison.others) if who is not None]
-
-
-def _who_tables(who: Any) -> list[Table]:
-    wide = who.table.pivot_table(index=["by", "label"], columns="side", values="mean", sort=False)[list(SIDES)]
+def _axis_table(summary: Summary) -> Table:
+    title = summary.results.title
+    if summary.years is None or summary.against is None:
+        return Table(f"{title} changes nothing", (), [])
     rows = [
-        {"by": by, "of": NAMES.get(label, label), **{side: f"{row[side]:,.0f}" for side in SIDES}}
-        for (by, label), row in wide.iterrows()
-    ]
-    shares = who.table.set_index(["side", "by", "label"])["share"]
-    first = who.table[["by", "label"]].drop_duplicates().itertuples(index=False)
-    for row, (by, label) in zip(rows, first, strict=True):
-        row |= {f"share of {side}": f"{shares[side, by, label]:.0%}" for side in SIDES[:2]}
-    totals = wide.loc["field"].sum()
-    rows.append({"by": "all", "of": "everyone", **{s: f"{totals[s]:,.0f}" for s in SIDES},
-                 **{f"share of {s}": "100%" if totals[s] else "0%" for s in SIDES[:2]}})  # fmt: skip
-    years = f"{who.period[0]}-{who.period[1]}"
-    caliber = [
         {
-            "under": r.under,
-            "percent from the top tenth": f"{r.mean:.1f}",
-            "90% of members": f"{r.p05:.1f} to {r.p95:.1f}",
+            "by": axis, "of": NAMES[row["label"]], summary.against.reference.title: count(row["reference"]),
+            title: count(row["scenario"]), "difference": signed(row["difference"]),
+            "90% of members": "unknown" if math.isnan(row["p05"]) else f"{signed(row['p05'])} to {signed(row['p95'])}",
         }
-        for r in who.top_decile.itertuples()
-    ]
-    return [
-        Table.of(f"Who leaves in {years}: researchers, mean over members ({who.scenario})", rows,
-                 "Stage at the departure; prominence (decile 10 the most prominent) and ties at entry."),
-        Table.of(f"Share of departures from the most prominent tenth, {years} ({who.scenario})", caliber),
+        for axis in ("destination", "field", "stage")
+        for row in summary.along(axis)
     ]  # fmt: skip
+    return Table.of(f"{title}, {in_years(summary.years)}: {summary.centre} departures", rows)
 
 
-def _events(comparison: Comparison) -> Section | None:
-    tables = []
-    for scenario in comparison.others:
-        rows = event_rows(scenario)
-        if not rows:
-            continue
-        last = comparison.reference.years[-1]
-        note = f"Ways: {scenario.manifest['ways']}. Other chances: bdsim compare ... --chance OUTCOME=CHANCE."
-        tables.append(Table.of(f"{scenario.title}: ways through its events",
-                               branch_text(branch_rows(scenario, comparison), last), note))  # fmt: skip
-        shares = [
-            {"event": r["event"], "share of variance": f"{r['share']:.0%}", "reached": f"{r['reached']:.0%}"}
-            for r in rows
-        ]
-        tables.append(
-            Table.of(f"What each event carries of the variance, {rows[0]['from']}-{rows[0]['until']}", shares)
-        )
-    return Section("What nobody knows", tables=tables) if tables else None
+def _events(others: Sequence[Summary]) -> list[Section]:
+    note = "Other chances: bdsim compare ... --chance OUTCOME=CHANCE."
+    tables = [Table.of_block(block) for summary in others for block in summary.event_blocks()]
+    return [Section("What nobody knows", [note], tables=tables)] if tables else []
 
 
 def _assumptions(results: Results, sources: Mapping[str, Source]) -> Table:
@@ -353,19 +307,27 @@ def _in_words(part: Mapping[str, Any]) -> str:
     return f"scrutiny {part['scrutiny']:g} of {', '.join(part['targets'])}, {part['from']} to {part['until']}"
 
 
-def _changes(changes: Mapping[str, Sequence[Mapping[str, str]]]) -> list[Table]:
-    return [
-        Table.of(f"{name}: yearly values that differ from the reference", rows)
-        if rows
-        else Table(f"{name}: no yearly value differs from the reference, or its file has changed since the run", (), [])
-        for name, rows in changes.items()
-    ]
+def _changes(runs: Sequence[Results], jobs: Sequence[Job | None]) -> list[Table]:
+    """The yearly values that each scenario changes; none where its file is no longer what was run."""
+    tables = []
+    for results, job in zip(runs[1:], jobs[1:], strict=True):
+        if job is None or jobs[0] is None:
+            tables.append(Table(f"{results.title}: its file has changed since the run", (), []))
+            continue
+        rows = [
+            {**({"branch": plan.branch.name} if len(job.plans) > 1 else {}), **row}
+            for plan in job.plans
+            for row in changed_values(jobs[0].plans[0].timeline, plan.timeline)
+        ]
+        same = f"{results.title}: no yearly value differs from the reference"
+        differ = f"{results.title}: yearly values that differ from the reference"
+        tables.append(Table.of(differ, rows) if rows else Table(same, (), []))
+    return tables
 
 
 def _calibration(fit: Fit | None) -> list[Section]:
     if fit is None:
-        return [Section("Calibration", ["Parameters are held at the values of parameters.toml: intervals hold none of "
-                                        "their uncertainty."])]  # fmt: skip
+        return [Section("Calibration", [UNFITTED])]
     m = fit.manifest
     rows = [
         {
@@ -407,3 +369,19 @@ def _provenance(comparison: Comparison) -> Table:
     rows += [{"what": package, "value": version} for package, version in m["versions"].items()]
     rows += [{"what": f"{path} (SHA-256)", "value": digest[:16]} for path, digest in m["inputs"].items()]
     return Table.of("Provenance", rows)
+
+
+def repeat_words(command: str, runs: Sequence[Results], years: Period | None = None) -> str:
+    """The command line that makes these runs again and hands them to `command`: report or compare."""
+    m = runs[0].manifest
+    names = [r.manifest["scenario"]["name"] for r in runs]
+    words: list[Any] = ["bdsim", command, *names, "--members", m["members"], "--seed", m["seed"]]
+    words += ["--researchers-per-agent", m["researchers_per_agent"], "--horizon", m["horizon"], "--engine", m["engine"]]
+    words += ["--fit", m["fit"]["name"] if m["fit"] else "none"]
+    for name in m["parameters"]["set_by_hand"]:
+        words += ["--set", f"{name}={m['parameters']['values'][name]!r}"]
+    for results in runs:
+        for name, chance in results.manifest.get("reweighted", {}).items():
+            words += ["--chance", f"{name}={chance!r}"]
+    words += ["--years", f"{years[0]}-{years[1]}"] if years is not None else []
+    return shlex.join(map(str, words))

@@ -1,79 +1,337 @@
-"""What a comparison answers beside its tables: how sure the effect is, whom it changes, which event matters."""
+"""What a run or a comparison tells, worked out once: numbers as plain values, rows of text, sentences.
+
+Terminal, JSON, report, page, figures and memo all say what stands here.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from bdsim.analysis.comparison import Comparison, Period, Precision, first_difference
+from bdsim.analysis.comparison import Comparison, Difference, Period, Precision, first_difference, year_bands
 from bdsim.analysis.events import shares_of_events
-from bdsim.analysis.leavers import SIDES, Who, who_leaves
-from bdsim.runs.results import Results
+from bdsim.analysis.leavers import Who, who_leaves
+from bdsim.errors import UsageError, shown
+from bdsim.model.counts import AXES
+from bdsim.reporting.sentences import (
+    Answer,
+    Block,
+    branch_text,
+    count,
+    in_years,
+    interval,
+    period_text,
+    precision_row,
+    precision_sentence,
+    signed,
+    who_sentence,
+)
+from bdsim.runs.results import Centre, Results
+from bdsim.study.evidence import load_evidence
+from bdsim.study.fit import Fit, load_fit
+from bdsim.study.history import Observed, observed_departures
+from bdsim.study.layout import Study
+from bdsim.study.parameters import load_parameters
 
-__all__ = ["effect_period", "event_rows", "precision_row", "precision_sentence", "who_of", "who_sentence"]
+__all__ = ["PEOPLE", "Headline", "Summary", "fit_of", "observed", "summaries"]
 
-
-def effect_period(comparison: Comparison, scenario: Results) -> Period | None:
-    """From the first year in which the scenario differs from the reference to the horizon; None if it never does."""
-    first = first_difference(comparison.reference, scenario)
-    return None if first is None else (first, comparison.reference.years[-1])
-
-
-def precision_row(precision: Precision) -> dict[str, Any]:
-    """An effect and how well it is known, as plain values in researchers."""
-    ratio = precision.variance_ratio
-    return {
-        "from": precision.period[0], "until": precision.period[1], "effect": precision.effect,
-        "p05": precision.p05, "median": precision.median, "p95": precision.p95, "half_width": precision.half_width,
-        "variance": precision.variance, "unpaired_variance": precision.unpaired_variance,
-        "variance_ratio": ratio if ratio != float("inf") else None, "members": precision.members,
-        "members_needed_for_5_percent": precision.members_needed(),
-        "members_needed_unpaired": precision.members_needed(paired=False),
-    }  # fmt: skip
-
-
-def precision_sentence(row: dict[str, Any], reference: str) -> str:
-    """`precision_row` in words."""
-    said = (
-        f"Effect {row['from']}-{row['until']} by the model: {row['effect']:+,.0f} over {reference} "
-        f"[{row['p05']:+,.0f}, {row['p95']:+,.0f}], the mean known to within {row['half_width']:,.0f}."
-    )
-    ratio, needed, unpaired = (
-        row[name] for name in ("variance_ratio", "members_needed_for_5_percent", "members_needed_unpaired")
-    )
-    if ratio is None or needed is None:
-        return said
-    return (
-        f"{said} Pairing makes its variance {ratio:.1f} times smaller than that of unpaired runs; "
-        f"the mean to within 5% (90% confidence) needs {needed:,} members, unpaired {unpaired:,}."
-    )
+PEOPLE = "scientists of Chinese descent"
+PROJECTED = 2025  # a run alone answers for the years from here on, unless others are asked for
 
 
-def who_of(comparison: Comparison, scenario: Results) -> Who | None:
-    """Whom the scenario changes, from its first different year on; None where it changes nobody."""
-    period = effect_period(comparison, scenario)
-    return None if period is None else who_leaves(comparison, scenario, period)
+@dataclass(frozen=True)
+class Headline:
+    """The one number to quote, in researchers: what it is, its years, its statistic, its 90% interval.
+
+    `carries` are shares of its variance over members, by what varies; `low` and `high` are nan for a single draw.
+    """
+
+    what: str
+    years: Period
+    statistic: Centre
+    value: float
+    low: float
+    high: float
+    members: int
+    carries: Mapping[str, float]
+    is_difference: bool
+
+    @property
+    def number(self) -> str:
+        """'+2,529 [+1,285, +4,126]'."""
+        write = signed if self.is_difference else count
+        return f"{write(self.value)} {interval(self.low, self.high, write)}"
+
+    @property
+    def sentence(self) -> str:
+        """The number with all that belongs to it."""
+        unknown = "; one draw has no interval" if math.isnan(self.low) else f" and 90% of {self.members} members"
+        return f"{self.what}, {in_years(self.years)}, by the model: {self.number} ({self.statistic}{unknown})."
+
+    @property
+    def grounds(self) -> str:
+        """What carries the interval, the greatest share first; empty where nothing varies."""
+        shares = sorted(self.carries.items(), key=lambda item: -item[1])
+        said = [f"{share:.0%} {name}" for name, share in shares if share >= 0.005]
+        return f"What its variance rests on: {', '.join(said)}." if said else ""
+
+    def plain(self) -> dict[str, Any]:
+        """As values for JSON."""
+        return {
+            "what": self.what, "from": self.years[0], "until": self.years[1], "statistic": self.statistic,
+            "value": self.value, "p05": self.low, "p95": self.high, "carries": dict(self.carries),
+            "sentence": self.sentence,
+        }  # fmt: skip
+
+    def row(self) -> dict[str, Any]:
+        """As a row of a table."""
+        plain = self.plain()
+        return {**plain, "carries": "; ".join(f"{name} {share:.4f}" for name, share in self.carries.items())}
 
 
-def who_sentence(who: Who) -> str:
-    """Who leaves only under the scenario, or only under the reference, whichever are more; and the most prominent."""
-    table = who.table
-    totals = {side: table[(table["side"] == side) & (table["by"] == "field")]["mean"].sum() for side in SIDES[:2]}
-    side = max(totals, key=lambda s: totals[s])
-    chosen = table[table["side"] == side].set_index(["by", "label"])["share"]
-    best = who.top_decile.set_index("under")["mean"]
-    return (
-        f"{who.scenario}: of the {totals[side]:,.0f} who leave {side} in {who.period[0]}-{who.period[1]}, "
-        f"{chosen['stage', 'early']:.0%} are in their first six years, {chosen['field', 'life']:.0%} life scientists, "
-        f"{chosen['ties', 'strongest third']:.0%} have the strongest ties to China. The most prominent tenth are "
-        f"{best['scenario']:.1f}% of departures under the scenario, {best['reference']:.1f}% under {who.reference}."
-    )
+@dataclass(frozen=True)
+class Summary:
+    """What one run says, alone or beside the reference of a comparison; everything is worked out once, when asked.
+
+    `asked` are the years of the question; without them a difference is told from the first year in which the runs
+    differ, to the horizon.
+    """
+
+    results: Results
+    comparison: Comparison | None = None
+    asked: Period | None = None
+    folder: Path | None = None
+
+    @property
+    def against(self) -> Comparison | None:
+        """The comparison, unless the run is its reference."""
+        return None if self.comparison is None or self.results is self.comparison.reference else self.comparison
+
+    @property
+    def centre(self) -> Centre:
+        """Which statistic stands for the members in every table and figure: one for all runs that are compared."""
+        return self.comparison.centre if self.comparison is not None else self.results.centre
+
+    @cached_property
+    def years(self) -> Period | None:
+        """The years of the answer; None where the run differs from the reference in none of them."""
+        last = self.results.years[-1]
+        if self.asked is not None and not self.results.years[0] <= self.asked[0] <= self.asked[1] <= last:
+            raise UsageError(f"{in_years(self.asked)} lies outside the run, which ends in {last}", where="--years")
+        if self.against is None:
+            return self.asked or (min(PROJECTED, last), last)
+        first = first_difference(self.against.reference, self.results)
+        if first is None or (self.asked is not None and self.asked[1] < first):
+            return None
+        return self.asked or (first, last)
+
+    @cached_property
+    def difference(self) -> Difference | None:
+        """The paired difference over the years of the answer."""
+        return self.against.difference(self.results, [self.years]) if self.against and self.years else None
+
+    @cached_property
+    def precision(self) -> Precision | None:
+        """How well the difference is known."""
+        return self.against.precision(self.results, self.years) if self.against and self.years else None
+
+    @cached_property
+    def headline(self) -> Headline | None:
+        """The number to quote; None where the run changes nothing."""
+        if self.years is None:
+            return None
+        title, members = self.results.title, int(self.results.manifest["members"])
+        if self.against is not None and self.difference is not None:
+            low, _, high = (float(x) for x in self.difference.band()[:, 0])
+            what = f"Additional departures of {PEOPLE}, {title} against {self.against.reference.title}"
+            value = float(self.difference.middle(self.centre)[0])
+            carries = self.difference.variance_split()
+        else:
+            totals = self.total(self.results)
+            low, _, high = (float(x) for x in self.results.band(totals))
+            what, value = f"Departures of {PEOPLE}, {title}", float(self.results.middle(totals, self.centre))
+            carries = self.results.variance_split(*self.years)
+        return Headline(what, self.years, self.centre, value, low, high, members, carries, self.against is not None)
+
+    def total(self, results: Results, *axes: str) -> Any:
+        """Departures of a run in the years of the answer, shape (members, *axes)."""
+        first, last = self.years or (results.years[0], results.years[-1])
+        return results.by(*axes)[0][:, first - results.years[0] : last - results.years[0] + 1].sum(axis=1)
+
+    @cached_property
+    def who(self) -> Who | None:
+        """Whom the scenario changes; None where it changes nobody."""
+        return who_leaves(self.against, self.results, self.years) if self.against and self.years else None
+
+    @cached_property
+    def periods(self) -> list[dict[str, Any]]:
+        """Departures by band of years, the years that are asked for last."""
+        bands = year_bands(self.results.years[-1])
+        if self.asked is not None and self.asked not in bands:
+            bands = [*bands, self.asked]
+        table = self.results.by("destination")[0]
+        effect = self.against.difference(self.results, bands) if self.against is not None else None
+        rows = []
+        for number, (first, last) in enumerate(bands):
+            span = table[:, first - self.results.years[0] : last - self.results.years[0] + 1].sum(axis=1)
+            every = span.sum(axis=1)
+            row: dict[str, Any] = {"from": first, "until": last, "mean": float(self.results.mean(every))}
+            row |= dict(zip(("p05", "median", "p95"), map(float, self.results.band(every)), strict=True))
+            row["share_china"] = float(self.results.share(span[:, 0], every))
+            if effect is not None:
+                row["excess_mean"] = float(effect.mean()[number])
+                names = ("excess_p05", "excess_median", "excess_p95")
+                row |= dict(zip(names, map(float, effect.band()[:, number]), strict=True))
+            rows.append(row)
+        return rows
+
+    @cached_property
+    def branches(self) -> list[dict[str, Any]]:
+        """Each way through the events: chance, mean departures since the first event, excess; last, the expectation."""
+        since = first_event(self.results)
+        if len(self.results.manifest["branches"]) < 2 or since is None:
+            return []
+        first, last = since
+        values = self.results.by()[0][:, first - self.results.years[0] :].sum(axis=1)
+        columns = {"departures": values}
+        if self.against is not None:
+            columns["excess_mean"] = self.against.difference(self.results, [(first, last)]).expected[:, 0]
+        branch = self.results.members["branch"].to_numpy()
+        rows = [
+            {"from": first, "until": last, "branch": b["name"], "chance": b["chance"],
+             **{name: float(column[branch == b["name"]].mean()) for name, column in columns.items()}}
+            for b in self.results.manifest["branches"]
+        ]  # fmt: skip
+        expected = {name: float(self.results.mean(column)) for name, column in columns.items()}
+        whole = {"from": first, "until": last, "branch": "expected value", "chance": sum(r["chance"] for r in rows)}
+        return [*rows, {**whole, **expected}]
+
+    @cached_property
+    def events(self) -> list[dict[str, Any]]:
+        """Share of the variance of departures since the first event that each event carries; empty without events."""
+        since = first_event(self.results)
+        if since is None:
+            return []
+        rows = shares_of_events(self.results, *since).to_dict("records")
+        return [{"from": since[0], "until": since[1], **row} for row in rows]
+
+    def along(self, axis: str) -> list[dict[str, Any]]:
+        """By label of an axis: both runs' departures, and the difference, over the years of the answer."""
+        if self.against is None or self.years is None:
+            return []
+        difference = self.against.difference(self.results, [self.years], (axis,))
+        low, _, high = difference.band()[:, 0]
+        middle = difference.middle(self.centre)[0]
+        runs = [r.middle(self.total(r, axis), self.centre) for r in (self.against.reference, self.results)]
+        return [
+            {"axis": axis, "label": label, "reference": float(runs[0][i]), "scenario": float(runs[1][i]),
+             "difference": float(middle[i]), "p05": float(low[i]), "p95": float(high[i])}
+            for i, label in enumerate(AXES[axis])
+        ]  # fmt: skip
+
+    @property
+    def caption(self) -> str:
+        """What the intervals hold, and what the numbers rest on."""
+        m = self.results.manifest
+        sentences = [
+            f"Intervals: 90% of {m['members']} members"
+            + (f", less {m['failed']} that failed" if m["failed"] else "")
+            + f"; {m['uncertainty']}. {m['parameters']['note']}"
+        ]
+        if self.results.draws < 2:
+            sentences.append("One draw has no interval: run more members.")
+        if self.results.held_by_hand:
+            sentences.append(f"Held by hand: {self.results.held_by_hand}.")
+        return " ".join(sentences)
+
+    def blocks(self) -> list[Block]:
+        """Departures by period, and where events branch, their ways and what each carries."""
+        reference = self.against.reference.title if self.against is not None else ""
+        question = str(self.results.manifest["scenario"]["question"])
+        rows = [period_text(row, self.centre, reference) for row in self.periods]
+        found = [Block(f"{self.results.title}: departures of {PEOPLE}", rows, f"{question}\n{self.caption}")]
+        return found + self.event_blocks()
+
+    def event_blocks(self) -> list[Block]:
+        """The ways through the events and what each event carries; empty without events."""
+        if not self.branches:
+            return []
+        m = self.results.manifest
+        chances = "".join(f"; {name} = {chance:g} by --chance" for name, chance in m.get("reweighted", {}).items())
+        shares = [
+            {"event": r["event"], "share of variance": f"{r['share']:.0%}", "reached": f"{r['reached']:.0%}"}
+            for r in self.events
+        ]
+        years = in_years((self.events[0]["from"], self.events[0]["until"]))
+        return [
+            Block(f"Ways through the events of {self.results.title} ({m['ways']}{chances})",
+                  [branch_text(row) for row in self.branches]),
+            Block(f"What each event carries of the variance of departures {years}", shares),
+        ]  # fmt: skip
+
+    def sentences(self) -> list[str]:
+        """The answer first: the number, what it rests on, how well it is known, whom it changes."""
+        if self.headline is None:
+            among = f" in {in_years(self.asked)}" if self.asked is not None else ""
+            reference = self.against.reference.title if self.against is not None else ""
+            return [f"By the model, {self.results.title} changes nothing against {reference}{among}."]
+        found = [self.headline.sentence, self.headline.grounds]
+        if self.precision is not None:
+            found.append(precision_sentence(self.precision))
+        if self.who is not None:
+            found.append(who_sentence(self.who))
+        return [sentence for sentence in found if sentence]
+
+    @property
+    def answer(self) -> Answer:
+        """Tables and sentences for people, the same for scripts."""
+        where = [f"Results: {shown(self.folder)}\n"] if self.folder else []
+        return Answer([*self.blocks(), *self.sentences(), *where], self.plain())
+
+    def plain(self) -> dict[str, Any]:
+        """Everything as plain values, for JSON."""
+        m = self.results.manifest
+        return {
+            "scenario": self.results.name, "title": self.results.title, "question": m["scenario"]["question"],
+            "population": PEOPLE, "members": m["members"], "failed": m["failed"],
+            "researchers_per_agent": m["researchers_per_agent"], "folder": str(self.folder) if self.folder else None,
+            "reference": self.against.reference.name if self.against else None,
+            "answer": self.headline.plain() if self.headline else None, "centre": self.centre,
+            "uncertainty": m["uncertainty"], "parameters": m["parameters"]["status"], "note": m["parameters"]["note"],
+            "held_by_hand": self.results.held_by_hand,
+            "periods": self.periods, "branches": self.branches, "events": self.events, "ways": m["ways"],
+            "reweighted": m.get("reweighted", {}),
+            "precision": precision_row(self.precision) if self.precision else None,
+            "who": self.who.table.to_dict("records") if self.who else [],
+            "top_decile": self.who.top_decile.to_dict("records") if self.who else [],
+            "in_words": self.sentences(),
+        }  # fmt: skip
 
 
-def event_rows(results: Results) -> list[dict[str, Any]]:
-    """Share of the variance of departures since the first event that each event carries; empty without events."""
+def summaries(comparison: Comparison, asked: Period | None = None) -> list[Summary]:
+    """Of every run that is compared, the reference first."""
+    return [Summary(results, comparison, asked) for results in comparison.all]
+
+
+def first_event(results: Results) -> Period | None:
+    """From the year of the first event to the horizon; None without events."""
     events = results.manifest["scenario"]["event"]
     if not events:
-        return []
-    first = max(results.years[0], min(results.years[-1], int(min(e["on"] for e in events)[:4])))
-    rows: list[dict[str, Any]] = shares_of_events(results, first, results.years[-1]).to_dict("records")
-    return [{"from": first, "until": results.years[-1], **row} for row in rows]
+        return None
+    first = int(min(event["on"] for event in events)[:4])
+    return max(results.years[0], min(results.years[-1], first)), results.years[-1]
+
+
+def observed(study: Study, results: Results) -> Observed:
+    """What is published of departures, on the scale of the run."""
+    return observed_departures(load_evidence(study), results.manifest["parameters"]["values"]["mainland_stem"])
+
+
+def fit_of(study: Study, results: Results) -> Fit | None:
+    """The fit that a run drew its parameters from. Raises FitError when it is gone."""
+    used = results.manifest["fit"]
+    return load_fit(study, used["name"], load_parameters(study.parameters)) if used else None

@@ -34,7 +34,15 @@ from bdsim.runs.tables import (
     write_whole,
 )
 
-__all__ = ["ASSUMPTION", "COLUMNS", "FAILURES", "PARAMETER", "Centre", "Results", "load_results"]
+__all__ = [
+    "ASSUMPTION",
+    "COLUMNS",
+    "FAILURES",
+    "PARAMETER",
+    "Centre",
+    "Results",
+    "load_results",
+]
 
 PARAMETER = "parameter."  # begins the columns of members that say what each drew of the fit
 ASSUMPTION = "assumption."  # and of the ranges in the scenario file
@@ -92,6 +100,7 @@ class Results:
     people: pd.DataFrame  # identity, origin, route, field, entry_year, prominence, ties; one row a researcher's agent
     parts: Sequence[Part | StoredPart | Chosen]
     failures: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(FAILURES)))
+    called: tuple[str, str] = ("", "")  # another name and title, where `distinct` gave them
 
     @property
     def failures_in_words(self) -> str:
@@ -101,11 +110,13 @@ class Results:
 
     @property
     def name(self) -> str:
-        return str(self.manifest["scenario"]["name"])
+        """What files and rows call the run: its scenario's name, made unique among runs shown together."""
+        return self.called[0] or str(self.manifest["scenario"]["name"])
 
     @property
     def title(self) -> str:
-        return str(self.manifest["scenario"]["title"])
+        """What people call the run: its scenario's title, made unique among runs shown together."""
+        return self.called[1] or str(self.manifest["scenario"]["title"])
 
     @property
     def fingerprint(self) -> str:
@@ -285,7 +296,7 @@ class Results:
 
     @property
     def centre(self) -> Centre:
-        """What stands for the members: the mean where ways branch, since the median of unlikely ways is that of one."""
+        """What stands for the members: the mean where ways branch, since a median hides ways that are unlikely."""
         return "mean" if self.branches_out else "median"
 
     def mean(self, values: Floats) -> Floats:
@@ -322,18 +333,12 @@ class Results:
         expected, variance = (
             self.collapsed(name, (), origin)[:, span].sum(axis=1) for name in ("expected", "variance")
         )
-        weights, branch = self.weights, self.members["branch"].to_numpy()
-        means = {b: np.average(expected[branch == b]) for b in set(branch)}  # members of a branch weigh the same
-        centre = np.array([means[b] for b in branch])
-        parts = {
-            "parameters": float(np.average((expected - centre) ** 2, weights=weights)),
-            "chance": float(np.average(variance, weights=weights)),
-            "events": float(np.average((centre - np.average(centre, weights=weights)) ** 2, weights=weights)),
-        }
-        if self.manifest["fit"] is None:  # every member has the same parameters: their spread is chance
-            parts["chance"], parts["parameters"] = parts["chance"] + parts["parameters"], 0.0
-        total = sum(parts.values())
-        return {name: value / total if total > 0 else 0.0 for name, value in parts.items()}
+        return self.variance_parts(expected, variance)
+
+    def variance_parts(self, expected: Floats, chance: Floats) -> dict[str, float]:
+        """As `variance_split`, of any number of the members: expected, and the variance that chance adds to it."""
+        fitted = self.manifest["fit"] is not None
+        return statistics.variance_parts(expected, chance, self.weights, self.members["branch"].to_numpy(), fitted)
 
     def save(self, folder: Path | str) -> Results:
         """Write the tables, summary.csv and manifest.json into a new folder, whole or not at all; read it back.

@@ -5,11 +5,14 @@ Splitting a member in two, a member of weight 0 and the order of members change 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from bdsim.model.categories import Floats
 
-__all__ = ["BAND", "mean", "quantile", "ratio"]
+__all__ = ["BAND", "mean", "quantile", "ratio", "variance_parts"]
 
 BAND = (0.05, 0.5, 0.95)  # the ends and the middle of an interval that holds 90% of the members' weight
 SAME = 1e-9  # shares of the weight closer than this are one share
@@ -46,3 +49,24 @@ def quantile(values: Floats, weights: Floats, q: float, draws: int | None = None
     half = max(0.5 * min(1.0 / (draws or np.inf), q, 1.0 - q), SAME)
     inside = np.diff(np.clip(until, q - half, q + half), axis=0, prepend=q - half)
     return np.asarray((inside * ranked).sum(axis=0) / inside.sum(axis=0))
+
+
+def variance_parts(
+    expected: Floats, chance: Floats, weights: Floats, branch: NDArray[Any], fitted: bool
+) -> dict[str, float]:
+    """Shares of the variance over members that parameters, chance and events carry; they add up to 1, or are all 0.
+
+    All of shape (members,): `expected` a number without the chance of single researchers, `chance` the variance of
+    that, `branch` the way through events. Where members are not `fitted` all have the same parameters.
+    """
+    means = {b: np.average(expected[branch == b]) for b in set(branch)}  # members of a branch weigh the same
+    centre = np.array([means[b] for b in branch])
+    parts = {
+        "parameters": float(np.average((expected - centre) ** 2, weights=weights)),
+        "chance": float(np.average(chance, weights=weights)),
+        "events": float(np.average((centre - np.average(centre, weights=weights)) ** 2, weights=weights)),
+    }
+    if not fitted:
+        parts["chance"], parts["parameters"] = parts["chance"] + parts["parameters"], 0.0
+    total = sum(parts.values())
+    return {name: value / total if total > 0 else 0.0 for name, value in parts.items()}

@@ -17,7 +17,7 @@ from bdsim.explore.scenarios.editor import Editor
 from bdsim.explore.scenarios.worlds import FIGURES, NUMBERS, Asked, Compared, Worlds
 from bdsim.explore.session import Latest, Session
 from bdsim.model.engine.batch import is_compiled
-from bdsim.reporting.telling import Told
+from bdsim.reporting.sentences import Block
 
 __all__ = ["ScenariosPart"]
 
@@ -341,7 +341,7 @@ def _told(found: Compared) -> str:
     )  # fmt: skip
 
 
-def _table(told: Told) -> str:
+def _table(told: Block) -> str:
     """Rows of text as a table; numbers to the right, as on a terminal."""
     columns = list(told.rows[0]) if told.rows else []
     kinds = {c: " class='number'" if all(r[c][:1] in "0123456789+-" for r in told.rows) else "" for c in columns[1:]}

@@ -14,14 +14,17 @@ from typing import Any
 from bdsim.analysis.comparison import Comparison, compare
 from bdsim.errors import InputError, UsageError, did_you_mean
 from bdsim.reporting.figures.runs import COMPARISON_FIGURES, comparison_drawing
-from bdsim.reporting.report import CAVEATS, picture
+from bdsim.reporting.report import UNFITTED, caveats, picture, report_page
+from bdsim.reporting.sentences import Block
 from bdsim.reporting.style import Drawing, save_drawing
-from bdsim.reporting.telling import Told, answer_of, fit_of, observed, report_page, tables_of
+from bdsim.reporting.summary import Summary, fit_of, observed, summaries
 from bdsim.runs.ensemble import run_job
 from bdsim.runs.plan import Job, Settings, manifest_of, plan_run
 from bdsim.runs.results import Results
 from bdsim.runs.workers import Workers
+from bdsim.study.coverage import coverage_of
 from bdsim.study.editing.draft import Draft
+from bdsim.study.evidence import load_evidence
 from bdsim.study.fit import NO_FIT, chosen_fit
 from bdsim.study.layout import Study
 from bdsim.study.parameters import load_parameters
@@ -86,23 +89,19 @@ class Compared:
     _drawn: dict[str, Drawing] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
-    def answers(self) -> list[dict[str, Any]]:
-        """What `bdsim compare --json` says of each run."""
-        reference = self.comparison.reference
-        return [answer_of(r, None, self.comparison if r is not reference else None) for r in self.comparison.all]
+    def told(self) -> list[Summary]:
+        """What each run says; of each, `plain()` is what `bdsim compare --json` says."""
+        return summaries(self.comparison)
 
     @cached_property
-    def tables(self) -> list[Told]:
+    def tables(self) -> list[Block]:
         """The tables of `bdsim compare`."""
-        return [told for answer in self.answers for told in tables_of(answer)]
+        return [block for summary in self.told for block in summary.blocks()]
 
     @property
     def sentences(self) -> list[str]:
-        """How sure each effect is and whom it changes, in words."""
-        found = [sentence for answer in self.answers for sentence in answer["in_words"]]
-        same = [a for a in self.answers[1:] if a["precision"] is None]
-        reference = self.comparison.reference.title
-        return [*found, *(f"By the model, {a['title']} changes nothing against {reference}." for a in same)]
+        """The answer of each run, how sure it is and whom it changes, in words."""
+        return [sentence for summary in self.told for sentence in summary.sentences()]
 
     @property
     def remarks(self) -> list[str]:
@@ -120,9 +119,8 @@ class Compared:
     def caveats(self) -> list[str]:
         """What the comparison cannot tell, and what the data cannot identify: as in the report."""
         fit = fit_of(self.study, self.comparison.reference)
-        unfitted = "Parameters are held at the values of parameters.toml: intervals hold none of their uncertainty."
-        found = [*fit.manifest["identifiability"], *fit.manifest["warnings"]] if fit else [unfitted]
-        return [*CAVEATS, *map(str, found)]
+        found = [*fit.manifest["identifiability"], *fit.manifest["warnings"]] if fit else [UNFITTED]
+        return [*caveats(coverage_of(load_evidence(self.study))), *map(str, found)]
 
     def drawing(self, figure: str) -> Drawing:
         """A figure in the house style, drawn once."""

@@ -26,6 +26,7 @@ __all__ = [
     "WIDTH",
     "Canvas",
     "canvas",
+    "centred",
     "colour_of",
     "dash_of",
     "decimal",
@@ -33,6 +34,7 @@ __all__ = [
     "points",
     "steps",
     "time_axis",
+    "ways",
 ]
 
 WIDTH = 7.2  # inches: both columns of a journal's page
@@ -84,28 +86,41 @@ def dash_of(number: int) -> Any:
 
 
 def steps(ax: Axes, years: Sequence[int], band: Floats, number: int, label: str, since: float | None = None) -> None:
-    """A count a year: its median in its 90% band, each over the whole year.
+    """A count a year: its centre in its 90% band, each over the whole year.
 
-    `band`: 5%, 50%, 95%, shape (3, years). `since`: where within the first year it begins, for a policy that does.
+    `band`: 5%, centre, 95%, shape (3, years). `since`: where within the first year it begins, for a policy that does.
     """
     if not len(years):
         return
-    low, median, high = band
+    low, middle, high = band
     edges = np.array([*years, years[-1] + 1], np.float64)
     edges[0] = edges[0] if since is None else since
     ax.stairs(high, edges, baseline=low, fill=True, color=colour_of(number), alpha=BAND, lw=0)
     ax.stairs(
-        median, edges, baseline=None, color=colour_of(number), ls=dash_of(number), lw=1.5, label=label,
+        middle, edges, baseline=None, color=colour_of(number), ls=dash_of(number), lw=1.5, label=label,
         path_effects=HALO, zorder=3 + 0.01 * number,
     )  # fmt: skip
 
 
+def ways(ax: Axes, years: Sequence[int], each: Sequence[Floats], number: int, since: float | None = None) -> None:
+    """A count a year on each way through events, as thin steps where there are several."""
+    edges = np.array([*years, years[-1] + 1] if years else [], np.float64)
+    edges[:1] = edges[:1] if since is None else since
+    for way in each if len(each) > 1 and len(years) else ():
+        ax.stairs(way, edges, baseline=None, color=colour_of(number), lw=0.6, alpha=0.8, zorder=2.5)
+
+
+def centred(band: Floats, line: Floats) -> Floats:
+    """A band of 5%, 50% and 95% with another line in its middle."""
+    return np.stack([band[0], line, band[2]])
+
+
 def lines(ax: Axes, when: Sequence[float] | Floats, band: Floats, number: int, label: str) -> None:
-    """What is added up until a moment: a median line in its 90% band."""
-    low, median, high = band
+    """What is added up until a moment: a line in its 90% band."""
+    low, middle, high = band
     ax.fill_between(when, low, high, color=colour_of(number), alpha=BAND, lw=0)
     ax.plot(
-        when, median, color=colour_of(number), ls=dash_of(number), lw=1.5, label=label,
+        when, middle, color=colour_of(number), ls=dash_of(number), lw=1.5, label=label,
         path_effects=[Stroke(linewidth=2.8, foreground="white"), *HALO],
     )  # fmt: skip
 

@@ -35,12 +35,9 @@ LEAST = 0.5  # researchers: a side with fewer is left out
 
 
 @styled
-def draw_who(who: Who, titles: Mapping[str, str] | None = None) -> Drawing:
-    """Shares of each side by attribute with their intervals, one panel an attribute; empty sides are left out.
-
-    `titles`: what the two scenarios are called, by name.
-    """
-    named = [(titles or {}).get(name, name) for name in (who.scenario, who.reference)]
+def draw_who(who: Who) -> Drawing:
+    """Shares of each side by attribute with their intervals, one panel an attribute; empty sides are left out."""
+    named = who.titles
     board = canvas(3, rows=2, height=5.0)
     totals = who.table[who.table["by"] == "field"].groupby("side", sort=False)["mean"].sum()
     shown = [side for side in SIDES if totals[side] >= LEAST]

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bdsim.analysis.comparison import Comparison, first_difference
+from bdsim.analysis.comparison import Comparison, centre_of, first_difference
 from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.counts import AXES
 from bdsim.reporting.figures.canvas import (
     LAST_OBSERVED,
     canvas,
+    centred,
     colour_of,
     dash_of,
     decimal,
@@ -24,9 +25,10 @@ from bdsim.reporting.figures.canvas import (
     points,
     steps,
     time_axis,
+    ways,
 )
 from bdsim.reporting.style import COLOURS, NAMES, REFERENCE, Drawing, caption, styled, year_axis
-from bdsim.runs.results import Results
+from bdsim.runs.results import Centre, Results
 from bdsim.study.history import Observed
 
 if TYPE_CHECKING:
@@ -69,13 +71,13 @@ def comparison_drawing(name: str, comparison: Comparison, observed: Observed) ->
 def draw_departures(runs: Sequence[Results], observed: Observed) -> Drawing:
     """Departures per year to all destinations and to China, bands over members, observed data on top."""
     board = canvas(2, height=3.6)
-    axes, starts = board.axes, _starts(runs)
+    axes, starts, centre = board.axes, _starts(runs), centre_of(runs)
     rows = []
     for panel, (ax, destination) in enumerate(zip(axes, (None, "china"), strict=True)):
         for number, results in enumerate(runs):
             table, _ = results.by("destination")
             values = table.sum(axis=2) if destination is None else table[:, :, 0]
-            _fan(ax, runs, values, number, starts[number])
+            _fan(ax, runs, values, number, starts[number], centre)
             rows.append(_band_rows(results, values, destination=destination or "all"))
         years, counts = observed.everywhere if destination is None else observed.to_china["all"]
         if destination is None:
@@ -89,14 +91,14 @@ def draw_departures(runs: Sequence[Results], observed: Observed) -> Drawing:
     board.legend()
     _finish(board.figure, runs, "Departures of scientists of Chinese descent", rescaled=True)
     alt = "Departures of scientists of Chinese descent per year: " + "; ".join(
-        f"{r.title} {_at(r, r.by()[0], r.years[-1])} in {r.years[-1]}" for r in runs
+        f"{r.title} {_at(r, r.by()[0], r.years[-1], centre)} in {r.years[-1]}" for r in runs
     )
     return Drawing("departures", board.figure, pd.concat(rows, ignore_index=True), alt)
 
 
 @styled
 def draw_fan(results: Results, observed: Observed) -> Drawing:
-    """A fan of 50%, 80% and 95% of members around the median, published totals, and where the data end."""
+    """A fan of 50%, 80% and 95% of members around their centre, published totals, and where the data end."""
     board = canvas()
     (ax,) = board.axes
     values, _ = results.by()
@@ -108,7 +110,8 @@ def draw_fan(results: Results, observed: Observed) -> Drawing:
         ax.stairs(
             high, edges, baseline=low, fill=True, color=COLOURS[0], alpha=alpha, lw=0, label=f"{share:.0%} of members"
         )
-    ax.stairs(levels_at[0.5], edges, baseline=None, color=COLOURS[0], lw=1.5, label="Median")
+    line = results.middle(values)
+    ax.stairs(line, edges, baseline=None, color=COLOURS[0], lw=1.5, label=results.centre.capitalize())
     points(ax, *observed.everywhere, "Published totals")
     ax.set_ylim(bottom=0)
     ax.set_ylabel("Researchers leaving the US per year")
@@ -116,10 +119,10 @@ def draw_fan(results: Results, observed: Observed) -> Drawing:
     board.legend()
     _finish(board.figure, [results], f"{results.title}: departures of scientists of Chinese descent", fan=True)
     numbers = {f"p{100 * level:04.1f}": line for level, line in sorted(levels_at.items())}
-    table = pd.DataFrame({"year": list(results.years), "scenario": results.name, **numbers})
-    alt = (
-        f"Fan of departures per year: {results.title} {_at(results, values, results.years[-1])} in {results.years[-1]}"
-    )
+    columns = {"year": list(results.years), "scenario": results.name, "mean": results.mean(values), **numbers}
+    table = pd.DataFrame(columns)
+    last = results.years[-1]
+    alt = f"Fan of departures per year: {results.title} {_at(results, values, last, results.centre)} in {last}"
     return Drawing("fan", board.figure, table, alt)
 
 
@@ -132,24 +135,23 @@ def draw_difference(comparison: Comparison) -> Drawing:
     numbers = []
     for number, scenario in enumerate(comparison.others, start=1):
         difference = comparison.difference(scenario)
-        band = difference.band()
-        if len(scenario.manifest["branches"]) > 1:
-            band[1] = difference.mean()  # the expected value: the median of unlikely branches is 0
+        band = centred(difference.band(), difference.middle(comparison.centre))
         start = _start(comparison, scenario)
         shown = [i for i, year in enumerate(comparison.reference.years) if year >= start]
-        label = scenario.title + (" (expected value)" if len(scenario.manifest["branches"]) > 1 else "")
-        since = _since(comparison.reference, scenario, start)
-        steps(ax, [comparison.reference.years[i] for i in shown], band[:, shown], number, label, since)
+        since, years = _since(comparison.reference, scenario, start), [comparison.reference.years[i] for i in shown]
+        steps(ax, years, band[:, shown], number, scenario.title, since)
+        ways(ax, years, [way[shown] for way in difference.by_branch().values()], number, since)
         numbers.append(difference.table())
     ax.axhline(0, color=REFERENCE, lw=1)
     ax.set_ylabel(f"Additional departures per year, against {comparison.reference.title}")
     time_axis(ax, comparison.all, 1, begin, data=False)
     board.legend()
-    _finish(board.figure, comparison.all, "Difference in departures of scientists of Chinese descent", observed=False)
+    title = "Difference in departures of scientists of Chinese descent"
+    _finish(board.figure, comparison.all, title, observed=False, thin=True)
     table = pd.concat(numbers, ignore_index=True)
     last = comparison.reference.years[-1]
     alt = "Difference from the reference: " + "; ".join(
-        f"{s.title} {comparison.difference(s, [(FIRST_YEAR, last)]).mean()[0]:+,.0f} by {last}"
+        f"{s.title} {comparison.difference(s, [(FIRST_YEAR, last)]).middle(comparison.centre)[0]:+,.0f} by {last}"
         for s in comparison.others
     )
     return Drawing("difference", board.figure, table, alt)
@@ -160,15 +162,16 @@ def draw_destination(runs: Sequence[Results], observed: Observed) -> Drawing:
     """Share of departures that go to China, with the two published shares."""
     board = canvas()
     (ax,) = board.axes
-    starts = _starts(runs)
+    starts, centre = _starts(runs), centre_of(runs)
     rows = []
     for number, results in enumerate(runs):
         table, _ = results.by("destination")
         total = table.sum(axis=2)
         share = np.divide(table[:, :, 0], total, out=np.full_like(total, np.nan), where=total > 0)
-        shown = np.nan_to_num(share) * 100.0
-        _fan(ax, runs, shown, number, starts[number])
-        rows.append(_band_rows(results, shown, unit="percent to China"))
+        shown = share * 100.0  # nan, which counts for nothing, where nobody leaves
+        means = results.share(table[:, :, 0], total) * 100.0
+        _fan(ax, runs, shown, number, starts[number], centre, means)
+        rows.append(_band_rows(results, shown, means=means, unit="percent to China"))
     years, shares = observed.share_china
     points(ax, years, np.array(shares) * 100.0, "Published shares")
     ax.set_ylim(0, 100)
@@ -193,15 +196,15 @@ def draw_panels(comparison: Comparison, axis: str, observed: Observed | None) ->
     labels = AXES[axis]
     board = canvas(len(labels), height=3.5, share_y=axis == "field")
     axes = board.axes
-    starts = _starts(comparison.all)
+    starts, centre = _starts(comparison.all), comparison.centre
     rows = []
     for number, results in enumerate(comparison.all):
         table = results.by(axis, "destination")[0]
         values = table[..., 0] if observed is not None else table.sum(axis=3)
         for position, (ax, label) in enumerate(zip(axes, labels, strict=True)):
-            _fan(ax, comparison.all, values[:, :, position], number, starts[number])
-            destination = "china" if observed is not None else "all"
-            rows.append(_band_rows(results, values[:, :, position], None, destination=destination, **{axis: label}))
+            _fan(ax, comparison.all, values[:, :, position], number, starts[number], centre)
+            told = {"destination": "china" if observed is not None else "all", axis: label}
+            rows.append(_band_rows(results, values[:, :, position], None, None, **told))
     for position, (ax, label) in enumerate(zip(axes, labels, strict=True)):
         if observed is not None:
             years, counts = observed.to_china[label]
@@ -234,12 +237,14 @@ def draw_cumulative(comparison: Comparison) -> Drawing:
     rows = []
     for number, results in enumerate(comparison.all):
         values = results.by(cumulative_from=start)[0]
-        lines(axes[0], when, _from_zero(results.band(values)), number, results.title)
+        band = centred(results.band(values), results.middle(values, comparison.centre))
+        lines(axes[0], when, _from_zero(band), number, results.title)
         rows.append(_band_rows(results, values, years=years, quantity=f"departures since 1 January {start}"))
     for number, scenario in enumerate(comparison.others, start=1):
         difference = comparison.difference(scenario, [(start, y) for y in years])
         band = difference.band()
-        lines(axes[1], when, _from_zero(band), number, scenario.title)
+        middle = centred(band, difference.middle(comparison.centre))
+        lines(axes[1], when, _from_zero(middle), number, scenario.title)
         quantity = f"difference since 1 January {start}"
         rows.append(_table(years, band, difference.mean(), scenario=scenario.name, quantity=quantity))
     axes[1].axhline(0, color=REFERENCE, lw=1)
@@ -281,15 +286,23 @@ def _starts(runs: Sequence[Results]) -> list[int | None]:
     return [None, *(first_difference(runs[0], other) for other in runs[1:])]
 
 
-def _fan(ax: Axes, runs: Sequence[Results], values: Floats, number: int, start: int | None) -> None:
-    """A run's band from the year in which it first differs from the first run; what they share is drawn once."""
+def _fan(
+    ax: Axes, runs: Sequence[Results], values: Floats, number: int, start: int | None, centre: Centre,
+    means: Floats | None = None,
+) -> None:  # fmt: skip
+    """A run's band from the year in which it first differs from the first run; what they share is drawn once.
+
+    `means` stands for the mean of `values` where that is another, as of shares.
+    """
     results = runs[number]
+    line = means if means is not None and centre == "mean" else results.middle(values, centre)
+    band = centred(results.band(values), line)
     if number and start is None:
         ax.plot([], [], color=colour_of(number), ls=dash_of(number), label=f"{results.title} (as {runs[0].title})")
         return
     skip = start - results.years[0] if start is not None else 0
     since = _since(runs[0], results, start) if start is not None else None
-    steps(ax, list(results.years)[skip:], results.band(values)[:, skip:], number, results.title, since)
+    steps(ax, list(results.years)[skip:], band[:, skip:], number, results.title, since)
 
 
 def _rescale(runs: Sequence[Results]) -> str:
@@ -298,13 +311,14 @@ def _rescale(runs: Sequence[Results]) -> str:
 
 def _finish(
     figure: Figure, runs: Sequence[Results], title: str, *, observed: bool = True, spans: bool = True,
-    rescaled: bool = False, fan: bool = False,
+    rescaled: bool = False, fan: bool = False, thin: bool = False,
 ) -> None:  # fmt: skip
     """Title, and a source line that says what is drawn, what the bands hold and what the parameters are worth."""
     m = runs[0].manifest
+    each = ", thin lines: ways through the events" if thin and any(r.branches_out for r in runs) else ""
     parts = [
-        f"Line: median; {FANNED if fan else BAND}; {m['uncertainty']}. {m['members']} members, one agent stands for "
-        f"{m['researchers_per_agent']} researchers."
+        f"Line: {centre_of(runs)}{each}; {FANNED if fan else BAND}; {m['uncertainty']}. {m['members']} members, one "
+        f"agent stands for {m['researchers_per_agent']} researchers."
     ]
     if spans and any(r.manifest["scenario"]["policy"] for r in runs):
         parts.append("Shaded: scrutiny policies in force, by name.")
@@ -321,9 +335,11 @@ def _finish(
     caption(figure, title, " ".join(parts))
 
 
-def _band_rows(results: Results, values: Floats, years: Sequence[int] | None = None, **labels: str) -> pd.DataFrame:
-    band, mean = results.band(values), results.mean(values)
-    return _table(years or list(results.years), band, mean, scenario=results.name, **labels)
+def _band_rows(
+    results: Results, values: Floats, years: Sequence[int] | None = None, means: Floats | None = None, **labels: str
+) -> pd.DataFrame:
+    mean = results.mean(values) if means is None else means
+    return _table(years or list(results.years), results.band(values), mean, scenario=results.name, **labels)
 
 
 def _table(years: Sequence[int], band: Floats, mean: Floats, **labels: str) -> pd.DataFrame:
@@ -332,6 +348,8 @@ def _table(years: Sequence[int], band: Floats, mean: Floats, **labels: str) -> p
     return pd.DataFrame({**columns, "mean": mean, "p05": low, "median": median, "p95": high})
 
 
-def _at(results: Results, values: Floats, year: int) -> str:
-    low, median, high = results.band(values)[:, year - FIRST_YEAR]
-    return f"{median:,.0f} ({low:,.0f} to {high:,.0f})"
+def _at(results: Results, values: Floats, year: int, centre: Centre) -> str:
+    of_year = values[:, year - FIRST_YEAR]
+    low, _, high = results.band(of_year)
+    middle = results.middle(of_year, centre)
+    return f"{middle:,.0f}" if np.isnan(low) else f"{middle:,.0f} ({low:,.0f} to {high:,.0f})"

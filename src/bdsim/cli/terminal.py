@@ -16,11 +16,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from bdsim.analysis.comparison import Comparison
+    from bdsim.reporting.sentences import Answer
     from bdsim.runs.ensemble import Progress as Report
-    from bdsim.runs.results import Results
 
-__all__ = ["branch_rows", "note", "period_rows", "print_json", "print_table", "progress_bar", "tell"]
+__all__ = ["as_json", "note", "print_json", "print_table", "progress_bar", "show", "stage_bar", "tell"]
 
 QUIET = 10.0  # seconds without a word where there is no bar
 out, err = Console(highlight=False), Console(stderr=True, highlight=False)
@@ -51,7 +50,24 @@ def note_compiling(members: int, *, sampled: bool = True) -> None:
 
 def print_json(value: Any) -> None:
     """JSON on standard output, for scripts."""
-    sys.stdout.write(json.dumps(_finite(value), indent=1, default=str, allow_nan=False) + "\n")
+    sys.stdout.write(as_json(value) + "\n")
+
+
+def show(answer: Answer, *, json: bool) -> None:
+    """What a command found: for scripts, or its tables and sentences in their order."""
+    if json:
+        print_json(answer.plain)
+        return
+    for part in answer.said:
+        if isinstance(part, str):
+            tell(part)
+        elif part.rows:
+            print_table(part.title, part.rows, part.caption)
+
+
+def as_json(value: Any) -> str:
+    """JSON as files and scripts get it; null stands for what is not a finite number."""
+    return json.dumps(_finite(value), indent=1, default=str, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:
@@ -153,86 +169,3 @@ def stage_bar(title: str) -> Iterator[Callable[[str, int, int], None]]:
             bar.update(tasks[stage], completed=done, total=total)
 
         yield update
-
-
-def period_rows(results: Results, comparison: Comparison | None) -> list[dict[str, Any]]:
-    """Departures of scientists of Chinese descent by band of years, as numbers."""
-    from bdsim.analysis.comparison import year_bands  # brings SciPy and joblib, which a fit report does not need
-
-    periods = year_bands(results.years[-1])
-    table, _ = results.by("destination")
-    effect = comparison.difference(results, periods) if comparison is not None else None
-    rows = []
-    for number, (first, last) in enumerate(periods):
-        span = table[:, first - results.years[0] : last - results.years[0] + 1].sum(axis=1)
-        low, median, high = (float(x) for x in results.band(span.sum(axis=1)))
-        mean = float(results.mean(span.sum(axis=1)))
-        row: dict[str, Any] = {"from": first, "until": last, "mean": mean, "median": median, "p05": low, "p95": high}
-        row["share_china"] = float(results.share(span[:, 0], span.sum(axis=1)))
-        if effect is not None:
-            row["excess_mean"] = float(effect.mean()[number])
-            low, median, high = (float(x) for x in effect.band()[:, number])
-            row |= {"excess_p05": low, "excess_median": median, "excess_p95": high}
-        rows.append(row)
-    return rows
-
-
-def branch_rows(results: Results, comparison: Comparison | None) -> list[dict[str, Any]]:
-    """Each way through the events: chance, departures in the projection, excess; last, the expectation."""
-    first, last = 2025, results.years[-1]
-    if last < first:
-        return []
-    values = results.by()[0][:, first - results.years[0] :].sum(axis=1)
-    excess = comparison.difference(results, [(first, last)]).expected[:, 0] if comparison is not None else None
-    rows = []
-    for branch in results.manifest["branches"]:
-        of = (results.members["branch"] == branch["name"]).to_numpy()
-        row = {"branch": branch["name"], "chance": branch["chance"], "departures": float(values[of].mean())}
-        if excess is not None:
-            row["excess_mean"] = float(excess[of].mean())
-        rows.append(row)
-    expected = {"branch": "expected value", "chance": sum(r["chance"] for r in rows)}
-    for key in rows[0].keys() - {"branch", "chance"}:
-        expected[key] = sum(r["chance"] * r[key] for r in rows)
-    return [*rows, expected]
-
-
-def period_text(rows: Sequence[Mapping[str, Any]], reference: str, *, events: bool) -> list[dict[str, str]]:
-    """`period_rows` as text for a table: medians, or expected values where events make medians misleading."""
-    shown = []
-    middle = "mean" if events else "median"
-    for row in rows:
-        text = {
-            "years": f"{row['from']}-{row['until']}",
-            f"departures, {middle} [90%]": f"{row[middle]:,.0f} [{row['p05']:,.0f}, {row['p95']:,.0f}]",
-            "to China": f"{row['share_china']:.0%}",
-        }
-        if "excess_mean" in row:
-            excess = f"{row[f'excess_{middle}']:+,.0f} [{row['excess_p05']:+,.0f}, {row['excess_p95']:+,.0f}]"
-            same = row["excess_mean"] == row["excess_p05"] == row["excess_p95"] == 0.0
-            text[f"over {reference}, {middle} [90%]"] = "0 (identical)" if same else excess
-        shown.append(text)
-    return shown
-
-
-def branch_text(rows: Sequence[Mapping[str, Any]], last: int) -> list[dict[str, str]]:
-    """`branch_rows` as text for a table."""
-    return [
-        {
-            "branch": row["branch"],
-            "chance": f"{row['chance']:.3f}",
-            f"departures 2025-{last}": f"{row['departures']:,.0f}",
-            **({"over the reference": f"{row['excess_mean']:+,.0f}"} if "excess_mean" in row else {}),
-        }
-        for row in rows
-    ]
-
-
-def event_text(rows: Sequence[Mapping[str, Any]]) -> tuple[str, list[dict[str, str]]]:
-    """`answers.event_rows` as a title and text for a table."""
-    title = f"What each event carries of the variance of departures {rows[0]['from']}-{rows[0]['until']}"
-    shown = [
-        {"event": row["event"], "share of variance": f"{row['share']:.0%}", "reached": f"{row['reached']:.0%}"}
-        for row in rows
-    ]
-    return title, shown

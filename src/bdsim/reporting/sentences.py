@@ -1,0 +1,160 @@
+"""Numbers as text: rows of tables and sentences, the same on a terminal, in a report and on the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bdsim.analysis.comparison import Period, Precision
+from bdsim.analysis.leavers import SIDES, Who
+from bdsim.reporting.style import NAMES
+from bdsim.runs.results import Centre
+
+__all__ = [
+    "Answer",
+    "Block",
+    "branch_text",
+    "count",
+    "in_years",
+    "interval",
+    "period_text",
+    "precision_row",
+    "precision_sentence",
+    "signed",
+    "who_blocks",
+    "who_sentence",
+]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows of text under a title."""
+
+    title: str
+    rows: list[dict[str, str]]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command found: tables and sentences in the order of reading, and the same as plain values for JSON."""
+
+    said: Sequence[Block | str]
+    plain: Any
+
+
+def precision_row(precision: Precision) -> dict[str, Any]:
+    """An effect and how well it is known, as plain values in researchers."""
+    ratio = precision.variance_ratio
+    return {
+        "from": precision.period[0], "until": precision.period[1], "mean": precision.effect,
+        "p05": precision.p05, "median": precision.median, "p95": precision.p95, "half_width": precision.half_width,
+        "variance": precision.variance, "unpaired_variance": precision.unpaired_variance,
+        "variance_ratio": ratio if math.isfinite(ratio) else None, "members": precision.members,
+        "members_needed_for_5_percent": precision.members_needed(),
+        "members_needed_unpaired": precision.members_needed(paired=False),
+    }  # fmt: skip
+
+
+def precision_sentence(precision: Precision) -> str:
+    """How well the mean is known, and what pairing gains."""
+    needed, unpaired = precision.members_needed(), precision.members_needed(paired=False)
+    if math.isnan(precision.half_width):
+        return "How well its mean is known cannot be told from one member."
+    said = f"Its mean over members is known to within {precision.half_width:,.0f}."
+    if needed is None or not precision.variance:
+        return said
+    ratio = precision.variance_ratio
+    gain = (
+        f"Pairing makes the variance {ratio:.1f} times smaller than that of unpaired runs"
+        if ratio >= 1.0
+        else "Pairing does not make the variance smaller here"
+    )
+    return f"{said} {gain}; the mean to within 5% (90% confidence) needs {needed:,} members, unpaired {unpaired:,}."
+
+
+def who_sentence(who: Who) -> str:
+    """Who leaves only under the scenario, or only under the reference, whichever are more; and the most prominent."""
+    table = who.table
+    totals = {side: table[(table["side"] == side) & (table["by"] == "field")]["mean"].sum() for side in SIDES[:2]}
+    side = max(totals, key=lambda s: totals[s])
+    if totals[side] == 0.0:
+        return f"{who.titles[0]}: at this scale no single agent decides otherwise, so whom it changes cannot be told."
+    chosen = table[table["side"] == side].set_index(["by", "label"])["share"]
+    best = who.top_decile.set_index("under")["mean"]
+    return (
+        f"{who.titles[0]}: of the {totals[side]:,.0f} who leave {side} in {in_years(who.period)}, "
+        f"{chosen['stage', 'early']:.0%} are in their first six years, {chosen['field', 'life']:.0%} life scientists, "
+        f"{chosen['ties', 'strongest third']:.0%} have the strongest ties to China. The most prominent tenth are "
+        f"{best['scenario']:.1f}% of departures under the scenario, {best['reference']:.1f}% under {who.titles[1]}."
+    )
+
+
+def who_blocks(who: Who) -> list[Block]:
+    """Leavers by side and attribute, and the share of the most prominent."""
+    wide = who.table.pivot_table(index=["by", "label"], columns="side", values="mean", sort=False)[list(SIDES)]
+    shares = who.table.set_index(["side", "by", "label"])["share"]
+    rows = [
+        {"by": by, "of": NAMES.get(label, label), **{side: count(row[side]) for side in SIDES},
+         **{f"share of {side}": f"{shares[side, by, label]:.0%}" for side in SIDES[:2]}}
+        for (by, label), row in wide.iterrows()
+    ]  # fmt: skip
+    totals = wide.loc["field"].sum()
+    rows.append({"by": "all", "of": "everyone", **{s: count(totals[s]) for s in SIDES},
+                 **{f"share of {s}": "100%" if totals[s] else "0%" for s in SIDES[:2]}})  # fmt: skip
+    top = [
+        {"under": r.under, "percent from the top tenth": f"{r.mean:.1f}",
+         "90% of members": interval(r.p05, r.p95, lambda x: f"{x:.1f}")}
+        for r in who.top_decile.itertuples()
+    ]  # fmt: skip
+    return [
+        Block(f"Who leaves in {in_years(who.period)}: researchers, mean over members ({who.titles[0]})", rows,
+              "Stage at the departure; prominence (decile 10 the most prominent) and ties at entry."),
+        Block(f"Share of departures from the most prominent tenth, {in_years(who.period)} ({who.titles[0]})", top),
+    ]  # fmt: skip
+
+
+def period_text(row: Mapping[str, Any], centre: Centre, reference: str) -> dict[str, str]:
+    """A row of Summary.periods as text."""
+    text = {
+        "years": in_years((row["from"], row["until"])),
+        f"departures, {centre} [90%]": f"{count(row[centre])} {interval(row['p05'], row['p95'])}",
+        "to China": "-" if math.isnan(row["share_china"]) else f"{row['share_china']:.0%}",
+    }
+    if "excess_mean" in row:
+        excess = f"{signed(row[f'excess_{centre}'])} {interval(row['excess_p05'], row['excess_p95'], signed)}"
+        same = row["excess_mean"] == 0.0 and not row["excess_p05"] and not row["excess_p95"]
+        text[f"over {reference}, {centre} [90%]"] = "0 (identical)" if same else excess
+    return text
+
+
+def branch_text(row: Mapping[str, Any]) -> dict[str, str]:
+    """A row of Summary.branches as text."""
+    return {
+        "branch": str(row["branch"]),
+        "chance": f"{row['chance']:.3f}",
+        f"departures {in_years((row['from'], row['until']))}, mean": count(row["departures"]),
+        **({"over the reference, mean": signed(row["excess_mean"])} if "excess_mean" in row else {}),
+    }
+
+
+def count(number: float) -> str:
+    """'12,345'."""
+    return f"{number:,.0f}"
+
+
+def signed(number: float) -> str:
+    """'+1,285', '-3', and '0' for what is less than half a researcher."""
+    return "0" if abs(number) < 0.5 else f"{number:+,.0f}"
+
+
+def interval(low: float, high: float, write: Any = count) -> str:
+    """'[1, 2]', or that it is unknown where a single draw was run."""
+    return "[unknown]" if math.isnan(low) or math.isnan(high) else f"[{write(low)}, {write(high)}]"
+
+
+def in_years(years: Period) -> str:
+    """'2026-2035' or '2026'."""
+    return str(years[0]) if years[0] == years[1] else f"{years[0]}-{years[1]}"
