@@ -14,7 +14,9 @@ pytest.importorskip("panel")
 
 from bdsim.analysis.lives import Watch, network
 from bdsim.errors import InputError
-from bdsim.explore import people, people_html, watching
+from bdsim.explore.people import html as people_html
+from bdsim.explore.people import tab as people
+from bdsim.explore.people import watching
 from bdsim.explore.people.tab import PeoplePart
 from bdsim.explore.people.watching import Asked, Look, Watching, asked_from
 from bdsim.explore.session import Session

@@ -11,10 +11,13 @@ SCALE, MEMBERS = 40, 4
 FIRST_YEARS = {
     "no-initiative": 2018,
     "initiative-revival": 2025,
+    "initiative-revival-2027": 2027,
+    "history-to-2026": 2022,
     "revival-report-language": 2025,
     "talent-surge": 2026,
     "china-funding-plateau": 2026,  # the spending of 2025 is seen a year later
     "us-funding-cut": 2026,
+    "nih-cut": 2026,
     "us-retention-package": 2026,
     "soft-power-erosion": 2026,
     "student-visa-cut": 2026,
