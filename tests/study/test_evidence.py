@@ -137,6 +137,7 @@ def test_before_1996_every_inflow_shrinks_by_the_stated_growth(history: History)
         ("inflow_india", 2023),
         ("inflow_other", 2023),
         ("funding_ratio", 2024),
+        ("pull", 2021),
     ],
 )
 def test_after_the_last_observed_year_a_table_stays_flat(history: History, table: str, last: int) -> None:
@@ -161,6 +162,11 @@ def test_the_share_of_offers_in_the_us_is_that_of_the_evidence(fresh_study: Stud
     spoil(fresh_study, "talent_batches", lambda text: text.replace(",565,347,", ",565,565,"))
     at = rebuild_history(load_evidence(fresh_study), HORIZON, GROWTH).timeline.at
     assert at("offers", 2014) == pytest.approx(521.0)
+
+
+def test_pull_counts_the_years_of_trend_up_to_the_last_year_of_the_departure_series(history: History) -> None:
+    assert [history.timeline.at("pull", year) for year in (2000, 2010, 2021, 2035)] == [-10, 0, 11, 11]
+    assert history.rebuilt["pull"][0] == tuple(range(2022, HORIZON + 1))
 
 
 def test_fields_of_doctorates_from_china_are_those_of_the_facts_and_others_are_assumed(history: History) -> None:

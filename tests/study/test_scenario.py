@@ -419,7 +419,7 @@ def test_a_shipped_scenario_loads_plans_and_says_what_it_asks(study: Study, hist
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_scenario_is_history_up_to_2022(study: Study, history: History, name: str) -> None:
-    if name == "no-initiative":
+    if name in ("no-initiative", "history-to-2026"):  # the first never was, the second goes on where it ended
         return
     reference = only(load_scenario("baseline", study), history)
     for plan in load_scenario(name, study).plans(history):
@@ -454,6 +454,21 @@ def test_the_revival_lasts_from_20_january_2025_to_20_january_2029(study: Study,
     for year, scrutiny in expected.items():
         assert full.at("scrutiny_china", year) == pytest.approx(scrutiny, abs=1e-15)
         assert half.at("scrutiny_china", year) == pytest.approx(scrutiny / 2, abs=1e-15)
+
+
+def test_what_happened_after_the_initiative_counts_from_its_end_to_january_2026(study: Study, history: History) -> None:
+    tables = only(load_scenario("history-to-2026", study), history)
+    expected = {2021: 1.0, 2023: 0.2, 2024: 0.2, 2026: 0.3 * 11 / 365, 2027: 0.0, 2035: 0.0}
+    expected[2022] = 53 / 365 + 0.2 * 312 / 365
+    expected[2025] = 0.2 + 0.5 * 18 / 365 + 0.1 * 114 / 365
+    for year, scrutiny in expected.items():
+        assert tables.at("scrutiny_china", year) == pytest.approx(scrutiny, abs=1e-12)
+
+
+def test_a_cut_at_one_agency_moves_that_agency_alone(study: Study, history: History) -> None:
+    cut, baseline = (only(load_scenario(name, study), history) for name in ("nih-cut", "baseline"))
+    changed = {name for name in TABLES if not np.array_equal(cut.tables[name], baseline.tables[name])}
+    assert changed == {"nih_funding"}
 
 
 def test_the_act_has_six_ways_to_end_and_the_chance_that_its_file_implies(study: Study, history: History) -> None:
