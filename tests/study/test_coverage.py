@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from matplotlib.text import Text
 
+import bdsim
 from bdsim.errors import EvidenceError
+from bdsim.model.categories import FIELDS
+from bdsim.reporting.figures.runs import run_drawings
 from bdsim.study.coverage import coverage_of
 from bdsim.study.evidence import load_evidence
 from bdsim.study.facts import FILES
+from bdsim.study.history import observed_departures
 from bdsim.study.layout import Study
 
 pytestmark = pytest.mark.one_python
@@ -56,3 +61,20 @@ def test_a_year_that_the_authors_publish_may_not_vanish(fresh_study: Study, year
     path.write_text("".join(line for line in lines if not line.startswith(str(year))), encoding="utf-8")
     with pytest.raises(EvidenceError, match=rf"no row for {year} of engineering_cs: Xie et al., PNAS 2023 publishes"):
         load_evidence(fresh_study)
+
+
+def test_figures_take_the_end_of_the_series_and_its_source_from_the_data(fresh_study: Study) -> None:
+    """With rows of 2022-2024 in the series, no figure says that there are none or that they are the authors'."""
+    run = bdsim.run(
+        bdsim.load_scenario(fresh_study.scenario_file("baseline")), members=2, researchers_per_agent=1000, fit="none"
+    )
+    for last in (2021, 2024):
+        for year in range(2022, last + 1):
+            add(fresh_study, "departures_to_china", *(f"{year},{field},600" for field in FIELDS))
+        observed = observed_departures(load_evidence(fresh_study), 0.885)
+        for drawing in run_drawings(run, observed):
+            words = " ".join(t.get_text() for t in drawing.figure.findobj(Text))
+            assert f"no departure\ndata after {last}" in words
+            assert "Observed: Xie et al., PNAS 2023" in " ".join(words.split())
+            told = "2022-2024: added to departures_to_china.csv without a source" in " ".join(words.split())
+            assert told == (last == 2024)

@@ -17,12 +17,12 @@ from matplotlib.patheffects import Stroke, withStroke
 from bdsim.model.categories import Floats
 from bdsim.reporting.style import COLOURS, DASHES, REFERENCE, year_axis
 from bdsim.runs.results import Results
+from bdsim.study.coverage import Coverage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
-    "LAST_OBSERVED",
     "WIDTH",
     "Canvas",
     "canvas",
@@ -38,7 +38,6 @@ __all__ = [
 ]
 
 WIDTH = 7.2  # inches: both columns of a journal's page
-LAST_OBSERVED = 2021  # the last year of the departure series
 BAND = 0.14  # how opaque a band is: three of them over each other leave a line readable
 HALO: list[Any] = [withStroke(linewidth=2.8, foreground="white")]
 SPAN, SPAN_NAME = "#f0e9d2", "#6f5f2a"
@@ -134,20 +133,23 @@ def points(ax: Axes, years: Sequence[int], values: Any, label: str, *, hollow: b
 
 
 def time_axis(
-    ax: Axes, runs: Sequence[Results], panels: int, first: int | None = None, *, data: bool = True, raised: bool = False
-) -> None:
+    ax: Axes, runs: Sequence[Results], panels: int, first: int | None = None, *,
+    known: Coverage | None = None, raised: bool = False,
+) -> None:  # fmt: skip
     """Years, thousands with commas, policies as named spans, and the end of the observed series.
 
-    `raised`: a panel that shares its scale has made room for the names already.
+    `known`: what the data cover, where they are drawn. `raised`: a panel that shares its scale has made room for the
+    names already.
     """
     last = runs[0].years[-1] + 1
     ax.set_xlim(first if first is not None else runs[0].years[0], last)
     year_axis(ax)
     named_spans(ax, policies_of(runs), (WIDTH - 0.5) / panels - 0.45, raised=raised)
-    if data and last > LAST_OBSERVED + 2 and ax.get_xlim()[0] < LAST_OBSERVED:
-        ax.axvline(LAST_OBSERVED + 1, ymax=0.85, color="#999999", lw=0.9, ls=":", zorder=1)
+    if known is not None and last > known.departures.last + 2 and ax.get_xlim()[0] < known.departures.last:
+        end = known.departures.last + 1
+        ax.axvline(end, ymax=0.85, color="#999999", lw=0.9, ls=":", zorder=1)
         ax.annotate(
-            f"no departure\ndata after {LAST_OBSERVED}", (LAST_OBSERVED + 1, 0.015), xycoords=("data", "axes fraction"),
+            f"no departure\ndata after {known.departures.last}", (end, 0.015), xycoords=("data", "axes fraction"),
             xytext=(3, 0), textcoords="offset points", fontsize=6, color="#555555", va="bottom",
         )  # fmt: skip
 

@@ -15,7 +15,6 @@ from bdsim.analysis.comparison import Comparison, centre_of, first_difference
 from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.counts import AXES
 from bdsim.reporting.figures.canvas import (
-    LAST_OBSERVED,
     canvas,
     centred,
     colour_of,
@@ -86,10 +85,10 @@ def draw_departures(runs: Sequence[Results], observed: Observed) -> Drawing:
             points(ax, years, counts, f"Published series / {_rescale(runs)}", hollow=True)
         ax.set_title("ab"[panel] + "  " + ("All destinations" if destination is None else NAMES["china"]))
         ax.set_ylim(bottom=0)
-        time_axis(ax, runs, 2)
+        time_axis(ax, runs, 2, known=observed.known)
     axes[0].set_ylabel("Researchers leaving the US per year")
     board.legend()
-    _finish(board.figure, runs, "Departures of scientists of Chinese descent", rescaled=True)
+    _finish(board.figure, runs, "Departures of scientists of Chinese descent", observed, rescaled=True)
     alt = "Departures of scientists of Chinese descent per year: " + "; ".join(
         f"{r.title} {_at(r, r.by()[0], r.years[-1], centre)} in {r.years[-1]}" for r in runs
     )
@@ -115,9 +114,10 @@ def draw_fan(results: Results, observed: Observed) -> Drawing:
     points(ax, *observed.everywhere, "Published totals")
     ax.set_ylim(bottom=0)
     ax.set_ylabel("Researchers leaving the US per year")
-    time_axis(ax, [results], 1)
+    time_axis(ax, [results], 1, known=observed.known)
     board.legend()
-    _finish(board.figure, [results], f"{results.title}: departures of scientists of Chinese descent", fan=True)
+    title = f"{results.title}: departures of scientists of Chinese descent"
+    _finish(board.figure, [results], title, observed, fan=True)
     numbers = {f"p{100 * level:04.1f}": line for level, line in sorted(levels_at.items())}
     columns = {"year": list(results.years), "scenario": results.name, "mean": results.mean(values), **numbers}
     table = pd.DataFrame(columns)
@@ -144,10 +144,10 @@ def draw_difference(comparison: Comparison) -> Drawing:
         numbers.append(difference.table())
     ax.axhline(0, color=REFERENCE, lw=1)
     ax.set_ylabel(f"Additional departures per year, against {comparison.reference.title}")
-    time_axis(ax, comparison.all, 1, begin, data=False)
+    time_axis(ax, comparison.all, 1, begin)
     board.legend()
     title = "Difference in departures of scientists of Chinese descent"
-    _finish(board.figure, comparison.all, title, observed=False, thin=True)
+    _finish(board.figure, comparison.all, title, thin=True)
     table = pd.concat(numbers, ignore_index=True)
     last = comparison.reference.years[-1]
     alt = "Difference from the reference: " + "; ".join(
@@ -176,10 +176,10 @@ def draw_destination(runs: Sequence[Results], observed: Observed) -> Drawing:
     points(ax, years, np.array(shares) * 100.0, "Published shares")
     ax.set_ylim(0, 100)
     ax.set_ylabel("Share going to China or Hong Kong, %")
-    time_axis(ax, runs, 1)
+    time_axis(ax, runs, 1, known=observed.known)
     ax.set_yticks(range(0, 101, 20))
     board.legend()
-    _finish(board.figure, runs, "Destination of departing scientists of Chinese descent")
+    _finish(board.figure, runs, "Destination of departing scientists of Chinese descent", observed)
     alt = "Share of departures going to China: " + "; ".join(f"{r.title} {_last_share(r)}" for r in runs)
     return Drawing("destination", board.figure, pd.concat(rows, ignore_index=True), alt)
 
@@ -216,13 +216,14 @@ def draw_panels(comparison: Comparison, axis: str, observed: Observed | None) ->
     for ax in axes:
         shared = axis == "field" and ax is not axes[0]
         first = None if axis == "field" else FROM
-        time_axis(ax, comparison.all, len(labels), first, data=axis == "field", raised=shared)
+        known = observed.known if observed is not None else None
+        time_axis(ax, comparison.all, len(labels), first, known=known, raised=shared)
     where = "to China per year" if observed is not None else "leaving the US per year"
     axes[0].set_ylabel(f"Researchers {where}")
     board.legend()
     by = "field" if axis == "field" else "career stage"
     title = f"Departures of scientists of Chinese descent by {by}"
-    _finish(board.figure, comparison.all, title, observed=observed is not None, rescaled=observed is not None)
+    _finish(board.figure, comparison.all, title, observed, rescaled=observed is not None)
     return Drawing(axis, board.figure, pd.concat(rows, ignore_index=True), f"Departures by {by}, one panel each")
 
 
@@ -231,7 +232,7 @@ def draw_cumulative(comparison: Comparison) -> Drawing:
     """Departures added up from the first year in which any scenario differs, and their difference."""
     board = canvas(2, height=3.5)
     axes = board.axes
-    start = min((_start(comparison, s) for s in comparison.others), default=LAST_OBSERVED + 1)
+    start = min((_start(comparison, s) for s in comparison.others), default=comparison.reference.years[-1])
     years = [y for y in comparison.reference.years if y >= start]
     when = [start, *(year + 1 for year in years)]
     rows = []
@@ -258,7 +259,7 @@ def draw_cumulative(comparison: Comparison) -> Drawing:
         ax.set_xlabel("1 January of the year")
     board.legend()
     title = f"Departures of scientists of Chinese descent, added up from {start}"
-    _finish(board.figure, comparison.all, title, observed=False, spans=False)
+    _finish(board.figure, comparison.all, title, spans=False)
     table = pd.concat(rows, ignore_index=True)
     return Drawing("cumulative", board.figure, table, f"Departures added up since {start}")
 
@@ -310,7 +311,7 @@ def _rescale(runs: Sequence[Results]) -> str:
 
 
 def _finish(
-    figure: Figure, runs: Sequence[Results], title: str, *, observed: bool = True, spans: bool = True,
+    figure: Figure, runs: Sequence[Results], title: str, observed: Observed | None = None, *, spans: bool = True,
     rescaled: bool = False, fan: bool = False, thin: bool = False,
 ) -> None:  # fmt: skip
     """Title, and a source line that says what is drawn, what the bands hold and what the parameters are worth."""
@@ -326,8 +327,8 @@ def _finish(
         parts.append("Provisional parameters: illustration only.")
     if runs[0].held_by_hand:
         parts.append(f"Held by hand: {runs[0].held_by_hand}.")
-    if observed:
-        parts.append("Observed: Xie et al., PNAS 2023 (doi:10.1073/pnas.2216248120).")
+    if observed is not None:
+        parts.append(observed.source)
     if rescaled:
         parts.append(f"Hollow: the series of mainland China, divided by the share {_rescale(runs)} that it counts.")
     names = ", ".join(f"{r.name}-{r.fingerprint}" for r in runs)
