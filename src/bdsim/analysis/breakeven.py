@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
 from scipy.optimize import brentq
 
 from bdsim.analysis.quantity import Goal
@@ -21,7 +21,7 @@ from bdsim.model.world import Timeline
 from bdsim.runs.expected import Asked, Progress, answers_to, posterior_draws
 from bdsim.runs.plan import Job
 from bdsim.study.parameters import Parameters
-from bdsim.study.scenario_file import Lever
+from bdsim.study.scenario_file import lever_of
 
 __all__ = ["NEUTRAL", "BreakEven", "Turned", "break_even"]
 
@@ -43,12 +43,8 @@ class Turned:
 
     def world(self, timeline: Timeline, value: float) -> Timeline:
         """The timeline with the lever at `value`. Raises UsageError for what no scenario file could say."""
-        try:
-            lever = Lever.model_validate(
-                {"table": self.table, "years": list(self.years), self.how: value, "why": "break-even"}
-            )
-        except ValidationError as error:
-            raise UsageError(error.errors()[0]["msg"].removeprefix("Value error, "), where="--lever") from None
+        change: dict[str, Any] = {"table": self.table, "years": list(self.years), self.how: value}
+        lever = lever_of("--lever", **change, why="break-even")
         tables = dict(timeline.tables)
         lever.apply(tables, timeline.horizon)
         return Timeline(timeline.horizon, tables)

@@ -21,7 +21,7 @@ from bdsim.model.world import Timeline
 from bdsim.runs.expected import Asked, Progress, answers_to
 from bdsim.runs.plan import Job
 from bdsim.study.parameters import Parameters
-from bdsim.study.scenario_file import Lever
+from bdsim.study.scenario_file import Lever, lever_of
 
 __all__ = ["METHODS", "Inputs", "Sensitivity", "indices", "make_inputs", "sensitivity"]
 
@@ -79,7 +79,12 @@ def make_inputs(job: Job, levers: Mapping[str, tuple[float, float]], years: tupl
         if table not in tables:
             raise UsageError(f"unknown table '{table}'{did_you_mean(table, tables)}", where="--lever")
         if not 0.0 <= low < high:
-            raise UsageError(f"{table} = {low:g}..{high:g} is no range of factors", where="--lever")
+            raise UsageError(f"the range {table} = {low:g}..{high:g} is empty or negative", where="--lever")
+        for factor in (low, high):
+            _lever(table, years, factor)
+        if years[0] > job.settings.horizon:
+            problem = f"{years[0]}-{years[1]} begins after the horizon {job.settings.horizon}, so it changes nothing"
+            raise UsageError(problem, where="--years")
         bounds[f"lever {table}"] = low, high
     return Inputs(bounds, frozenset(f"lever {t}" for t in levers), years)
 
@@ -167,6 +172,9 @@ def _parameters(job: Job, names: list[str], point: Floats, inputs: Inputs) -> Pa
 
 def _turned(timeline: Timeline, table: str, years: tuple[int, int], factor: float) -> Timeline:
     tables = dict(timeline.tables)
-    lever = Lever.model_validate({"table": table, "years": list(years), "multiply": factor, "why": "sensitivity"})
-    lever.apply(tables, timeline.horizon)
+    _lever(table, years, factor).apply(tables, timeline.horizon)
     return Timeline(timeline.horizon, tables)
+
+
+def _lever(table: str, years: tuple[int, int], factor: float) -> Lever:
+    return lever_of("--lever", table=table, years=list(years), multiply=factor, why="sensitivity")

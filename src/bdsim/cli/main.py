@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -59,6 +60,7 @@ def main() -> NoReturn:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us: nobody listens, which is no mistake
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+    _speak_utf8()
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, _end)
     try:
@@ -84,13 +86,34 @@ def main() -> NoReturn:
         _complain(f"ended by signal {code - 128}; {KEPT}")
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         code = 0
+    except SystemExit as stop:
+        if not isinstance(stop.__context__, BrokenPipeError):  # of which Typer makes an exit of its own, with 1
+            raise
+        code = 0
     except OSError as error:
         _complain(f"bdsim: {shown(Path(error.filename)) + ': ' if error.filename else ''}{error.strerror or error}")
         code = 1
+    except UnicodeError:
+        _complain("bdsim: a path or an argument has bytes that are not UTF-8 text; rename the folder or file")
+        code = 2
     except MemoryError:
         _complain("bdsim: not enough memory; fewer --members or more researchers an agent (-k) need less")
         code = 1
     _leave(code)
+
+
+def _speak_utf8() -> None:
+    """Start again in UTF-8 where Python was told to read paths otherwise; print what a terminal lacks as an escape.
+
+    The libraries that write tables and figures take paths as UTF-8, whatever the locale says.
+    """
+    streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
+    if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1" and os.name != "nt":
+        encoding = streams[0].encoding if streams else "ascii"
+        os.environ |= {"PYTHONUTF8": "1", "PYTHONIOENCODING": f"{encoding}:backslashreplace"}
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    for stream in streams:
+        stream.reconfigure(errors="backslashreplace")
 
 
 def _end(number: int, _frame: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +23,17 @@ if TYPE_CHECKING:
 __all__ = ["as_json", "note", "print_json", "print_table", "progress_bar", "show", "stage_bar", "tell"]
 
 QUIET = 10.0  # seconds without a word where there is no bar
-out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+
+
+class Terminal(Console):
+    """A console that falls silent, and ends nothing, when its reader goes away as `| head` does."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
+out, err = Terminal(highlight=False), Terminal(stderr=True, highlight=False)
 
 
 def tell(text: str) -> None:

@@ -91,8 +91,7 @@ def load_fit(study: Study, name: str, parameters: Parameters) -> Fit:
     if is_there(path.parent / f".{name}.before" / "manifest.json"):
         durable.restored(path)
     if not is_there(path / "manifest.json"):
-        there = [p.name for p in folder.iterdir() if p.is_dir()] if folder.is_dir() else []
-        raise FitError(f"no fit named '{name}'{did_you_mean(name, [*there, NO_FIT])}", where=folder)
+        raise FitError(f"no fit named '{name}'{did_you_mean(name, [*study.fit_names(), NO_FIT])}", where=folder)
     try:
         manifest = parsed_json(read_text(path / "manifest.json", FitError))
         _FitManifest.model_validate(manifest)

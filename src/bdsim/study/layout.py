@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from bdsim.files.durable import new_folder
 __all__ = ["Study", "create_study", "find_study"]
 
 MARK = Path("calibration") / "parameters.toml"
+SHIPPED = ("scenarios", "calibration", "results/README.md")
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,11 @@ class Study:
         return self.root / "results"
 
     def scenario_names(self) -> list[str]:
-        return sorted(path.stem for path in self.scenarios.glob("*.toml"))
+        return sorted(path.stem for path in self.scenarios.glob("[!.]*.toml"))
+
+    def fit_names(self) -> list[str]:
+        """The fits that are finished; what an interrupted one keeps is hidden beside them."""
+        return sorted(path.parent.name for path in self.fitted.glob("[!.]*/manifest.json"))
 
     def scenario_file(self, name: str) -> Path:
         """The file of a scenario named without folder or ending. Raises StudyError with the nearest name."""
@@ -78,6 +84,30 @@ def template() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[3]
 
 
+def shipped() -> list[Path]:
+    """The files of the study that bdsim ships, as seen from its folder.
+
+    In a checkout, which is a study to work in, they are those that git keeps: a scenario or a fit of one's own that
+    is not committed is not shipped. Without git all files count.
+    """
+    root = template()
+    try:
+        listed = ["git", "-C", str(root), "ls-files", "-z", "--", *SHIPPED]
+        names = subprocess.run(listed, capture_output=True, check=True).stdout.decode().split("\0")
+    except (OSError, subprocess.CalledProcessError):
+        names = []
+    if not any(names):
+        names = [str(path.relative_to(root)) for part in SHIPPED for path in _files(root / part)]
+    return [Path(name) for name in sorted(names) if name and (root / name).is_file()]
+
+
+def _files(path: Path) -> list[Path]:
+    """A file, or all in a folder but hidden ones."""
+    if path.is_file():
+        return [path]
+    return [p for p in path.rglob("*") if p.is_file() and not any(part[0] == "." for part in p.relative_to(path).parts)]
+
+
 def create_study(folder: Path | str) -> Study:
     """Write a fresh study into `folder`, which must be new or empty.
 
@@ -87,8 +117,7 @@ def create_study(folder: Path | str) -> Study:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise StudyError("exists and is not an empty folder; choose a new one", where=shown(target))
     with new_folder(target) as aside:
-        for name in ("scenarios", "calibration"):
-            shutil.copytree(template() / name, aside / name, ignore=shutil.ignore_patterns("__pycache__"))
-        (aside / "results").mkdir()
-        shutil.copy(template() / "results" / "README.md", aside / "results" / "README.md")
+        for file in shipped():
+            (aside / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(template() / file, aside / file)
     return Study(target.resolve())

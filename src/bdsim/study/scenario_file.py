@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from bdsim.errors import ScenarioError, did_you_mean
+from bdsim.errors import ScenarioError, UsageError, did_you_mean
 from bdsim.files.text import decoded, parsed_toml, read_bytes, readable
 from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, LAST_POSSIBLE_YEAR, ORIGINS, Floats
 from bdsim.model.world import TABLES
@@ -25,6 +25,7 @@ __all__ = [
     "Policy",
     "Problem",
     "ScenarioFile",
+    "lever_of",
     "parse_scenario",
     "problems_of",
     "read_content",
@@ -262,6 +263,14 @@ def problems_of(content: bytes) -> list[Problem]:
     except ValidationError as error:
         return _problems(error)
     return []
+
+
+def lever_of(where: str, **keys: Any) -> Lever:
+    """A lever that no file has. Raises UsageError about the option `where`, in the words of a file's own mistakes."""
+    try:
+        return Lever.model_validate(keys)
+    except ValidationError as error:
+        raise UsageError(_problems(error)[0].message, where=where) from None
 
 
 def text_of(content: bytes, path: Path | None) -> str:

@@ -181,8 +181,7 @@ _TAKEN: dict[str, Callable[[Study, Asked, str], dict[str, Any]]] = {  # in this 
 
 def fits_of(study: Study) -> list[str]:
     """The names of the study's fits, the default first, and 'none'."""
-    there = sorted(p.name for p in study.fitted.iterdir() if p.is_dir()) if study.fitted.is_dir() else []
-    return [*sorted(there, key=lambda name: name != DEFAULT_FIT), NO_FIT]
+    return [*sorted(study.fit_names(), key=lambda name: name != DEFAULT_FIT), NO_FIT]
 
 
 def scenario_of(study: Study, name: str) -> Scenario:

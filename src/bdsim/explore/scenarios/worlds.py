@@ -166,8 +166,7 @@ class Worlds:
 
     def fits(self) -> list[str]:
         """The fits that the study has, and 'none'."""
-        there = sorted(p.parent.name for p in self.study.fitted.glob("*/manifest.json"))
-        return [*there, NO_FIT]
+        return [*self.study.fit_names(), NO_FIT]
 
     def checked(
         self, asked: Asked, typed: Mapping[str, Any], draft: Draft | None = None
