@@ -197,7 +197,7 @@ def test_wrong_inputs_are_refused():
     world = job("baseline")
     with pytest.raises(UsageError, match="did you mean 'us_funding'"):
         make_inputs(world, {"us_fundin": (0.5, 1.5)}, (2026, 2030), "prior")
-    with pytest.raises(UsageError, match="is no range of factors"):
+    with pytest.raises(UsageError, match="is empty or negative"):
         make_inputs(world, {"us_funding": (1.5, 0.5)}, (2026, 2030), "prior")
     with pytest.raises(UsageError, match="not a power of two"):
         indices(lambda p: p[:, 0], PROBLEM, "sobol", 48, 1)
