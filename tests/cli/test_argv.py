@@ -144,7 +144,7 @@ def test_a_fresh_study_has_nothing_of_ones_own(tmp_path: Path, monkeypatch: pyte
         subprocess.run(["git", *words], cwd=checkout, check=True)
     before = {p.relative_to(checkout) for p in checkout.rglob("*") if p.is_file() and ".git" not in p.parts}
     for own in ("scenarios/mine.toml", "calibration/evidence/mine.csv", "calibration/fitted/mine/manifest.json"):
-        (checkout / own).parent.mkdir(exist_ok=True)
+        (checkout / own).parent.mkdir(parents=True, exist_ok=True)
         (checkout / own).write_text("mine", encoding="utf-8")
     (checkout / "calibration/fitted/.mine.unfinished").mkdir()
     monkeypatch.setattr("bdsim.study.layout.template", lambda: checkout)
@@ -156,7 +156,8 @@ def test_a_fresh_study_has_nothing_of_ones_own(tmp_path: Path, monkeypatch: pyte
 
 
 def test_only_finished_fits_are_offered(fresh_study: Study) -> None:
-    (fresh_study.fitted / ".mine.unfinished").mkdir()
-    (fresh_study.fitted / ".mine.unfinished" / "manifest.json").touch()
-    (fresh_study.fitted / "half").mkdir()
-    assert fresh_study.fit_names() == ["default"]
+    before = fresh_study.fit_names()
+    for name in (".mine.unfinished", "mine", "half"):
+        (fresh_study.fitted / name).mkdir(parents=True)
+        (fresh_study.fitted / name / ("draws.csv" if name == "half" else "manifest.json")).touch()
+    assert fresh_study.fit_names() == sorted([*before, "mine"])

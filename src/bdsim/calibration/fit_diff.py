@@ -84,8 +84,7 @@ def fit_difference(study: Study, a: str, b: str) -> FitDifference:
 def _read(study: Study, name: str) -> _Kept:
     folder = study.fitted / name
     if not is_there(folder / "manifest.json"):
-        there = sorted(p.name for p in study.fitted.iterdir() if p.is_dir()) if study.fitted.is_dir() else []
-        raise FitError(f"no fit named '{name}'{did_you_mean(name, there)}", where=study.fitted)
+        raise FitError(f"no fit named '{name}'{did_you_mean(name, study.fit_names())}", where=study.fitted)
 
     def table(file: str, index: str | int, *needed: str) -> pd.DataFrame:
         path = folder / file
