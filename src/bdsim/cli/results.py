@@ -85,14 +85,14 @@ def export(
     ],
     how: RunOptions,
     format_: Annotated[
-        str, typer.Option("--format", help="csv, parquet, or iamc (long form that pyam reads).")
+        str, typer.Option("--format", help="csv, parquet, xlsx (a sheet a table), or iamc (long form that pyam reads).")
     ] = "csv",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File (default: departures.ENDING here).")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
-    """Write departures by year for other tools: CSV, Parquet, IAMC."""
+    """Write departures by year for other tools: CSV, Excel, Parquet, IAMC."""
     from bdsim.cli import terminal
     from bdsim.reporting import export as exports
 

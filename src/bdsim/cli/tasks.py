@@ -9,7 +9,7 @@ from typer.core import TyperCommand, TyperGroup
 __all__ = ["TASKS", "TECHNICAL", "ByTask", "ForMost"]
 
 TASKS = {
-    "Start": ("scenarios", "compare", "new", "init", "explore"),
+    "Start": ("scenarios", "compare", "memo", "new", "init", "explore"),
     "Scenarios": ("check", "diff", "schema"),
     "Run and report": ("run", "report", "export"),
     "Ask": ("attribute", "breakeven", "sensitivity", "discover", "sweep", "regret"),

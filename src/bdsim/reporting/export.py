@@ -1,7 +1,8 @@
-"""Results for other tools: one tidy table as CSV or Parquet, or the long form of the IAMC that pyam reads."""
+"""Results for other tools: one tidy table as CSV or Parquet, a workbook, or the long form of the IAMC (pyam)."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pandas as pd
@@ -11,11 +12,11 @@ from bdsim.errors import ResultsError, UsageError, did_you_mean
 from bdsim.model.categories import Floats
 from bdsim.model.counts import AXES
 from bdsim.reporting.style import NAMES
-from bdsim.runs.results import Results
+from bdsim.runs.results import COLUMNS, Results
 
 __all__ = ["FORMATS", "export", "iamc"]
 
-FORMATS = {"csv": ".csv", "parquet": ".parquet", "iamc": ".csv"}
+FORMATS = {"csv": ".csv", "parquet": ".parquet", "iamc": ".csv", "xlsx": ".xlsx"}
 STATISTICS = {"Mean": None, "Median": 0.5, "5th Percentile": 0.05, "95th Percentile": 0.95}
 REGION, UNIT = "United States", "researchers/yr"
 
@@ -67,9 +68,9 @@ def check_format(form: str) -> None:
 def export(runs: list[Results], form: str, target: Path, *, force: bool = False) -> Path:
     """Write runs into one file: 'csv' and 'parquet' hold every run's summary table, 'iamc' the long form.
 
-    Runs that share a name are told apart. Raises UsageError for an unknown form, ResultsError
-    for a file that is there already without `force`, and
-    StorageError when the disk refuses.
+    'xlsx' is a workbook: summary, members (their weights and parameters), what the columns mean, and the runs. Runs
+    that share a name are told apart. Raises UsageError for an unknown form, ResultsError for a file that is there
+    already without `force`, and StorageError when the disk refuses.
     """
     from bdsim.files.durable import publish
 
@@ -77,10 +78,43 @@ def export(runs: list[Results], form: str, target: Path, *, force: bool = False)
     runs = distinct(runs)
     if target.exists() and not force:
         raise ResultsError("exists already; --force replaces it", where=target)
-    if form == "iamc":
-        table = iamc(runs)
+    if form == "xlsx":
+        content = workbook(runs)
+    elif form == "iamc":
+        content = iamc(runs).to_csv(index=False).encode()
     else:
-        table = pd.concat([r.summary().assign(scenario=r.name) for r in runs], ignore_index=True)
-    content = table.to_parquet(index=False) if form == "parquet" else table.to_csv(index=False).encode()
+        table = _summaries(runs)
+        content = table.to_parquet(index=False) if form == "parquet" else table.to_csv(index=False).encode()
     publish(target, content)
     return target
+
+
+def workbook(runs: list[Results]) -> bytes:
+    """A workbook of Excel with a sheet a table, the first row frozen. No text is taken for a formula."""
+    sheets = {
+        "summary": _summaries(runs),
+        "members": pd.concat([r.members.assign(scenario=r.name) for r in runs], ignore_index=True),
+        "columns": pd.DataFrame({"column": list(COLUMNS), "meaning": list(COLUMNS.values())}),
+        "runs": pd.DataFrame(
+            {
+                "scenario": [r.name for r in runs], "title": [r.title for r in runs],
+                "question": [r.manifest["scenario"]["question"] for r in runs],
+                "fingerprint": [r.fingerprint for r in runs], "seed": [r.manifest["seed"] for r in runs],
+                "parameters": [r.manifest["parameters"]["note"] for r in runs],
+                "version": [r.manifest["versions"].get("bdsim-migration", "unknown") for r in runs],
+            }
+        ),
+    }  # fmt: skip
+    file = io.BytesIO()
+    with pd.ExcelWriter(file, engine="openpyxl") as writer:
+        for name, table in sheets.items():
+            table.to_excel(writer, sheet_name=name, index=False, freeze_panes=(1, 0))
+            for row in writer.sheets[name].iter_rows():
+                for cell in row:
+                    if cell.data_type == "f":
+                        cell.data_type = "s"
+    return file.getvalue()
+
+
+def _summaries(runs: list[Results]) -> pd.DataFrame:
+    return pd.concat([r.summary().assign(scenario=r.name) for r in runs], ignore_index=True)

@@ -1,0 +1,90 @@
+"""A memo: one page whose number is the comparison's own."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import bdsim
+from bdsim.errors import UsageError
+from bdsim.reporting import memo as memos
+from bdsim.reporting.summary import precision_row
+from bdsim.study.fit import load_fit
+from bdsim.study.parameters import load_parameters
+
+pytestmark = pytest.mark.one_python
+PERIOD = (2027, 2032)
+
+
+@pytest.fixture(scope="module")
+def comparison(study):
+    runs = [
+        bdsim.run(bdsim.load_scenario(name, study), members=6, researchers_per_agent=200)
+        for name in ("baseline", "initiative-revival")
+    ]
+    return bdsim.compare(*runs)
+
+
+@pytest.fixture(scope="module")
+def memo(study, comparison):
+    parameters = load_parameters(study.parameters)
+    return memos.memo_of(comparison, PERIOD, load_fit(study, "default", parameters), parameters.label, "bdsim memo ...")
+
+
+def test_the_number_is_that_of_the_comparison_everywhere(memo, comparison):
+    row = precision_row(comparison.precision(comparison.others[0], PERIOD))
+    number = f"{row['effect']:+,.0f} departures [{row['p05']:+,.0f}, {row['p95']:+,.0f}]"
+    assert memo.number == number
+    assert number in memos.as_text(memo)
+    assert number in memos.as_html(memo)
+    fields = [float(n.replace(",", "")) for n in re.findall(r"sciences? ([+-][\d,]+)", memo.sentences[1])]
+    assert sum(fields) == pytest.approx(row["effect"], abs=2)  # three roundings
+
+
+def test_the_pdf_is_one_sheet_even_with_long_texts(memo):
+    import dataclasses
+
+    long = dataclasses.replace(memo, question=memo.question * 4, sentences=tuple(s * 2 for s in memo.sentences))
+    for one in (memo, long):
+        pdf = memos.as_pdf(one)
+        assert pdf.startswith(b"%PDF")
+        assert len(re.findall(rb"/Type /Page\b(?!s)", pdf)) == 1
+
+
+def test_a_scenario_that_changes_nothing_says_so(study, comparison):
+    parameters = load_parameters(study.parameters)
+    same = bdsim.compare(comparison.reference, comparison.reference)
+    memo = memos.memo_of(same, PERIOD, load_fit(study, "default", parameters), parameters.label, "")
+    assert "changes nobody" in memo.sentences[0]
+    assert len(memo.sentences) == 1
+
+
+def test_the_page_escapes_what_a_scenario_says(memo):
+    import dataclasses
+
+    page = memos.as_html(dataclasses.replace(memo, question="<script>x</script>?"))
+    assert "<script>" not in page
+
+
+def test_a_memo_is_of_two(comparison):
+    many = bdsim.compare(comparison.reference, *comparison.others, *comparison.others)
+    with pytest.raises(UsageError):
+        memos.memo_of(many, PERIOD, None, str, "")
+
+
+def test_a_workbook_has_a_sheet_a_table_and_no_formula(comparison, tmp_path):
+    import openpyxl
+
+    from bdsim.reporting.export import export
+
+    runs = list(comparison.all)
+    runs[1].manifest["scenario"]["title"], kept = "=1+1", runs[1].manifest["scenario"]["title"]
+    try:
+        book = openpyxl.load_workbook(export(runs, "xlsx", tmp_path / "runs.xlsx"))
+    finally:
+        runs[1].manifest["scenario"]["title"] = kept
+    assert book.sheetnames == ["summary", "members", "columns", "runs"]
+    assert book["summary"].max_row == 1 + sum(len(run.summary()) for run in runs)
+    assert all(cell.data_type != "f" for sheet in book for row in sheet.iter_rows() for cell in row)
+    assert book["runs"]["B3"].value == "=1+1"
