@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import Annotated
 
 import typer
 
-from bdsim.cli.options import Json, RunOptions, completed, with_run_options
-from bdsim.cli.run import end_with_failures, runs_of
+from bdsim.cli.options import Json, RunOptions, Years, completed, with_run_options, years_of
+from bdsim.cli.run import end_with_failures, named_by, runs_of
 from bdsim.errors import ScenarioError, UsageError, shown
 
 __all__ = ["register"]
@@ -110,9 +109,7 @@ def memo(
     a: Annotated[str, typer.Argument(metavar="A", help="The reference.", autocompletion=completed)],
     b: Annotated[str, typer.Argument(metavar="B", help="The scenario.", autocompletion=completed)],
     how: RunOptions,
-    years: Annotated[
-        str | None, typer.Option("--years", metavar="FROM-TO", help="Both included (default: all that differ).")
-    ] = None,
+    years: Years = None,
     json: Json = False,
 ) -> None:
     """Say what B changes against A on one page: number, figure, caveat.
@@ -120,23 +117,20 @@ def memo(
     HTML, PDF and text to paste, in a folder of the results. A and B are scenarios or results folders.
     """
     from bdsim.analysis.comparison import compare
+    from bdsim.cli import terminal
     from bdsim.files.durable import new_folder, sealed
     from bdsim.reporting import memo as memos
-    from bdsim.cli import terminal
+    from bdsim.reporting.report import repeat_words
     from bdsim.reporting.style import save_drawing
-    from bdsim.reporting.summary import effect_period
-    from bdsim.reporting.telling import fit_of, repeat_words
+    from bdsim.reporting.summary import fit_of, summaries
     from bdsim.study.parameters import load_parameters
 
-    asked = _years(years, how.horizon) if years else None
+    asked = years_of(years)
     found, study = runs_of([a, b], how)
-    comparison = compare(found[0], found[1])
-    period = asked or effect_period(comparison, found[1]) or (found[0].years[0], found[0].years[-1])
-    words = repeat_words("memo", found) + f" --years {period[0]}-{period[1]}"
+    summary = summaries(compare(found[0], found[1]), asked)[1]
     label = load_parameters(study.parameters).label
-    written = memos.memo_of(comparison, period, fit_of(study, found[0]), label, words)
-    digest = hashlib.sha256(f"{[r.fingerprint for r in found]} {period}".encode()).hexdigest()[:12]
-    target = (how.results or study.results) / f"memo-{found[0].name[:40]}-vs-{found[1].name[:40]}-{digest}"
+    written = memos.memo_of(summary, fit_of(study, found[0]), label, repeat_words("memo", found, asked))
+    target = (how.results or study.results) / f"memo-{named_by(found, asked)}"
     with new_folder(target) as aside:
         (aside / "memo.html").write_text(memos.as_html(written), encoding="utf-8")
         (aside / "memo.pdf").write_bytes(memos.as_pdf(written))
@@ -144,25 +138,13 @@ def memo(
         save_drawing(written.figure, aside)
         sealed(aside)
     if json:
-        said = {"number": written.number, "sentences": written.sentences, "caveat": written.caveat}
-        terminal.print_json({"folder": str(target), "title": written.title, **said})
+        answer = summary.headline.plain() if summary.headline else None
+        said = {"sentences": written.sentences, "caveat": written.caveat}
+        terminal.print_json({"folder": str(target), "title": written.title, "answer": answer, **said})
     else:
         terminal.tell(memos.as_text(written))
         terminal.tell(f"Memo: {shown(target)} (memo.html, memo.pdf, memo.txt)")
     end_with_failures(found)
-
-
-def _years(text: str, horizon: int) -> tuple[int, int]:
-    """'2027-2032' or '2030' as first and last year. Raises UsageError."""
-    from bdsim.model.categories import FIRST_YEAR
-
-    found = re.fullmatch(r"(\d{4})(?:-(\d{4}))?", text.strip())
-    if found is None:
-        raise UsageError(f"'{text}' is not FROM-TO, e.g. 2027-2032", where="--years")
-    first, last = int(found[1]), int(found[2] or found[1])
-    if not FIRST_YEAR <= first <= last <= horizon:
-        raise UsageError(f"{first}-{last} does not lie within {FIRST_YEAR}-{horizon} in order", where="--years")
-    return first, last
 
 
 def _filled(name: str, parent: str) -> str:

@@ -1,7 +1,7 @@
 """A memo: what a scenario changes in some years, on one page, as HTML, PDF and text to paste.
 
-The numbers are those of the report and the terminal: the paired difference of reporting.summary, its mean and the 90%
-of members. What carries it is the input that by itself explains most of its spread (analysis.discover).
+The numbers are those of the report and the terminal: the headline of reporting.summary. What carries it is the input
+that by itself explains most of its spread (analysis.discover).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import matplotlib as mpl
@@ -18,22 +17,20 @@ import numpy as np
 from fpdf import FPDF
 
 from bdsim.analysis.boxes import Sample
-from bdsim.analysis.comparison import Comparison, Period
 from bdsim.analysis.discover import inputs_of, scores
-from bdsim.analysis.leavers import SIDES, who_leaves
+from bdsim.analysis.leavers import SIDES
 from bdsim.errors import UsageError
 from bdsim.reporting.figures.runs import draw_difference
 from bdsim.reporting.report import picture
+from bdsim.reporting.sentences import in_years, signed
 from bdsim.reporting.style import NAMES, STYLE, VERDICTS, Drawing
-from bdsim.reporting.summary import precision_row
-from bdsim.runs.results import Results
+from bdsim.reporting.summary import Summary
 from bdsim.study.fit import Fit
 
 __all__ = ["Memo", "as_html", "as_pdf", "as_text", "memo_of"]
 
-WHO = "scientists of Chinese descent"
 ENOUGH = 100  # members: fewer do not tell which input carries the spread
-ONE = 0.5  # researchers: a smaller effect changes nobody
+ONE = 0.5  # researchers: fewer are nobody
 STANDING = (
     "A difference between two runs of the model, not a measured effect; the intervals hold chance and what is not "
     "known of the parameters, not whether the model is right."
@@ -48,6 +45,7 @@ class Memo:
     title: str
     question: str
     number: str
+    statistic: str
     sentences: tuple[str, ...]
     caveat: str
     figure: Drawing
@@ -56,95 +54,67 @@ class Memo:
     cite: str
 
 
-def memo_of(comparison: Comparison, period: Period, fit: Fit | None, label: Callable[[str], str], command: str) -> Memo:
-    """What the one scenario of a comparison changes in the years of `period`, both included.
+def memo_of(summary: Summary, fit: Fit | None, label: Callable[[str], str], command: str) -> Memo:
+    """What a scenario changes against its reference in the years of the summary, both included.
 
-    `label`: the plain name of a parameter; `command`: what makes the memo again. Raises UsageError for a comparison
-    of more than two runs, or a period outside them.
+    `label`: the plain name of a parameter; `command`: what makes the memo again. Raises UsageError for a summary of
+    a run alone, or years outside it.
     """
-    if len(comparison.others) != 1:
-        raise UsageError("a memo has one scenario and its reference", where="memo")
-    scenario, reference = comparison.others[0], comparison.reference
-    row = precision_row(comparison.precision(scenario, period))
-    versions = scenario.manifest["versions"]["bdsim-migration"]
+    comparison, scenario = summary.against, summary.results
+    if comparison is None:
+        raise UsageError("a memo needs a reference", where="memo")
+    headline, years = summary.headline, summary.years or summary.asked
+    span = f", {in_years(years)}" if years else ""
+    fitted = f"fitted to published facts (fit {fit.name})" if fit else "parameters not fitted"
     return Memo(
-        title=f"{scenario.title} against {reference.title}, {period[0]}-{period[1]}",
+        title=f"{scenario.title} against {comparison.reference.title}{span}",
         question=str(scenario.manifest["scenario"]["question"]),
-        number=f"{row['effect']:+,.0f} departures{_interval(row, ' [{:+,.0f}, {:+,.0f}]')}",
-        sentences=tuple(
-            s for s in (_how_many(comparison, row), _where(comparison, period), _who(comparison, period)) if s
-        ),
-        caveat=_carried(comparison, period, fit, label),
+        number=f"{headline.number} departures" if headline else "Not one departure more or fewer",
+        statistic=f"{headline.statistic} and 90% of {headline.members} members" if headline else "",
+        sentences=(*summary.sentences()[:1], *_where(summary), *_who(summary)),
+        caveat=_carried(summary, fit, label),
         figure=draw_difference(comparison),
         command=command,
         runs=", ".join(f"{r.name}-{r.fingerprint}" for r in comparison.all),
-        cite=f"bdsim {versions}: an agent-based simulation of researcher migration; {_facts(scenario)}",
+        cite=f"bdsim {scenario.manifest['versions']['bdsim-migration']}: an agent-based simulation of researcher "
+        f"migration; {fitted}",
     )
 
 
-def _facts(scenario: Results) -> str:
-    fit = scenario.manifest["fit"]
-    return f"fitted to published facts (fit {fit['name']})" if fit else "parameters not fitted"
-
-
-def _how_many(comparison: Comparison, row: dict[str, Any]) -> str:
-    """The difference with its interval, and what it is a share of."""
-    scenario, reference = comparison.others[0], comparison.reference
-    span = slice(row["from"] - reference.years[0], row["until"] - reference.years[0] + 1)
-    base = float(np.average(reference.collapsed("expected")[:, span].sum(axis=1), weights=reference.weights))
-    effect, low, high = row["effect"], row["p05"], row["p95"]
-    if abs(effect) < ONE:
-        return f"In {row['from']}-{row['until']} {scenario.title} changes nobody's leaving, by the model."
-    way = "more" if effect > 0 else "fewer"
-    within = _interval(row, f"; 90% of {row['members']} members: " + "{:+,.0f} to {:+,.0f}")
-    share = f", {abs(effect) / base:.0%} of the {base:,.0f} under {reference.title}" if base > 0 else ""
-    both = "; the interval holds both signs" if low < 0 < high else ""
-    return (
-        f"From {row['from']} to {row['until']}, {abs(effect):,.0f} {way} {WHO} leave the US under {scenario.title} "
-        f"than under {reference.title} (mean{within}{both}){share}."
-    )
-
-
-def _interval(row: dict[str, Any], form: str) -> str:
-    """The interval in this form; empty where there are too few members to have one."""
-    low, high = row["p05"], row["p95"]
-    return form.format(low, high) if np.isfinite(low) and np.isfinite(high) else ""
-
-
-def _where(comparison: Comparison, period: Period) -> str:
+def _where(summary: Summary) -> list[str]:
     """Fields and destination of the difference."""
-    scenario = comparison.others[0]
-    fields = comparison.difference(scenario, [period], ("field",)).mean()[0]
-    places = comparison.difference(scenario, [period], ("destination",)).mean()[0]
-    if abs(places.sum()) < ONE:
-        return ""
-    named = zip(("engineering_cs", "math_physical", "life"), fields, strict=True)
-    told = ", ".join(f"{NAMES[f].lower()} {value:+,.0f}" for f, value in sorted(named, key=lambda p: -abs(p[1])))
-    return f"By field: {told}; {places[0]:+,.0f} go to China or Hong Kong, {places[1]:+,.0f} to other countries."
+    if summary.headline is None:
+        return []
+    fields, places = ({r["label"]: r["difference"] for r in summary.along(axis)} for axis in ("field", "destination"))
+    ranked = sorted(fields.items(), key=lambda pair: -abs(pair[1]))
+    told = ", ".join(f"{NAMES[name].lower()} {signed(value)}" for name, value in ranked)
+    said = f"By field: {told}; {signed(places['china'])} to China or Hong Kong, {signed(places['elsewhere'])} elsewhere"
+    return [f"{said} ({summary.centre}s, which need not add up)." if summary.centre == "median" else f"{said}."]
 
 
-def _who(comparison: Comparison, period: Period) -> str:
+def _who(summary: Summary) -> list[str]:
     """Whom it changes: those who leave under one of the two only."""
-    scenario = comparison.others[0]
-    table = who_leaves(comparison, scenario, period).table
+    if summary.who is None or summary.against is None:
+        return []
+    table = summary.who.table
     totals = table[table["by"] == "field"].groupby("side")["mean"].sum()
     side = max(SIDES[:2], key=lambda s: totals[s])
     if totals[side] < ONE:
-        return ""
+        return []
     share = table[table["side"] == side].set_index(["by", "label"])["share"]
-    title = scenario.title if side == SIDES[0] else comparison.reference.title
-    return (
+    title = summary.results.title if side == SIDES[0] else summary.against.reference.title
+    return [
         f"Of those who leave only under {title}, {share['stage', 'early']:.0%} are in their first six years and "
         f"{share['ties', 'strongest third']:.0%} belong to the third with the strongest ties to China."
-    )
+    ]
 
 
-def _carried(comparison: Comparison, period: Period, fit: Fit | None, label: Callable[[str], str]) -> str:
+def _carried(summary: Summary, fit: Fit | None, label: Callable[[str], str]) -> str:
     """The input that carries most of the spread of the difference, and whether the data tell it."""
-    scenario = comparison.others[0]
+    scenario = summary.results
     if fit is None:
         return "Parameters are held at assumed values: the interval holds chance alone."
-    values = comparison.difference(scenario, [period]).values[:, 0]
+    values = summary.difference.values[:, 0] if summary.difference is not None else np.zeros(len(scenario.members))
     groups = scenario.members["draw"].to_numpy(np.int64)
     sample = Sample(inputs_of(scenario), np.ones(len(values), bool), scenario.weights, groups)
     if len(np.unique(groups)) < ENOUGH or not sample.inputs or np.ptp(values) == 0.0:
@@ -219,7 +189,8 @@ def _page(memo: Memo, size: float) -> FPDF:
 
     write([memo.title], "B", 1.5)
     write([memo.question], "I", 1.0, 80, 3)
-    write([f"{memo.number}, by the model"], "B", 1.6, 20, 3)
+    write([memo.number], "B", 1.6, 20, 0.5)
+    write([f"by the model; {memo.statistic}" if memo.statistic else "by the model"], "", 0.9, 80, 3)
     write(memo.sentences, after=3)
     file = io.BytesIO()
     with mpl.rc_context(STYLE):
