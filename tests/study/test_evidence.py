@@ -337,6 +337,8 @@ def refused(study: Study, *words: str) -> None:
         ("rd_expenditure", "2025,0,1000", "china"),
         ("rd_expenditure", "2025,1000.5", "us"),
         ("departures_to_china", "2022,life,12.5,1,1", "departures"),
+        ("departures_to_china", "2022,life,,1,1", "departures: the cell is empty"),
+        ("departures_to_china", '2022,life,"1,250",1,1', "departures: '1,250' is not a whole number"),
         ("departures_to_china", "2022,alchemy,12,1,1", "field"),
         ("policy_events", "2025-02-30,push,no such day,", "date"),
         ("policy_events", "2025-02-03,shove,no such kind,", "kind"),
@@ -347,7 +349,30 @@ def test_a_malformed_cell_is_refused_with_file_line_and_column(
 ) -> None:
     text = (fresh_study.evidence / f"{name}.csv").read_text(encoding="utf-8")
     spoil(fresh_study, name, lambda text: text.rstrip("\n") + f"\n{line}\n")
-    refused(fresh_study, f"{name}.csv", f"line {len(text.splitlines()) + 1}, {column}: ")
+    refused(fresh_study, f"{name}.csv", f"line {len(text.splitlines()) + 1}, {column}")
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_another_separator_is_named(fresh_study: Study, separator: str) -> None:
+    spoil(fresh_study, "doctorates", lambda text: text.replace(",", separator))
+    refused(fresh_study, "doctorates.csv: line 1: its columns are separated by", "save it with commas")
+
+
+@pytest.mark.parametrize("line", ["2022,life,10,11,1", "2022,life,10,1,11"])
+def test_a_part_of_departures_is_not_more_than_all_of_them(fresh_study: Study, line: str) -> None:
+    spoil(fresh_study, "departures_to_china", lambda text: f"{text}{line}\n")
+    refused(fresh_study, "departures_to_china.csv: line 90: ", "is more than departures (10)")
+
+
+@pytest.mark.parametrize("lines", [",,,,\n", "2022,life,640,1,1\n,,,,\n", " , , , , \n"])
+def test_rows_of_commas_are_blank_lines(fresh_study: Study, lines: str) -> None:
+    spoil(fresh_study, "departures_to_china", lambda text: text + lines)
+    assert len(load_evidence(fresh_study).rows("departures_to_china")) == 88 + lines.count("life")
+
+
+def test_a_comma_too_many_is_said_so(fresh_study: Study) -> None:
+    spoil(fresh_study, "departures_to_china", lambda text: text + "2022,life,640,1,1,\n")
+    refused(fresh_study, "departures_to_china.csv: line 90: 6 cells for 5 columns; a comma too many?")
 
 
 def test_a_cell_too_many_is_refused_with_file_and_line(fresh_study: Study) -> None:

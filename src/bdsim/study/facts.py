@@ -64,6 +64,13 @@ class ChinaDepartures(Row):
     experienced: Whole | None = None
     source: str = ""
 
+    @model_validator(mode="after")
+    def part_of_the_whole(self) -> ChinaDepartures:
+        for name, count in (("junior", self.junior), ("experienced", self.experienced)):
+            if count is not None and count > self.departures:
+                raise ValueError(f"{name} ({count}) is more than departures ({self.departures})")
+        return self
+
 
 class Anchor(Spanning):
     key = ("statistic", "first", "last")
@@ -288,6 +295,9 @@ def _cells(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     if not lines:
         raise EvidenceError("no facts: the file is empty", where=path)
     header = [cell.strip() for cell in lines[0][1]]
+    if len(header) == 1 and (found := next((c for c in ";\t|" if c in header[0]), None)):
+        problem = f"its columns are separated by {found!r}; save it with commas"
+        raise EvidenceError(problem, where=path, place=f"line {lines[0][0]}")
     for column in header:
         if header.count(column) > 1 and column:
             raise EvidenceError(f"two columns are named '{column}'", where=path)
