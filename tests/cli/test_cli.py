@@ -62,7 +62,12 @@ def test_run_keeps_tables_summary_manifest_and_figures(here, capsys):
     folder = next(here.glob("results/initiative-revival-*"))
     names = {p.name for p in folder.iterdir()}
     assert {"departures.parquet", "stocks.parquet", "summary.csv", "manifest.json", "figures"} <= names
-    assert {p.suffix for p in (folder / "figures").iterdir() if p.name != "SHA256SUMS"} == {".png", ".svg", ".csv"}
+    assert {p.suffix for p in (folder / "figures").iterdir() if p.name != "SHA256SUMS"} == {
+        ".png",
+        ".svg",
+        ".csv",
+        ".txt",
+    }
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["parameters"]["status"] == "fitted/default"
     split = manifest["variance_of_departures"]

@@ -99,7 +99,7 @@ def test_an_interrupted_run_goes_on_and_makes_nothing_twice(job, undisturbed, tm
 def test_a_damaged_part_is_made_again(job, undisturbed, tmp_path):
     with pytest.raises(ZeroDivisionError):
         run_job(job, folder=tmp_path / "run", progress=lambda done, total: 1 / (total - done))
-    kept = sorted(tmp_path.glob(".run.unfinished/parts/*.part"))
+    kept = sorted(tmp_path.glob(".run.unfinished/*/parts/*.part"))
     rng = random.Random(1)
     for path in kept[:3]:
         content = bytearray(path.read_bytes())
@@ -163,7 +163,7 @@ def test_kill_at_50_moments_loses_nothing_that_was_finished(tmp_path):
                 shutil.rmtree(tmp_path / "run")
                 had = 0
                 continue
-            parts = list(tmp_path.glob(".run.unfinished/parts/*.part"))
+            parts = list(tmp_path.glob(".run.unfinished/*/parts/*.part"))
             assert len(parts) >= had
             resumed += bool(had)
             had = len(parts)

@@ -25,7 +25,7 @@ from bdsim.model.counts import AXES, selection
 from bdsim.model.draws import Purpose
 from bdsim.model.fates import Fates, destination_of, year_left
 from bdsim.model.rule import EARLY_UNTIL, MID_UNTIL
-from bdsim.runs.results import Centre, Results
+from bdsim.runs.results import Centre, Results, apart
 
 __all__ = [
     "Comparison", "Difference", "Period", "Precision", "centre_of", "compare", "distinct", "everyone",
@@ -34,7 +34,6 @@ __all__ = [
 
 Z90 = float(ndtri(0.95))  # half the width of a normal variable's central 90%, in standard deviations
 Period = tuple[int, int]  # first and last year, both included
-MUST_AGREE = ("seed", "researchers_per_agent", "horizon", "program", "inputs", "fit")
 
 
 @dataclass(frozen=True)
@@ -251,7 +250,7 @@ class Comparison:
 def compare(reference: Results, *others: Results) -> Comparison:
     """Pair scenarios with a reference run; a member whose pair failed is left out.
 
-    Raises UsageError when they do not share luck, scale or parameters.
+    Raises UsageError, with what to do, when they do not share luck, scale, facts or their members' parameters.
     """
     for run in (reference, *others):
         if not isinstance(run, Results):
@@ -265,17 +264,8 @@ def compare(reference: Results, *others: Results) -> Comparison:
     reference, *called = distinct([reference, *others])
     paired: list[Results] = []
     for other in called:
-        for key in MUST_AGREE:
-            if reference.manifest[key] != other.manifest[key]:
-                raise UsageError(
-                    f"'{reference.name}' and '{other.name}' differ in {key}; paired runs must not",
-                    where="compare",
-                )
-        ours, theirs = (r.manifest["parameters"]["values"] for r in (reference, other))
-        for name in ours:
-            if ours[name] != theirs.get(name):
-                problem = f"'{reference.name}' and '{other.name}' differ in {name}"
-                raise UsageError(f"{problem}: {ours[name]:g} against {theirs.get(name)}", where="compare")
+        if obstacle := apart(reference, other):
+            raise UsageError(obstacle, where="compare")
         lacking = set(other.members["draw"]) - set(reference.members["draw"])
         if not lacking <= set(reference.failures["draw"]):
             raise UsageError(f"'{other.name}' has members that '{reference.name}' lacks", where="compare")

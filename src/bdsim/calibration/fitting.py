@@ -17,11 +17,12 @@ from scipy import optimize
 from bdsim.calibration.posterior import Posterior, explore, laplace_covariance, parameter_table, sensitivity, trade_offs
 from bdsim.calibration.problem import SOBOL_POINTS, Optimum, Problem, best_of, make_problem, optimise, sobol_starts
 from bdsim.errors import FitError, did_you_mean
+from bdsim.files.digest import digest_of
 from bdsim.files.durable import locked, new_folder, refusals, unfinished, write_file
 from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.counts import Counts, selection
 from bdsim.runs.ensemble import run_member
-from bdsim.runs.plan import versions
+from bdsim.runs.identity import basis_of, versions
 from bdsim.study.fit import DEFAULT_FIT, Fit, load_fit
 from bdsim.study.layout import Study, find_study
 from bdsim.study.parameters import load_parameters
@@ -97,6 +98,8 @@ class Calibration:
     """A calibration with all that is known of it; `save` keeps it where scenarios find it."""
 
     problem: Problem
+    seed: int
+    starts: int
     optimum: Optimum
     posterior: Posterior
     parameters: pd.DataFrame  # posterior.parameter_table
@@ -119,7 +122,10 @@ class Calibration:
         of = f"{len(problem.free)} parameter{'s' if len(problem.free) > 1 else ''}"
         return {
             "name": name,
-            "fingerprint": problem.fingerprint(),
+            "fingerprint": digest_of(problem.fingerprint(), self.seed, self.starts)[:12],
+            "basis": basis_of(problem.job.scenario.study, problem.targets_file).model_dump(),
+            "seed": self.seed,
+            "starts": self.starts,
             "statement": f"posterior of {of} given {fitted} facts, "
             f"{len(self.posterior.draws)} draws (effective {self.posterior.effective:.0f}).",
             "held": held,
@@ -211,7 +217,7 @@ def _calibrated(problem: Problem, memory: Memory, starts: int, seed: int, report
     table = parameter_table(problem, best.x, posterior)
     report("checks", 0, 1)
     result = Calibration(
-        problem=problem, optimum=best, posterior=posterior, parameters=table,
+        problem=problem, seed=seed, starts=starts, optimum=best, posterior=posterior, parameters=table,
         targets=_target_table(problem, best, posterior), sensitivity=sensitivity(problem, covariance, jacobian),
         trace=_trace(problem, optima), said=trade_offs(problem, table, posterior), warnings=warnings,
         mean_field_gap=mean_field_gap(problem, best.x), scrutiny_share=scrutiny_share(problem, posterior),

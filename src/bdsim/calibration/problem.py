@@ -7,12 +7,10 @@ scipy's least_squares.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +20,14 @@ from numpy.typing import NDArray
 from bdsim.calibration.target_file import load_targets
 from bdsim.calibration.targets import Target, model_value, standardised
 from bdsim.errors import FitError, did_you_mean
+from bdsim.files.digest import digest_of, digest_of_files
 from bdsim.model.categories import FIELDS, Floats
 from bdsim.model.counts import Counts, counts_of
 from bdsim.model.engine.batch import MemberInputs, grouped, simulated
 from bdsim.model.people import Population
 from bdsim.model.world import Environment
-from bdsim.runs.plan import Job, Settings, plan_run, program_hash, sources_of
+from bdsim.runs.identity import sources_of
+from bdsim.runs.plan import Job, Settings, plan_run
 from bdsim.study.evidence import Evidence, load_evidence
 from bdsim.study.layout import Study, find_study
 from bdsim.study.parameters import Parameters, load_parameters
@@ -65,6 +65,7 @@ class Problem:
     job: Job
     population: Population
     environment: Environment
+    targets_file: Path | None = None  # None: the study's own
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
 
     @property
@@ -157,17 +158,12 @@ class Problem:
         return target_table(self.targets, self.model(x))
 
     def fingerprint(self) -> str:
-        """12 hexadecimal digits of everything that determines the fit."""
-        digest = hashlib.sha256(program_hash().encode())
-        for path in sources_of("calibration"):
-            digest.update(path.read_bytes())
-        priors = {
-            n: e.model_dump(mode="json", include={"value", "bounds", "prior"})
-            for n, e in self.parameters.entries.items()
-        }
-        digest.update(json.dumps(priors, sort_keys=True).encode() + repr((self.free, self.targets)).encode())
-        digest.update(self.job.fingerprint.encode())
-        return digest.hexdigest()[:12]
+        """12 hexadecimal digits of what is fitted to what, by which program; how it is sought is not in it."""
+        entries = self.parameters.entries.items()
+        priors = {name: e.model_dump(mode="json", include={"value", "bounds", "prior"}) for name, e in entries}
+        asked = [replace(target, why="") for target in self.targets]
+        sources = digest_of_files(sources_of("calibration"))
+        return digest_of(self.job.fingerprint, sources, priors, self.free, asked)[:12]
 
 
 @dataclass(frozen=True)
@@ -216,7 +212,7 @@ def make_problem(
     settings = Settings(members=1, researchers_per_agent=researchers_per_agent, horizon=horizon)
     job = plan_run(load_scenario("baseline", study), settings, known)
     world = job.world(job.plans[0])
-    return Problem(known, tuple(chosen), tuple(found), job, world.population, world.environment)
+    return Problem(known, tuple(chosen), tuple(found), job, world.population, world.environment, targets)
 
 
 def score(

@@ -130,7 +130,9 @@ def fit_report(
     """
     from bdsim.calibration.problem import make_problem, score
     from bdsim.cli import terminal
+    from bdsim.runs.identity import fit_remark
     from bdsim.study.layout import find_study
+    from bdsim.study.parameters import load_parameters
 
     study = find_study()
     known, used = _centre(study, fit)
@@ -141,7 +143,10 @@ def fit_report(
     )
     terminal.note_compiling(1, sampled=False)
     table = score(problem=problem)
-    best = used.manifest["cost"] if used is not None and targets is None else None
+    remark = fit_remark(used, study, problem.job.evidence, load_parameters(study.parameters)) if used else ""
+    terminal.note_once(remark)
+    comparable = used is not None and targets is None and not remark  # else two costs are of two objectives
+    best = used.manifest["cost"] if used is not None and comparable else None
     if json:
         records = table.to_dict("records")
         terminal.print_json({"cost": table.attrs["cost"], "cost_of_fit": best, "targets": records})

@@ -148,11 +148,14 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback has answered
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Options before the command."""
+    from bdsim.cli import terminal
+
+    terminal.SAID_ONCE.clear()
 
 
 @app.command(epilog="Example:  bdsim init my-study && cd my-study && bdsim compare baseline initiative-revival")

@@ -75,13 +75,16 @@ class RunOptions:
     ] = None
 
     def plan(self, scenario: Scenario) -> Job:
-        """The scenario worked out under these options. Raises InputError."""
+        """The scenario worked out under these options; a fit made from other things is told of. Raises InputError."""
+        from bdsim.cli import terminal
         from bdsim.runs.plan import Settings, plan_run
         from bdsim.study.parameters import parse_setting
 
         engine: Any = self.engine  # Settings checks the name
         settings = Settings(self.members, self.seed, self.researchers_per_agent, engine, self.horizon)
-        return plan_run(scenario, settings, dict(map(parse_setting, self.set_ or [])), self.fit)
+        job = plan_run(scenario, settings, dict(map(parse_setting, self.set_ or [])), self.fit)
+        terminal.note_once(job.fit_remark)
+        return job
 
     def chances(self) -> dict[str, float]:
         """What --chance says, by outcome. Raises UsageError."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["carry_out", "draw_run", "end_with_failures", "named_by", "register", "run_kept", "runs_of"]
 
+DRAWN_FROM = "drawn-from.txt"  # beside figures: a digest of what they show apart from the numbers of the run
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
@@ -161,13 +163,19 @@ def run_kept(job: Job, target: Path, workers: Workers, *, retry: bool = False) -
 
 
 def draw_run(results: Results, study: Study, target: Path) -> None:
-    """The figures of one run, beside its tables, where they are not there yet."""
+    """The figures of one run, beside its tables, unless they were drawn from the same facts, words and program."""
+    from bdsim.files.digest import digest_of, digest_of_files
     from bdsim.reporting.figures.runs import run_drawings
     from bdsim.reporting.style import save_all
     from bdsim.reporting.summary import observed
+    from bdsim.runs.identity import sources_of
 
-    if not (target / "figures").exists():
-        save_all(run_drawings(results, observed(study, results)), target / "figures")
+    seen, figures = observed(study, results), target / "figures"
+    words = {key: results.manifest[key] for key in ("scenario", "parameters", "failed")}
+    drawn_from = digest_of(words, seen, digest_of_files(sources_of("analysis", "reporting")))
+    mark = figures / DRAWN_FROM
+    if not mark.is_file() or mark.read_text(encoding="utf-8") != drawn_from:
+        save_all(run_drawings(results, seen), figures, {DRAWN_FROM: drawn_from})
 
 
 def end_with_failures(runs: Iterable[Results]) -> None:

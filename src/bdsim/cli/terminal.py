@@ -36,6 +36,9 @@ class Terminal(Console):
 out, err = Terminal(highlight=False), Terminal(stderr=True, highlight=False)
 
 
+SAID_ONCE = set[str]()  # emptied when a command begins
+
+
 def tell(text: str) -> None:
     """A line for the person, on standard output."""
     out.print(plain(text), markup=False, soft_wrap=True)
@@ -44,6 +47,13 @@ def tell(text: str) -> None:
 def note(text: str) -> None:
     """A line about progress, on standard error."""
     err.print(plain(text), markup=False, soft_wrap=True)
+
+
+def note_once(text: str) -> None:
+    """As `note`, once in a command however often it is asked for; nothing for ''."""
+    if text and text not in SAID_ONCE:
+        SAID_ONCE.add(text)
+        note(text)
 
 
 def plain(text: str) -> str:

@@ -27,6 +27,7 @@ __all__ = [
     "refusals",
     "restored",
     "sealed",
+    "signed",
     "tidied",
     "unfinished",
     "write_file",
@@ -116,9 +117,14 @@ def tidied(target: Path) -> None:
 
 
 def sealed(folder: Path) -> None:
-    """Write the hash of every file of a folder beside them."""
+    """Write the hash of every file of a folder beside them, below a line that is the hash of those lines."""
     lines = [f"{hash_of(path)}  {path.name}\n" for path in sorted(folder.iterdir()) if path.is_file()]
-    (folder / SEAL).write_text("".join(lines), encoding="utf-8")
+    (folder / SEAL).write_text(signed("".join(lines)), encoding="utf-8")
+
+
+def signed(lines: str) -> str:
+    """Lines of a SHA256SUMS below their own hash, as a remark that `sha256sum -c` passes over."""
+    return f"# {hashlib.sha256(lines.encode('utf-8', 'surrogateescape')).hexdigest()}\n{lines}"
 
 
 def hash_of(path: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -124,11 +124,16 @@ def save_drawing(drawing: Drawing, folder: Path) -> list[Path]:
     return paths
 
 
-def save_all(drawings: Sequence[Drawing], folder: Path) -> None:
-    """Write drawings into `folder`, whole or not at all, in place of what was there. Raises StorageError."""
+def save_all(drawings: Sequence[Drawing], folder: Path, texts: Mapping[str, str] | None = None) -> None:
+    """Write drawings, and texts by file name, into `folder`, whole or not at all, in place of what was there.
+
+    Raises StorageError.
+    """
     with new_folder(folder) as aside:
         for drawing in drawings:
             save_drawing(drawing, aside)
+        for name, text in (texts or {}).items():
+            (aside / name).write_text(text, encoding="utf-8")
         sealed(aside)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from bdsim.reporting.sentences import (
     signed,
     who_sentence,
 )
+from bdsim.runs.identity import fit_remark
 from bdsim.runs.results import Centre, Results
 from bdsim.study.evidence import load_evidence
 from bdsim.study.fit import Fit, load_fit
@@ -332,6 +333,13 @@ def observed(study: Study, results: Results) -> Observed:
 
 
 def fit_of(study: Study, results: Results) -> Fit | None:
-    """The fit that a run drew its parameters from. Raises FitError when it is gone."""
+    """The fit that a run drew its parameters from; its warnings say what has changed since. Raises FitError."""
     used = results.manifest["fit"]
-    return load_fit(study, used["name"], load_parameters(study.parameters)) if used else None
+    if not used:
+        return None
+    written = load_parameters(study.parameters)
+    fit = load_fit(study, used["name"], written)
+    found = [fit_remark(fit, study, load_evidence(study), written)]
+    if fit.digest != used["draws"]:
+        found.append(f"the fit '{fit.name}' was made anew after this run, which drew from the old one; run it again")
+    return replace(fit, manifest={**fit.manifest, "warnings": [*fit.manifest["warnings"], *filter(None, found)]})

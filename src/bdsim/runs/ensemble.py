@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdsim.errors import MembersFailedError
+from bdsim.errors import MembersFailedError, ResultsError
 from bdsim.files import durable
 from bdsim.model import draws
 from bdsim.model.categories import FIELDS, GROUPS
@@ -29,9 +29,10 @@ from bdsim.model.engine.state import Tally, new_tally
 from bdsim.model.fates import Fates
 from bdsim.model.people import Population
 from bdsim.model.world import World
+from bdsim.runs.identity import own_digest, program_hash
 from bdsim.runs.keeping import InMemory, Keeper, KeptParts, Key, kept_on_disk
 from bdsim.runs.parts import Failure, Part
-from bdsim.runs.plan import DEFAULT_HORIZON, Job, Recipe, Settings, content, manifest_of, plan_run, program_hash
+from bdsim.runs.plan import DEFAULT_HORIZON, Job, Recipe, Settings, content, manifest_of, plan_run
 from bdsim.runs.results import FAILURES, PARAMETER, Results, load_results
 from bdsim.runs.workers import Workers
 from bdsim.study.parameters import Parameters
@@ -75,7 +76,8 @@ def run(
     `parameters` holds some at values. With a `folder` every member goes to disk as it finishes, memory does not grow
     with their number, and a run that was interrupted goes on. A member that raises is a row of `failures`, and a
     warning says so; the rest go on. Raises UsageError for a number outside its range, ParameterError and EvidenceError
-    for the study's files, StorageError for a disk that refuses, MembersFailedError when no member is left.
+    for the study's files, ResultsError for a folder that holds another run, StorageError for a disk that refuses,
+    MembersFailedError when no member is left.
     """
     settings = Settings(members, seed, researchers_per_agent, engine, horizon)
     target = Path(folder) if folder is not None else None
@@ -89,9 +91,10 @@ def run_job(
     job: Job, *, folder: Path | None = None, workers: Workers | None = None, progress: Progress | None = None,
     retry: bool = False,
 ) -> Results:  # fmt: skip
-    """Run what `plan_run` worked out; what stands in `folder` already is read back. Arguments as in `run`.
+    """Run what `plan_run` worked out; the same run in `folder` is read back, or resumed. Arguments as in `run`.
 
-    With `retry` the members of `folder` that failed run once more, and nothing else does.
+    Title, question and reasons are always those of today's scenario. With `retry` the members of `folder` that failed
+    run once more, and nothing else does. Raises ResultsError for a folder that holds another run, or something else.
     """
     at_work = workers or Workers()
     if folder is None:
@@ -100,13 +103,28 @@ def run_job(
         results = _assembled(job, kept)
         return replace(results, parts=list(results.parts))
     durable.restored(folder)
-    if retry or not folder.exists():
-        with kept_on_disk(folder) as (keeper, tables):
+    there = _asked(folder, job) if folder.exists() else None
+    if there is None or retry:
+        with kept_on_disk(folder, job.fingerprint) as (keeper, tables):
             _run_missing(job, keeper, at_work, progress)
             _assembled(job, keeper).write(tables)
+        there = load_results(folder)
     else:
         durable.tidied(folder)
-    return load_results(folder)
+    return there.described(manifest_of(job))
+
+
+def _asked(folder: Path, job: Job) -> Results:
+    """The results in a folder, if they are of this run. Raises ResultsError for those of another."""
+    there = load_results(folder)
+    if there.fingerprint != job.fingerprint:
+        m = there.manifest
+        raise ResultsError(
+            f"holds another run ('{there.name}', {m['members']} members, seed {m['seed']}, fingerprint "
+            f"{there.fingerprint}, not {job.fingerprint}); give another folder, or remove this one",
+            where=folder,
+        )
+    return there
 
 
 def run_member(world: World, seed: int, member: int, *, sampled: bool = True) -> tuple[Counts, Fates]:
@@ -119,12 +137,12 @@ def run_member(world: World, seed: int, member: int, *, sampled: bool = True) ->
 def run_one(job: Job, plan: Plan, draw: int) -> Lived:
     """One member of a run, as the run makes it: raises what made it fail there."""
     task = Task(0, job.recipe(plan), job.settings.engine, job.settings.seed, [], program_hash())
-    return _lived(task, task.recipe.population, {draw: _own(job, draw)})[draw]
+    return _lived(task, task.recipe.population, {draw: job.own(draw)})[draw]
 
 
 def _distinct(job: Job) -> list[list[Plan]]:
     """Branches that come to the same yearly tables, together: they are simulated once."""
-    found: dict[bytes, list[Plan]] = {}
+    found: dict[str, list[Plan]] = {}
     for plan in job.plans:
         found.setdefault(content(plan.timeline), []).append(plan)
     return list(found.values())
@@ -147,7 +165,7 @@ def _run_missing(job: Job, keeper: Keeper, workers: Workers, progress: Progress 
 
     def tasks() -> Iterator[Task]:
         for world, some in _chunks(missing, workers.parts_at_a_time):
-            own = [{draw: _own(job, draw) for draw in group} for group in some]
+            own = [{draw: job.own(draw) for draw in group} for group in some]
             yield Task(world, worlds[world], job.settings.engine, job.settings.seed, own, program_hash())
 
     for made in workers.each(_carried_out, tasks(), len(missing)):
@@ -166,12 +184,6 @@ def _chunks(missing: Sequence[tuple[int, list[int]]], size: int) -> Iterator[tup
         groups = [group for w, group in missing if w == world]
         for first in range(0, len(groups), size):
             yield world, groups[first : first + size]
-
-
-def _own(job: Job, draw: int) -> MemberInputs:
-    """What a member has of its own."""
-    parameters, seed = job.member_parameters(draw), draws.member_seed(job.settings.seed, draw)
-    return MemberInputs(parameters.behaviour(), job.agent_size(parameters), seed)
 
 
 def _carried_out(task: Task) -> list[tuple[Key, int, bytes, tuple[Failure, ...]]]:
@@ -299,7 +311,8 @@ def _members_table(job: Job, lost: Sequence[set[int]]) -> pd.DataFrame:
     """One row a member that went through, branch by branch; `lost` are the draws of each branch that did not."""
     every = range(job.settings.members)
     own = [job.member_parameters(draw) for draw in every]
-    weights = np.array([job.agent_size(parameters) for parameters in own])
+    weights = np.array([job.own(draw).agent_size for draw in every])
+    owns = np.array([own_digest(job.own(draw)) for draw in every])
     seeds = np.array([_seed_text(job, draw) for draw in every])
     draws_of = [np.array([draw for draw in every if draw not in gone], np.int64) for gone in lost]
     draw = np.concatenate(draws_of)
@@ -315,6 +328,7 @@ def _members_table(job: Job, lost: Sequence[set[int]]) -> pd.DataFrame:
             "draw": draw,
             "weight": np.repeat([p.branch.chance / size for p, size in zip(job.plans, sizes, strict=True)], sizes),
             "seed": seeds[draw],
+            "own": owns[draw],
             **stands,
             **varied,
         }

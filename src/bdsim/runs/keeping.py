@@ -102,15 +102,17 @@ class OnDisk:
 
 
 @contextlib.contextmanager
-def kept_on_disk(target: Path) -> Iterator[tuple[OnDisk, Path]]:
-    """Parts on their way to the results folder `target`, and the empty folder in which its tables are written.
+def kept_on_disk(target: Path, run: str) -> Iterator[tuple[OnDisk, Path]]:
+    """Parts of the run of fingerprint `run` on their way to the folder `target`, and an empty folder for its tables.
+
+    Parts lie below the fingerprint of their run, so that no other run goes on from them.
 
     Left with `target` in place, or with the parts as they are for the next try. A `target` that is there already, with
     members that failed, gives the parts to start from, and stays until its successor is whole. Raises StorageError
     when the disk refuses or another process is at work on it.
     """
     with durable.locked(target), durable.refusals(target):
-        aside = durable.unfinished(target)
+        aside = durable.unfinished(target) / run
         (aside / PARTS).mkdir(parents=True, exist_ok=True)
         if (target / PARTS).is_dir():
             _linked(target / PARTS, aside / PARTS)
@@ -121,7 +123,7 @@ def kept_on_disk(target: Path) -> Iterator[tuple[OnDisk, Path]]:
         yield keeper, tables
         keeper.hand_on(tables / PARTS)
         durable.put_in_place(tables, target)
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(aside.parent, ignore_errors=True)
 
 
 def _linked(source: Path, folder: Path) -> None:

@@ -68,6 +68,7 @@ class _ParametersShape(_Shape):
 class _FitShape(_Shape):
     name: str
     fingerprint: str
+    draws: str
 
 
 class _ManifestShape(_Shape):
@@ -84,10 +85,10 @@ class _ManifestShape(_Shape):
     parameters: _ParametersShape
     fit: _FitShape | None
     uncertainty: str
+    history: str
     inputs: dict[str, str]
     program: str
     versions: dict[str, str] = Field(min_length=1)
-    tables: dict[str, str]
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import cache, lru_cache
-from importlib import metadata
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from bdsim.errors import InvariantError, UsageError, did_you_mean, whole_number
+from bdsim.files.digest import digest_of
 from bdsim.model import draws
 from bdsim.model.categories import (
     FIRST_YEAR,
@@ -26,27 +23,26 @@ from bdsim.model.categories import (
     REFERENCE_YEAR,
     Floats,
 )
-from bdsim.model.engine import compiling
+from bdsim.model.engine.batch import MemberInputs
 from bdsim.model.engine.lanes import WIDTH
 from bdsim.model.people import SETTLED_AGENTS_PER_DOCTORATE, Population, build_population
-from bdsim.model.world import TABLES, Environment, Timeline, World
+from bdsim.model.world import Environment, Timeline, World
+from bdsim.runs.identity import facts_digests, fingerprint_of, fit_remark, history_digest, program_hash, versions
 from bdsim.runs.memory import asked_for, available
 from bdsim.study.branches import MOST_BRANCHES
-from bdsim.study.evidence import load_evidence
+from bdsim.study.evidence import Evidence, load_evidence
 from bdsim.study.fit import Fit, chosen_fit
 from bdsim.study.history import History, rebuild_history
 from bdsim.study.parameters import Parameters, load_parameters
 from bdsim.study.scenario import Plan, Scenario, load_scenario
 
-__all__ = ["DEFAULT_HORIZON", "Job", "Recipe", "Settings", "content", "manifest_of", "plan_run", "versions"]
+__all__ = ["DEFAULT_HORIZON", "Job", "Recipe", "Settings", "content", "manifest_of", "plan_run"]
 
-FORMAT = 3  # of a results folder
+FORMAT = 4  # of a results folder
 DEFAULT_HORIZON = 2035
 FIRST_HORIZON = 2010
 MOST_MEMBERS, LARGEST_SEED = 100_000, 2**63 - 1
 ENGINES = ("compiled", "mesa")
-DETERMINING = ("model", "study", "runs")  # the packages whose sources determine numbers
-PACKAGES = ("bdsim-migration", "mesa", "numba", "numpy", "pandas", "pyarrow", "pydantic", "scipy")
 
 
 @dataclass(frozen=True)
@@ -98,16 +94,45 @@ class Job:
     parameters: Parameters
     history: History
     plans: list[Plan]
-    fingerprint: str
+    evidence: Evidence
+    written: Parameters  # as parameters.toml has them, before a fit or a hand changes any
     fit: Fit | None = None
     held: Mapping[str, float] = field(default_factory=dict)  # set by hand, whatever the fit says
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """12 hexadecimal digits of everything that determines the numbers."""
+        return fingerprint_of(self)
+
+    @property
+    def fit_remark(self) -> str:
+        """One sentence when the fit was made from other things than those in use; else ''."""
+        return fit_remark(self.fit, self.scenario.study, self.evidence, self.written) if self.fit is not None else ""
+
+    def own(self, draw: int) -> MemberInputs:
+        """What a member has of its own, by its draw."""
+        if draw not in self._owns:
+            parameters = self.member_parameters(draw)
+            seed = draws.member_seed(self.settings.seed, draw)
+            self._owns[draw] = MemberInputs(parameters.behaviour(), self.agent_size(parameters), seed)
+        return self._owns[draw]
 
     def member_parameters(self, member: int) -> Parameters:
         """A member's parameters: its draw of the posterior, or the same values for all without a fit."""
         if self.fit is None:
             return self.parameters
-        drawn = self.fit.member(draws.member_seed(self.settings.seed, member))
-        return self.parameters.with_values({**drawn, **self.held})
+        if member not in self._drawn:
+            drawn = self.fit.member(draws.member_seed(self.settings.seed, member))
+            self._drawn[member] = self.parameters.with_values({**drawn, **self.held})
+        return self._drawn[member]
+
+    @cached_property
+    def _owns(self) -> dict[int, MemberInputs]:
+        return {}
+
+    @cached_property
+    def _drawn(self) -> dict[int, Parameters]:
+        return {}
 
     def member_world(self, world: World, member: int) -> World:
         """The world with the member's own behaviour and sizes of agents; people and tables are shared."""
@@ -155,13 +180,14 @@ def plan_run(
     used: Fit | None = None
     held: dict[str, float] = {}
     if isinstance(parameters, Parameters):
-        known = parameters
+        known = written = parameters
     else:
         if not isinstance(parameters, Mapping | None):
             raise UsageError(
                 f"{parameters!r} is not names with their values, such as {{'push': 0.5}}", where="parameters"
             )
         known, held = load_parameters(study.parameters), dict(parameters or {})
+        written = known
         used = chosen_fit(study, fit, known)
         if used is not None:
             known = used.centre(known)
@@ -170,8 +196,7 @@ def plan_run(
     history = rebuild_history(evidence, settings.horizon, known["past_growth"])
     plans = scenario.plans(history)
     _check_memory(scenario.name, settings, plans)
-    digest = _fingerprint(settings, known, history, plans, used)
-    return Job(scenario, settings, known, history, plans, digest, used, held)
+    return Job(scenario, settings, known, history, plans, evidence, written, used, held)
 
 
 def _check_memory(name: str, settings: Settings, plans: list[Plan]) -> None:
@@ -202,48 +227,16 @@ def _population(inflow: bytes, reference: bytes, shares: bytes, rewired: float, 
     return made
 
 
-def content(timeline: Timeline) -> bytes:
-    """A hash of every yearly table: equal for branches that come to the same world."""
-    digest = hashlib.sha256(str(timeline.horizon).encode())
-    for name in TABLES:
-        digest.update(name.encode() + timeline.tables[name].tobytes())
-    return digest.digest()
-
-
-def sources_of(*packages: str) -> list[Path]:
-    """The Python files of these packages of bdsim; what edits files of a study determines no number."""
-    root = Path(__file__).parents[1]
-    found = (path for package in packages for path in (root / package).rglob("*.py"))
-    return sorted(path for path in found if "editing" not in path.parts)
-
-
-@cache
-def program_hash() -> str:
-    """16 hexadecimal digits of the sources that determine numbers, and of the packages that compile them."""
-    digest = hashlib.sha256(compiling.source_hash().encode())
-    for path in sources_of(*DETERMINING):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _fingerprint(
-    settings: Settings, parameters: Parameters, history: History, plans: list[Plan], fit: Fit | None
-) -> str:
-    """12 hexadecimal digits of what determines the numbers: plans, parameters, settings, rule; no titles or paths."""
-    digest = hashlib.sha256(program_hash().encode())
-    digest.update(repr(settings).encode() + json.dumps(parameters.values, sort_keys=True).encode())
-    digest.update((fit.digest if fit is not None else "").encode())
-    digest.update(content(history.timeline) + history.fields_of_entrants(parameters.field_shares()).tobytes())
-    for plan in plans:
-        digest.update(f"{plan.branch.name} {plan.branch.chance!r}".encode() + content(plan.timeline))
-    return digest.hexdigest()[:12]
+def content(timeline: Timeline) -> str:
+    """A digest of every yearly table: equal for branches that come to the same world."""
+    return digest_of(timeline)
 
 
 def manifest_of(job: Job) -> dict[str, Any]:
     """What made the numbers, as plain JSON values."""
     s, p = job.settings, job.parameters
     study = job.scenario.study
-    inputs = [study.parameters, study.sources, *sorted(study.evidence.glob("*.csv"))]
+    facts = {f"{study.evidence.relative_to(study.root)}/{n}.csv": d for n, d in facts_digests(job.evidence).items()}
     return {
         "format": FORMAT,
         "fingerprint": job.fingerprint,
@@ -265,26 +258,17 @@ def manifest_of(job: Job) -> dict[str, Any]:
             "values": p.values,
             "units": {name: entry.unit for name, entry in p.entries.items()},
         },
-        "fit": {"name": job.fit.name, "fingerprint": job.fit.manifest["fingerprint"]} if job.fit else None,
+        "fit": {"name": job.fit.name, "fingerprint": job.fit.manifest["fingerprint"], "draws": job.fit.digest}
+        if job.fit
+        else None,
         "uncertainty": (
             f"parameters (posterior of fitted/{job.fit.name}), chance and events"
             if job.fit
             else "chance and events only; parameters are held at their values"
         ),
         "rebuilt": {name: {"years": list(y), "how": how} for name, (y, how) in job.history.rebuilt.items()},
-        "inputs": {str(path.relative_to(study.root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in inputs},
+        "history": history_digest(job.history),
+        "inputs": {str(study.parameters.relative_to(study.root)): digest_of(job.written.values), **facts},
         "program": program_hash(),
         "versions": versions(),
     }
-
-
-def versions() -> dict[str, str]:
-    """Of Python and of the packages that numbers pass through."""
-    return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdsim.errors import ResultsError, UsageError, check_years, did_you_mean
-from bdsim.files.durable import hash_of, new_folder, sealed
+from bdsim.errors import ResultsError, UsageError, check_years, did_you_mean, shown
+from bdsim.files.durable import new_folder, sealed
 from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
 from bdsim.model.counts import AXES, TABLES, Counts, selection
 from bdsim.runs import statistics
+from bdsim.runs.identity import packages, program_hash
 from bdsim.runs.manifest import MANIFEST, read_manifest
 from bdsim.runs.parts import Chosen, Part
 from bdsim.runs.tables import (
@@ -34,15 +35,7 @@ from bdsim.runs.tables import (
     write_whole,
 )
 
-__all__ = [
-    "ASSUMPTION",
-    "COLUMNS",
-    "FAILURES",
-    "PARAMETER",
-    "Centre",
-    "Results",
-    "load_results",
-]
+__all__ = ["ASSUMPTION", "COLUMNS", "FAILURES", "PARAMETER", "Centre", "Results", "apart", "load_results"]
 
 PARAMETER = "parameter."  # begins the columns of members that say what each drew of the fit
 ASSUMPTION = "assumption."  # and of the ranges in the scenario file
@@ -55,6 +48,7 @@ COLUMNS = {
     "draw": "members with the same draw share luck across scenarios and branches",
     "weight": "weight of the member; weights of a run add up to 1",
     "seed": "seed of the member's random numbers (64 bits, hexadecimal)",
+    "own": "digest of all that the engine is given of the member alone: behaviour, agents, seed",
     "agent_doctorate": "researchers that an agent of the doctorate route stands for in this member",
     "agent_settled": "researchers that an agent of the settled route stands for in this member",
     "parameter.NAME": "value of the parameter NAME in this member, of each that differs between members",
@@ -96,7 +90,7 @@ class Results:
     """
 
     manifest: dict[str, Any]
-    members: pd.DataFrame  # member, branch, draw, weight, seed, agent_doctorate, agent_settled, parameters
+    members: pd.DataFrame  # member, branch, draw, weight, seed, own, agent_doctorate, agent_settled, parameters
     people: pd.DataFrame  # identity, origin, route, field, entry_year, prominence, ties; one row a researcher's agent
     parts: Sequence[Part | StoredPart | Chosen]
     failures: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(FAILURES)))
@@ -107,6 +101,11 @@ class Results:
         """How many members failed, of how many, and the first reason."""
         tried = len(self.members) + len(self.failures)
         return f"{self.name}: {len(self.failures)} of {tried} members failed; first: {self.failures['error'].iloc[0]}"
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the tables are, unless they are in memory."""
+        return self.parts.folder if isinstance(self.parts, StoredParts) else None
 
     @property
     def name(self) -> str:
@@ -222,6 +221,11 @@ class Results:
         """As `fates`, of members in ascending order, few of them apart."""
         first = int(members[0])
         return self.fates(range(first, int(members[-1]) + 1), rows, people)[members - first]
+
+    def described(self, today: Mapping[str, Any]) -> Results:
+        """The same numbers with the scenario's words and the parameters' notes as they are today."""
+        words = {key: today[key] for key in ("scenario", "parameters", "fit")}
+        return replace(self, manifest={**self.manifest, **words})
 
     def positions(self, draws: NDArray[np.int64]) -> NDArray[np.int64]:
         """The members with these draws, in a run of one branch. Raises UsageError for a draw that is not there."""
@@ -364,8 +368,7 @@ class Results:
         written.summary().to_csv(aside / "summary.csv", index=False)
         first = min(2022, self.years[-1])
         split = {"years": [first, self.years[-1]], **written.variance_split(first, self.years[-1])}
-        hashes = {p.name: hash_of(p) for p in sorted(aside.iterdir())}
-        manifest = {**self.manifest, "tables": hashes, "columns": COLUMNS, "variance_of_departures": split}
+        manifest = {**self.manifest, "columns": COLUMNS, "variance_of_departures": split}
         (aside / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         sealed(aside)
 
@@ -413,9 +416,69 @@ def load_results(folder: Path | str) -> Results:
         years = int(manifest["horizon"]) - FIRST_YEAR + 1
     except UNREADABLE as error:
         raise ResultsError(f"a table cannot be read: {error}", where=path) from None
-    if not {"member", "branch", "draw", "weight", "seed"} <= set(members) or not {"identity"} <= set(people):
+    if not {"member", "branch", "draw", "weight", "seed", "own"} <= set(members) or not {"identity"} <= set(people):
         raise ResultsError("a table lacks a column", where=path)
     return Results(manifest, members, people, StoredParts(path, years, len(members), run), *failed)
+
+
+def apart(one: Results, other: Results) -> str:
+    """What keeps two runs from being paired, which of them is old, and what removes the obstacle; '' for nothing.
+
+    Paired members must have been given the same, whatever it is called: people, facts, and what each has of its own.
+    The two engines take the same decisions, so which of them ran does not matter.
+    """
+    a, b = one.manifest, other.manifest
+    both = f"'{one.name}' and '{other.name}'"
+    for key in ("seed", "researchers_per_agent", "horizon"):
+        if a[key] != b[key]:
+            return f"{both} differ in {key}, {a[key]} against {b[key]}; run both with the same"
+    if a["program"] != b["program"] or any(a["versions"].get(name) != b["versions"].get(name) for name in packages()):
+        old = [r for r in (one, other) if not _is_of_this_program(r)] or [_older(one, other)]
+        return f"{both} were run by two versions of the program; {' and '.join(map(_again, old))}"
+    if a["history"] != b["history"]:
+        return f"{both} rest on different facts; {_again(_older(one, other))}"
+    return _members_apart(one, other)
+
+
+def _members_apart(one: Results, other: Results) -> str:
+    """As `apart`, of parameters: those of the centre, and all that each member was given."""
+    both = f"'{one.name}' and '{other.name}'"
+    fits = [r.manifest["fit"] or {"name": "none", "draws": ""} for r in (one, other)]
+    owns = [dict(zip(r.members["draw"], r.members["own"], strict=True)) for r in (one, other)]
+    different = [draw for draw, own in owns[1].items() if owns[0].get(draw, own) != own]
+    if different and fits[0]["name"] != fits[1]["name"]:
+        return f"{both} draw from two fits, '{fits[0]['name']}' and '{fits[1]['name']}'; run both with the same --fit"
+    if different and fits[0]["draws"] != fits[1]["draws"]:
+        return f"{both} draw from two states of the fit '{fits[0]['name']}'; {_again(_older(one, other))}"
+    ours, theirs = (r.manifest["parameters"] for r in (one, other))
+    for name, value in ours["values"].items():
+        by_hand = bool(different) and (name in ours["set_by_hand"]) != (name in theirs["set_by_hand"])
+        if value != theirs["values"].get(name) or by_hand:
+            said = [f"{p['values'].get(name)}{' by hand' if name in p['set_by_hand'] else ''}" for p in (ours, theirs)]
+            return f"{both} differ in {name}: {said[0]} against {said[1]}; run both with the same --set"
+    if different:
+        return f"{both} have members of different parameters (first: draw {different[0]}); {_again(_older(one, other))}"
+    return ""
+
+
+def _is_of_this_program(results: Results) -> bool:
+    of_now = packages()
+    return results.manifest["program"] == program_hash() and all(
+        results.manifest["versions"].get(name) == version for name, version in of_now.items()
+    )
+
+
+def _older(one: Results, other: Results) -> Results:
+    """The run whose folder was written first; one in memory is the newer."""
+    written = [(r.folder / MANIFEST).stat().st_mtime if r.folder else float("inf") for r in (one, other)]
+    return one if written[0] <= written[1] else other
+
+
+def _again(results: Results) -> str:
+    """What to do about an old run."""
+    if results.folder is None:
+        return f"run '{results.name}' again"
+    return f"'{results.name}' is the older: remove {shown(results.folder)} and run it again"
 
 
 def _digest(tables: Iterable[Floats]) -> int:

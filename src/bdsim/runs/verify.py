@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bdsim.errors import ResultsError, UsageError
-from bdsim.files.durable import SEAL, hash_of
+from bdsim.files.durable import SEAL, hash_of, signed
 from bdsim.files.text import is_there, read_bytes
 from bdsim.runs.ensemble import Progress, run_job, run_one
 from bdsim.runs.manifest import MANIFEST, read_manifest
@@ -33,45 +32,27 @@ LARGEST_SEAL = 10_000_000  # bytes: a hundred thousand files
 def verified(folder: Path) -> list[str]:
     """What is wrong with the files of a results folder, one line a file; nothing when all are as they were written.
 
-    Tables are held against two records, the manifest and SHA256SUMS, so that a record that was touched is found too;
-    figures against the SHA256SUMS beside them. Raises ResultsError when there is no results folder.
+    Each folder's files are held against its SHA256SUMS, and that against its own first line. Raises ResultsError when
+    there is no results folder.
     """
-    if not is_there(folder / MANIFEST):
+    if not (is_there(folder / MANIFEST) and is_there(folder / SEAL)):
         read_manifest(folder)  # says what is there instead
-    sums, problems = _read_seal(folder)
-    found = {name: _hash(folder / name) for name in sums}
-    damaged = [name for name, digest in sums.items() if found[name] != digest]
-    recorded = {} if MANIFEST in damaged else read_manifest(folder)["tables"]
-    for name in damaged:
-        if name == MANIFEST and found[name] is not None:
-            problems.append(f"{name} is not what {SEAL} says; one of the two is not what was written")
-        elif found[name] is not None and found[name] == recorded.get(name):
-            problems.append(f"{SEAL} is not what was written (what it says of {name} is not what the manifest says)")
-        else:
-            problems.append(_damage(name, sums[name], found[name]))
-    for name, digest in recorded.items():
-        if name not in damaged and sums.get(name) != digest:
-            was = _hash(folder / name) if name not in sums else found[name]
-            problems.append(f"{SEAL} lacks {name}" if was == digest else _damage(name, digest, was))
-    known = {SEAL, *sums, *recorded}
-    problems += [
-        f"{p.name} is not in {SEAL}" for p in sorted(folder.iterdir()) if p.name not in known and not p.is_dir()
-    ]
+    return _problems(folder)
+
+
+def _problems(folder: Path) -> list[str]:
+    try:
+        sums = hashes_in(folder)
+    except ResultsError as error:
+        problems = [f"{SEAL}: {error.problem}"]
+    else:
+        found = {name: hash_of(folder / name) if (folder / name).is_file() else None for name in sums}
+        problems = [_damage(name, sums[name], now) for name, now in found.items() if now != sums[name]]
+        loose = (path for path in sorted(folder.iterdir()) if path.name not in {*sums, SEAL} and not path.is_dir())
+        problems += [f"{path.name} is not in {SEAL}" for path in loose]
     for below in sorted(path for path in folder.iterdir() if path.is_dir()):
-        problems += [f"{below.name}/{line}" for line in _unsealed(below)]
+        problems += [f"{below.name}/{line}" for line in _problems(below)]
     return problems
-
-
-def _unsealed(folder: Path) -> list[str]:
-    """What is wrong with a folder that has no record beside its list of hashes: file and list disagree."""
-    sums, problems = _read_seal(folder)
-    for name, digest in sums.items():
-        if _hash(folder / name) is None:
-            problems.append(f"{name} is missing, or {SEAL} is not what was written")
-        elif _hash(folder / name) != digest:
-            problems.append(f"{name} is not what {SEAL} says; one of the two is not what was written")
-    there = {path.name for path in folder.iterdir()} - {SEAL}
-    return problems + [f"{name} is not in {SEAL}" for name in sorted(there - set(sums))]
 
 
 def _damage(name: str, was: str, found: str | None) -> str:
@@ -80,22 +61,13 @@ def _damage(name: str, was: str, found: str | None) -> str:
     return f"{name} is not what was written (SHA-256 {found[:16]}, was {was[:16]})"
 
 
-def _hash(path: Path) -> str | None:
-    return hash_of(path) if path.is_file() else None
-
-
-def _read_seal(folder: Path) -> tuple[dict[str, str], list[str]]:
-    """The hashes of a folder's files by name, and what is wrong with the list itself."""
-    try:
-        *lines, rest = read_bytes(folder / SEAL, ResultsError, LARGEST_SEAL).decode("utf-8").split("\n")
-    except ResultsError as error:
-        return {}, [f"{SEAL}: {error.problem}"]
-    except UnicodeDecodeError:
-        return {}, [f"{SEAL} is not what was written (not plain text)"]
-    lines += [rest] if rest else []
-    entries = [re.fullmatch(r"([0-9a-f]{64})  ([^/\0]+)", line) for line in lines]
-    problems = [f"{SEAL} is not what was written (line {i})" for i, e in enumerate(entries, start=1) if e is None]
-    return {entry[2]: entry[1] for entry in entries if entry is not None}, problems
+def hashes_in(folder: Path) -> dict[str, str]:
+    """The hashes that a folder's SHA256SUMS gives, by file. Raises ResultsError when it is not what was written."""
+    text = read_bytes(folder / SEAL, ResultsError, LARGEST_SEAL).decode("utf-8", "surrogateescape")
+    _, _, lines = text.partition("\n")
+    if text != signed(lines):
+        raise ResultsError("is not what was written", where=folder / SEAL)
+    return {line[66:]: line[:64] for line in lines.split("\n") if line}
 
 
 @dataclass(frozen=True)
@@ -137,13 +109,13 @@ def reproduced(
     folder: Path, study: Study, *, workers: Workers | None = None, progress: Progress | None = None
 ) -> Reproduction:
     """Run a results folder's manifest again, aside, and compare every table to the byte. Raises ResultsError."""
-    manifest = read_manifest(folder)
+    manifest, was = read_manifest(folder), hashes_in(folder)
     job = job_of(manifest, study)
     with tempfile.TemporaryDirectory() as name:
         again = Path(name) / "again"
         run_job(job, folder=again, workers=workers, progress=progress)
-        hashes = read_manifest(again)["tables"]
-    differing = [table for table, digest in manifest["tables"].items() if hashes.get(table) != digest]
+        now = hashes_in(again)
+    differing = [name for name in was if name != MANIFEST and now.get(name) != was[name]]
     return Reproduction(differing, _changed(manifest, manifest_of(job)))
 
 

@@ -109,7 +109,7 @@ def are_at_work() -> bool:
 def _unpacked_work(packed: bytes) -> Any:
     """On a worker: the work that was sent, from the program that sent it."""
     work, task = pickle.loads(packed)
-    from bdsim.runs.plan import program_hash
+    from bdsim.runs.identity import program_hash
 
     if task.program != program_hash():
         raise BdsimError(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import html
 import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bdsim.errors import FitError, did_you_mean
 from bdsim.files import durable
+from bdsim.files.digest import digest_of
 from bdsim.files.text import is_there, parsed_json, read_text
 from bdsim.model import draws
 from bdsim.model.draws import Purpose
@@ -61,8 +60,7 @@ class Fit:
     @property
     def digest(self) -> str:
         """16 hexadecimal digits of the draws and the values held fixed."""
-        content = pd.util.hash_pandas_object(self.draws, index=False).to_numpy().tobytes()
-        return hashlib.sha256(content + json.dumps(self.manifest["held"], sort_keys=True).encode()).hexdigest()[:16]
+        return digest_of(self.draws, self.manifest["held"])
 
     def centre(self, parameters: Parameters) -> Parameters:
         """The study's parameters at the most probable values of this fit."""

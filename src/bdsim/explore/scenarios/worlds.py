@@ -242,4 +242,4 @@ class Worlds:
                 self._runs.pop(next(iter(self._runs)))
         self._runs[job.fingerprint] = found  # the newest last
         # The fingerprint is of numbers alone: titles and names may be others than when it was run.
-        return replace(found, manifest={**manifest_of(job), "failed": len(found.failures)})
+        return found.described(manifest_of(job))

@@ -18,7 +18,7 @@ from bdsim.calibration.targets import yearly_to_china
 from bdsim.model.categories import FIELDS
 from bdsim.reporting.figures.canvas import WIDTH, canvas
 from bdsim.reporting.style import COLOURS, NAMES, REFERENCE, VERDICTS, Drawing, caption, styled, year_axis
-from bdsim.runs.plan import versions
+from bdsim.runs.identity import versions
 from bdsim.study.parameters import Parameter, Prior
 
 if TYPE_CHECKING:
