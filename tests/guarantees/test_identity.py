@@ -25,7 +25,7 @@ from bdsim.runs import identity
 from bdsim.runs.plan import Settings, plan_run
 from bdsim.study.evidence import load_evidence
 from bdsim.study.fit import load_fit
-from bdsim.study.parameters import load_parameters
+from bdsim.study.parameters import WHOLE, load_parameters
 
 pytestmark = pytest.mark.one_python
 
@@ -131,7 +131,8 @@ def test_every_parameter_without_a_fit_is_part_of_a_run(study):
     seen = [fingerprint(study, fit="none")]
     for name, entry in load_parameters(study.parameters).entries.items():
         low, high = entry.bounds
-        value = entry.value + 1e-9 * (1 if entry.value + 1e-9 <= high else -1)
+        step = 1.0 if name in WHOLE else 1e-9
+        value = entry.value + step * (1 if entry.value + step <= high else -1)
         parameters = load_parameters(study.parameters).with_values({name: value}).described("", "")
         seen.append(plan_run(bdsim.load_scenario("protect-act", study), SMALL, parameters).fingerprint)
         assert low <= value <= high
