@@ -54,6 +54,28 @@ def in_other_words(path):
     path.write_text("# a remark\n" + text)
 
 
+@pytest.fixture
+def fitted(fresh_study):
+    """A study with a small fit that says from what it was made."""
+    folder = fresh_study.fitted / "default"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    entries = load_parameters(fresh_study.parameters).entries
+    names = [name for name, entry in entries.items() if entry.prior is not None][:3]
+    centre = [entries[name].value for name in names]
+    rows = [[value + step * 1e-4 for value in centre] for step in range(-3, 4)]
+    (folder / "draws.csv").write_text("\n".join(",".join(map(str, row)) for row in (names, *rows)) + "\n")
+    modes = "".join(f"{name},{value!r}\n" for name, value in zip(names, centre, strict=True))
+    (folder / "parameters.csv").write_text("parameter,mode\n" + modes)
+    held = {name: entry.value for name, entry in entries.items() if entry.prior is not None and name not in names}
+    manifest = {
+        "held": held, "statement": "a test's", "fingerprint": "0", "cost": 0.0, "identifiability": [], "warnings": [],
+        "basis": identity.basis_of(fresh_study).model_dump(),
+    }  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return fresh_study
+
+
 # The program
 
 
@@ -117,13 +139,13 @@ def test_settings_are_all_in_the_table_above():
     assert {*Settings.__dataclass_fields__} == {"members", "seed", "researchers_per_agent", "engine", "horizon"}
 
 
-def test_a_value_held_at_the_mode_is_another_run(study):
+def test_a_value_held_at_the_mode_is_another_run(fitted):
     """The centre is the same, and the members are not."""
-    known = load_parameters(study.parameters)
-    modes = load_fit(study, "default", known).centre(known).values
-    seen = {fingerprint(study)}
+    known = load_parameters(fitted.parameters)
+    modes = load_fit(fitted, "default", known).centre(known).values
+    seen = {fingerprint(fitted)}
     for name, value in modes.items():
-        seen.add(fingerprint(study, held={name: value}))
+        seen.add(fingerprint(fitted, held={name: value}))
     assert len(seen) == 1 + len(modes)
 
 
@@ -139,25 +161,25 @@ def test_every_parameter_without_a_fit_is_part_of_a_run(study):
     assert len(set(seen)) == len(seen)
 
 
-def test_every_draw_of_the_fit_and_every_value_it_holds_is_part_of_a_run(fresh_study):
-    before = fingerprint(fresh_study)
-    path = fresh_study.fitted / "default" / "draws.csv"
+def test_every_draw_of_the_fit_and_every_value_it_holds_is_part_of_a_run(fitted):
+    before = fingerprint(fitted)
+    path = fitted.fitted / "default" / "draws.csv"
     text = path.read_text()
     lines = text.splitlines()
     path.write_text("\n".join([lines[0], lines[2], lines[1], *lines[3:]]) + "\n")  # who draws what
-    assert fingerprint(fresh_study) != before
+    assert fingerprint(fitted) != before
     for column in range(lines[0].count(",") + 1):
         cells = lines[5].split(",")
         cells[column] = repr(float(np.nextafter(float(cells[column]), 0.0)))
         path.write_text("\n".join([*lines[:5], ",".join(cells), *lines[6:]]) + "\n")
-        assert fingerprint(fresh_study) != before, lines[0].split(",")[column]
+        assert fingerprint(fitted) != before, lines[0].split(",")[column]
     path.write_text(text)
-    assert fingerprint(fresh_study) == before
-    manifest = fresh_study.fitted / "default" / "manifest.json"
+    assert fingerprint(fitted) == before
+    manifest = fitted.fitted / "default" / "manifest.json"
     content = json.loads(manifest.read_text())
     for name, value in content["held"].items():
         manifest.write_text(json.dumps({**content, "held": {**content["held"], name: value * (1 + 1e-9)}}))
-        assert value == 0.0 or fingerprint(fresh_study) != before, name
+        assert value == 0.0 or fingerprint(fitted) != before, name
 
 
 SCENARIO = """
@@ -254,15 +276,6 @@ def test_every_fact_that_history_is_rebuilt_from_is_part_of_a_run(fresh_study):
 # The fit
 
 
-@pytest.fixture
-def fitted(fresh_study):
-    """A study whose fit says from what it was made."""
-    manifest = fresh_study.fitted / "default" / "manifest.json"
-    basis = identity.basis_of(fresh_study).model_dump()
-    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "basis": basis}))
-    return fresh_study
-
-
 def remark(study):
     return plan_run(bdsim.load_scenario("baseline", study), SMALL).fit_remark
 
@@ -356,25 +369,26 @@ def test_words_are_today_s_where_numbers_are_read_back(fresh_study):
     assert "Because" in json.dumps(found.manifest["scenario"])
 
 
-def test_runs_are_paired_by_what_their_members_were_given(fresh_study):
+def test_runs_are_paired_by_what_their_members_were_given(fitted):
     few = {"members": 2, "researchers_per_agent": 2000, "horizon": 2026}
-    baseline, revival = (bdsim.load_scenario(name, fresh_study) for name in ("baseline", "initiative-revival"))
+    baseline, revival = (bdsim.load_scenario(name, fitted) for name in ("baseline", "initiative-revival"))
     reference = bdsim.run(baseline, **few)
-    known = load_parameters(fresh_study.parameters)
-    mode = load_fit(fresh_study, "default", known).centre(known)["push"]
-    with pytest.raises(UsageError, match=r"differ in push: .* by hand; run both with the same --set"):
-        bdsim.compare(reference, bdsim.run(revival, parameters={"push": mode}, **few))
+    known = load_parameters(fitted.parameters)
+    fit = load_fit(fitted, "default", known)
+    name = str(next(iter(fit.draws)))
+    with pytest.raises(UsageError, match=rf"differ in {name}: .* by hand; run both with the same --set"):
+        bdsim.compare(reference, bdsim.run(revival, parameters={name: fit.centre(known)[name]}, **few))
     with pytest.raises(UsageError, match=r"differ in seed, 0 against 1; run both with the same"):
         bdsim.compare(reference, bdsim.run(revival, seed=1, **few))
-    edited(fresh_study.sources, r"^\[", "# a remark\n[")
-    (fresh_study.evidence / "my_notes.txt").write_text("read this\n")
+    edited(fitted.sources, r"^\[", "# a remark\n[")
+    (fitted.evidence / "my_notes.txt").write_text("read this\n")
     bdsim.compare(reference, bdsim.run(revival, **few))
-    draws = fresh_study.fitted / "default" / "draws.csv"
+    draws = fitted.fitted / "default" / "draws.csv"
     header, *rows = draws.read_text().splitlines()
     draws.write_text("\n".join([header, *reversed(rows)]) + "\n")
     with pytest.raises(UsageError, match=r"draw from two states of the fit 'default'; run 'baseline' again"):
         bdsim.compare(reference, bdsim.run(revival, **few))
-    spending = fresh_study.evidence / "rd_expenditure.csv"
+    spending = fitted.evidence / "rd_expenditure.csv"
     *lines, last = spending.read_text().splitlines()
     spending.write_text("\n".join([*lines, last.replace(last.split(",")[1], "1.5")]) + "\n")
     with pytest.raises(UsageError, match=r"rest on different facts; run 'baseline' again"):
