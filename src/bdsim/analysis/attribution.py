@@ -24,7 +24,7 @@ import pandas as pd
 from bdsim.analysis.quantity import Quantity
 from bdsim.errors import UsageError
 from bdsim.model.categories import FIRST_YEAR, Floats
-from bdsim.model.counts import Counts
+from bdsim.model.counts import Counts, selection
 from bdsim.model.world import TABLES, Timeline
 from bdsim.runs.expected import Asked, Progress, answers_to, posterior_draws
 from bdsim.runs.plan import Job
@@ -126,7 +126,7 @@ def attribute_growth(job: Job, first: int, last: int, progress: Progress | None 
     span = slice(first - FIRST_YEAR, last - FIRST_YEAR + 1)
 
     def growth(counts: Counts) -> Floats:
-        yearly = counts.expected[:, span, :2].sum(axis=(2, 3, 4, 5))
+        yearly = counts.expected[:, span][:, :, selection("china")].sum(axis=(2, 3, 4, 5))
         return np.asarray(yearly[:, -1] - yearly[:, 0])
 
     worth = _worths(job, players, lambda present: [(1.0, world(present))], growth, progress)

@@ -29,7 +29,7 @@ from bdsim.runs.results import Centre, Results, apart
 
 __all__ = [
     "Comparison", "Difference", "Period", "Precision", "centre_of", "compare", "distinct", "everyone",
-    "first_difference", "unique", "year_bands",
+    "first_difference", "stages_of", "unique", "year_bands",
 ]  # fmt: skip
 
 Z90 = float(ndtri(0.95))  # half the width of a normal variable's central 90%, in standard deviations
@@ -324,8 +324,7 @@ def _by_draw(results: Results, values: Floats) -> Floats:
     return np.asarray(np.bincount(draw, weights * values) / np.bincount(draw, weights))
 
 
-def _variance(values: Floats) -> float:
-    """Between draws, which weigh the same once branches are taken together; nan of one."""
+def _variance(values: Floats) -> float:  # between draws, which weigh the same; nan of one
     return float(values.var(ddof=1)) if len(values) > 1 else float("nan")
 
 
@@ -344,6 +343,11 @@ def _noise(scenario: Results, spans: list[Period], cells: tuple[int, ...]) -> Fl
     ]
     luck = draws.unit(draws.output(np.array(keys, np.uint64)[:, :, None], n))
     return np.asarray(ndtri(luck).reshape(len(keys), len(spans), *cells))
+
+
+def stages_of(ages: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Career stages, as positions among STAGES, of years since entry; rule.stage_of for many at once."""
+    return np.asarray((ages >= EARLY_UNTIL).astype(np.int64) + (ages >= MID_UNTIL))
 
 
 def everyone(one: Results, other: Results) -> tuple[pd.DataFrame, NDArray[np.int64], NDArray[np.int64]]:
@@ -377,7 +381,7 @@ def _fate(
     age = year - people["entry_year"].to_numpy()[row]
     position = {
         "field": pd.Categorical(people["field"], categories=AXES["field"]).codes[row].astype(np.int64),
-        "stage": (age >= EARLY_UNTIL).astype(np.int64) + (age >= MID_UNTIL),
+        "stage": stages_of(age),
         "destination": destination_of(codes),
     }
     cell = np.zeros(len(codes), np.int64)

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdsim.analysis.comparison import Comparison, Period, everyone
+from bdsim.analysis.comparison import Comparison, Period, everyone, stages_of
 from bdsim.errors import UsageError
 from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.counts import AXES, selection
 from bdsim.model.fates import fate_of, year_left
-from bdsim.model.rule import CHINA, EARLY_UNTIL, MID_UNTIL
+from bdsim.model.rule import CHINA
 from bdsim.runs.results import Results
 
 __all__ = ["BY", "SIDES", "Who", "who_leaves"]
@@ -111,7 +111,7 @@ def _counted(comparison: Comparison, scenario: Results, period: Period, groups: 
         stands = [scenario.members[f"agent_{r}"].to_numpy()[span][member] for r in ("doctorate", "settled")]
         weight = np.where(settled[person], stands[1], stands[0])
         age = year_left(fate) - both["entry_year"].to_numpy()[person]
-        stage = (age >= EARLY_UNTIL).astype(np.int64) + (age >= MID_UNTIL)
+        stage = stages_of(age)
         tables = []
         for by, labels in BY.items():
             label = stage if by == "stage" else codes[by][person]

@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bdsim.analysis.breakeven import Turned
 from bdsim.analysis.quantity import Quantity
 from bdsim.errors import UsageError, did_you_mean
 from bdsim.model.categories import Floats
-from bdsim.model.world import Timeline
 from bdsim.runs.expected import Asked, Progress, answers_to
 from bdsim.runs.plan import Job
 from bdsim.study.parameters import Parameters
-from bdsim.study.scenario_file import Lever, lever_of
 
 __all__ = ["METHODS", "Inputs", "Sensitivity", "indices", "make_inputs", "sensitivity"]
 
@@ -81,7 +80,7 @@ def make_inputs(job: Job, levers: Mapping[str, tuple[float, float]], years: tupl
         if not 0.0 <= low < high:
             raise UsageError(f"the range {table} = {low:g}..{high:g} is empty or negative", where="--lever")
         for factor in (low, high):
-            _lever(table, years, factor)
+            _multiplied(table, years).world(job.plans[0].timeline, factor)  # raises what no scenario file could say
         if years[0] > job.settings.horizon:
             problem = f"{years[0]}-{years[1]} begins after the horizon {job.settings.horizon}, so it changes nothing"
             raise UsageError(problem, where="--years")
@@ -156,7 +155,7 @@ def _values(job: Job, quantity: Quantity, inputs: Inputs, points: Floats, progre
         for plan in job.plans:
             world = plan.timeline
             for column, factor in zip(lever_columns, factors, strict=True):
-                world = _turned(world, names[column].removeprefix("lever "), inputs.years, float(factor))
+                world = _multiplied(names[column], inputs.years).world(world, float(factor))
             asked.append(Asked(world, [vectors[i] for i in rows]))
             where.append((rows, plan.branch.chance))
     values = np.zeros(len(points))
@@ -170,11 +169,6 @@ def _parameters(job: Job, names: list[str], point: Floats, inputs: Inputs) -> Pa
     return job.parameters.with_values(own)
 
 
-def _turned(timeline: Timeline, table: str, years: tuple[int, int], factor: float) -> Timeline:
-    tables = dict(timeline.tables)
-    _lever(table, years, factor).apply(tables, timeline.horizon)
-    return Timeline(timeline.horizon, tables)
-
-
-def _lever(table: str, years: tuple[int, int], factor: float) -> Lever:
-    return lever_of("--lever", table=table, years=list(years), multiply=factor, why="sensitivity")
+def _multiplied(name: str, years: tuple[int, int]) -> Turned:
+    """The lever that an input stands for."""
+    return Turned(name.removeprefix("lever "), "multiply", years, 0.0, np.inf)

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
+import click
 import typer
+from click.core import ParameterSource
 
 from bdsim.errors import UsageError, did_you_mean
 
@@ -27,6 +29,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Years = Annotated[
     str | None, typer.Option("--years", metavar="FROM-TO", help="Years of the question, e.g. 2027-2032, both included.")
 ]
+FOR_FOLDERS = {"chance", "results"}  # options that apply to runs that are finished
 BACKENDS = ("threads", "dask")
 
 
@@ -73,6 +76,14 @@ class RunOptions:
     scheduler: Annotated[
         str | None, typer.Option("--scheduler", metavar="ADDRESS", help="A Dask scheduler, e.g. tcp://10.0.0.1:8786.")
     ] = None
+
+    given = frozenset[str]()  # the names of those that stand on the command line
+
+    def check_for_folders(self) -> None:
+        """Runs that are finished take no options of how to run. Raises UsageError for one that is given."""
+        for name in sorted(self.given - FOR_FOLDERS):
+            option = "--" + name.rstrip("_").replace("_", "-")
+            raise UsageError(f"{option} does not apply to results folders: their runs are finished", where=option)
 
     def plan(self, scenario: Scenario) -> Job:
         """The scenario worked out under these options; a fit made from other things is told of. Raises InputError."""
@@ -124,7 +135,11 @@ def with_run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def called(**arguments: Any) -> Any:
         own = {name: arguments.pop(name) for name in list(arguments) if name not in shared}
-        return command(**own, how=RunOptions(**arguments))
+        how, context = RunOptions(**arguments), click.get_current_context(silent=True)
+        if context is not None:
+            written = (n for n in shared if context.get_parameter_source(n) is ParameterSource.COMMANDLINE)
+            object.__setattr__(how, "given", frozenset(written))
+        return command(**own, how=how)
 
     hints = get_type_hints(command, include_extras=True)
     shared = get_type_hints(RunOptions, include_extras=True)

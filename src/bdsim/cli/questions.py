@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bdsim.cli.options import Json
+from bdsim.cli.options import Json, Years, years_of
 from bdsim.errors import UsageError, did_you_mean, shown
 
 if TYPE_CHECKING:
+    from bdsim.reporting.sentences import Answer
     from bdsim.reporting.style import Drawing
     from bdsim.runs.plan import Job
 
@@ -21,13 +21,15 @@ __all__ = ["register"]
 
 MANY = 9  # runs go eight side by side, and those left over alone
 HORIZON = 2035
+GROWTH = (2010, 2021)  # years whose growth is attributed, unless others are asked for
 Draws = Annotated[int, typer.Option("--draws", help="Sets of parameters, drawn from the fit, behind the intervals.")]
 Scale = Annotated[
     int, typer.Option("--researchers-per-agent", "-k", help="How many an agent stands for; 1 is full scale.")
 ]
 Horizon = Annotated[int, typer.Option("--horizon", help="Last simulated year.")]
 FitName = Annotated[str | None, typer.Option("--fit", help="Fit to run on (default: default; none: parameters.toml).")]
-Years = Annotated[str, typer.Option("--years", metavar="FROM-TO", help="Years of the levers, both included.")]
+LeverYears = Annotated[str, typer.Option("--years", metavar="FROM-TO", help="Years of the levers, both included.")]
+Folder = Annotated[Path | None, typer.Option("--results", help="Folder for the answer (default: the study's).")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of people and draws.")]
 
 
@@ -53,14 +55,16 @@ def attribute(
     scenario: Annotated[
         str | None, typer.Argument(metavar="[SCENARIO]", help="Its effect; without one, the growth of departures.")
     ] = None,
-    first: Annotated[int, typer.Option("--from", help="Growth from this year.")] = 2010,
-    last: Annotated[int, typer.Option("--until", help="Growth until this year.")] = 2021,
+    first: Annotated[int, typer.Option("--from", help="Growth from this year.")] = GROWTH[0],
+    last: Annotated[int, typer.Option("--until", help="Growth until this year.")] = GROWTH[1],
     of: Annotated[str | None, typer.Option("--of", metavar="QUANTITY", help="E.g. departures:2025-2035.")] = None,
+    years: Years = None,
     draws: Draws = 40,
     researchers_per_agent: Scale = 25,
     horizon: Horizon = HORIZON,
     fit: FitName = None,
     seed: Seed = 0,
+    results: Folder = None,
     json: Json = False,
 ) -> None:
     """Say why: shares of scrutiny, funding, offers, colleagues, people.
@@ -69,37 +73,26 @@ def attribute(
     """
     from bdsim.analysis.attribution import attribute_effect, attribute_growth
     from bdsim.analysis.quantity import parse_quantity
-    from bdsim.cli import terminal
     from bdsim.reporting.figures.questions import draw_attribution
+    from bdsim.reporting.questions import attribution_answer
 
+    asked = years_of(years)
+    if asked is not None and (":" in (of or "") or (first, last) != GROWTH):
+        raise UsageError("names the years a second time; give them once", where="--years")
     if scenario is None:
-        job = _job("baseline", draws, researchers_per_agent, max(last, 2010), fit, seed)
+        begin, end = asked or (first, last)
+        job = _job("baseline", draws, researchers_per_agent, max(end, 2010), fit, seed)
         with _progress("attribute") as report:
-            found = attribute_growth(job, first, last, report)
+            found = attribute_growth(job, begin, end, report)
     else:
         job = _job(scenario, draws, researchers_per_agent, horizon, fit, seed)
+        window = years or f"2025-{horizon}"
+        text = of if of is not None and ":" in of else f"{of or 'departures'}:{window}"
+        quantity = parse_quantity(text, horizon, "--of")
         reference = _reference(job, fit)
-        quantity = parse_quantity(of or f"departures:2025-{horizon}", horizon, "--of")
         with _progress("attribute") as report:
             found = attribute_effect(job, reference, quantity, report)
-    table = found.table()
-    folder = _keep("attribute", job, found.of, [draw_attribution(found)], {"cannot_tell": list(found.cannot_tell)})
-    if json:
-        rows = table.to_dict("records")
-        terminal.print_json({"of": found.of, "shares": rows, "cannot_tell": found.cannot_tell, "folder": str(folder)})
-        return
-    rows = [
-        {
-            "cause": r.cause, "researchers, mean [90%]": f"{r.mean:+,.0f} [{r.p05:+,.0f}, {r.p95:+,.0f}]",
-            "share [90%]": f"{r.share:.0%} [{r.share_p05:.0%}, {r.share_p95:.0%}]",
-        }
-        for r in table.itertuples()
-    ]  # fmt: skip
-    said = f"Shapley shares over {len(found.total)} posterior draws add up exactly"
-    caption = f"{said}; they are shares of the model, not measured effects."
-    terminal.print_table(f"Why: {found.of}", rows, caption)
-    _tell_what_data_cannot(found.cannot_tell)
-    terminal.tell(f"Figure and numbers: {shown(folder)}")
+    _answer("attribute", job, found.of, draw_attribution(found), attribution_answer(found), results, json)
 
 
 def breakeven(
@@ -109,20 +102,21 @@ def breakeven(
     lever: Annotated[str, typer.Option("--lever", metavar="TABLE", help="A yearly table; see docs/ODD.md.")] = "",
     target: Annotated[str, typer.Option("--target", metavar="GOAL", help="E.g. 'departures:2035<=2500'.")] = "",
     how: Annotated[str, typer.Option("--as", help="multiply, add or set.")] = "multiply",
-    years: Years = "2026-2035",
+    years: LeverYears = "2026-2035",
     range_: Annotated[str, typer.Option("--range", metavar="LOW,HIGH", help="Where to search.")] = "0.25,4",
     draws: Draws = 40,
     researchers_per_agent: Scale = 25,
     horizon: Horizon = HORIZON,
     fit: FitName = None,
     seed: Seed = 0,
+    results: Folder = None,
     json: Json = False,
 ) -> None:
     """Find how far a lever must go to hold a number under, or over, a goal."""
     from bdsim.analysis.breakeven import NEUTRAL, Turned, break_even
     from bdsim.analysis.quantity import parse_goal
-    from bdsim.cli import terminal
     from bdsim.reporting.figures.questions import draw_break_even
+    from bdsim.reporting.questions import breakeven_answer
 
     if not lever or not target:
         raise UsageError("name a --lever and a --target, e.g. --lever us_funding --target 'departures:2035<=2500'")
@@ -134,31 +128,8 @@ def breakeven(
     job = _job(scenario, draws, researchers_per_agent, horizon, fit, seed)
     with _progress("breakeven") as report:
         found = break_even(job, turned, goal, report)
-    low, median, high = found.interval()
-    answer = {
-        "lever": lever, "as": how, "years": list(turned.years), "goal": str(goal), "median": median, "p05": low,
-        "p95": high, "reachable": found.reachable, "held_before": float(found.held_before.mean()),
-        "monotone": found.monotone, "draws": len(found.roots),
-    }  # fmt: skip
-    folder = _keep("breakeven", job, f"{turned} {goal}", [draw_break_even(found)], answer)
-    if json:
-        terminal.print_json({**answer, "folder": str(folder)})
-        return
-    said = (
-        f"{goal.quantity.meaning} {'at most' if goal.under else 'at least'} {goal.number:,.0f}: {how} {lever} in "
-        f"{turned.years[0]}-{turned.years[1]} by {median:.3g} [90% {low:.3g}, {high:.3g}]"
-        if found.reachable > 0.0
-        else f"no value of {lever} from {turned.low:g} to {turned.high:g} comes to {goal}, in any draw"
-    )
-    terminal.tell(f"By the model, {said}.")
-    terminal.tell(
-        f"{found.reachable:.0%} of {len(found.roots)} posterior draws meet the goal within {turned.low:g} to "
-        f"{turned.high:g}; in {found.held_before.mean():.0%} it holds already where nothing changes."
-    )
-    if not found.monotone:
-        terminal.tell("The response is not monotone: the crossing nearest to no change is given, there may be others.")
-    _tell_what_data_cannot(_levers_rest_on(job, [lever]))
-    terminal.tell(f"Figure and numbers: {shown(folder)}")
+    answer = breakeven_answer(found, job.fit)
+    _answer("breakeven", job, f"{turned} {goal}", draw_break_even(found), answer, results, json)
 
 
 def sensitivity(
@@ -175,19 +146,20 @@ def sensitivity(
     lever: Annotated[
         list[str] | None, typer.Option("--lever", metavar="TABLE=LOW..HIGH", help="Factors on a yearly table.")
     ] = None,
-    years: Years = "2026-2035",
+    years: LeverYears = "2026-2035",
     researchers_per_agent: Scale = 50,
     horizon: Horizon = HORIZON,
     fit: FitName = None,
     seed: Seed = 0,
+    results: Folder = None,
     json: Json = False,
 ) -> None:
     """Rank parameters and levers by how much a number depends on them."""
     from bdsim.analysis.quantity import parse_quantity
     from bdsim.analysis.sensitivity import make_inputs
     from bdsim.analysis.sensitivity import sensitivity as analysed
-    from bdsim.cli import terminal
     from bdsim.reporting.figures.questions import draw_tornado
+    from bdsim.reporting.questions import sensitivity_answer
 
     if over not in ("posterior", "prior"):
         raise UsageError(f"unknown ranges '{over}'{did_you_mean(over, ('posterior', 'prior'))}", where="--over")
@@ -200,23 +172,9 @@ def sensitivity(
         raise UsageError(f"{size} is not a number from 2 to {MOST_SAMPLES:,}", where="--samples")
     with _progress("sensitivity") as report:
         found = analysed(job, quantity, inputs, method, size, seed, reference, report)
-    facts = {"of": str(quantity), "method": method, "samples": size, "over": over, "evaluations": found.evaluations}
-    folder = _keep("sensitivity", job, f"{facts} {inputs} {seed} {excess}", [draw_tornado(found, job)], facts)
-    if json:
-        terminal.print_json({**facts, "inputs": found.table.to_dict("records"), "folder": str(folder)})
-        return
-    rows = [
-        {
-            "input": r["input"], "range": f"{r['low']:.3g} to {r['high']:.3g}",
-            "index [90%]": f"{_short(r['index'])} ± {_short(r['conf'])}",
-            **({"mean effect": f"{_short(r['mean'])}"} if method == "morris" else {"alone": f"{r['first']:.2f}"}),
-        }
-        for r in found.table.to_dict("records")
-    ]  # fmt: skip
-    what = "mu*: mean absolute effect over the range, researchers" if method == "morris" else "total Sobol' index"
-    terminal.print_table(f"{found.of}: what {quantity} depends on", rows, f"Index: {what}. {found.evaluations} runs.")
-    terminal.tell(f"Ranges: {over}; inputs vary independently, so correlations of the posterior are left out.")
-    terminal.tell(f"Figure and numbers: {shown(folder)}")
+    answer = sensitivity_answer(found, size, over)
+    question = f"{quantity} {method} {size} {over} {inputs} {seed} {excess}"
+    _answer("sensitivity", job, question, draw_tornado(found, job), answer, results, json)
 
 
 def regret(
@@ -229,13 +187,14 @@ def regret(
     horizon: Horizon = HORIZON,
     fit: FitName = None,
     seed: Seed = 0,
+    results: Folder = None,
     json: Json = False,
 ) -> None:
     """Set policies against futures: what each would miss against the best."""
     from bdsim.analysis.quantity import parse_quantity
     from bdsim.analysis.regret import regret_of
-    from bdsim.cli import terminal
     from bdsim.reporting.figures.questions import draw_regret
+    from bdsim.reporting.questions import regret_answer
     from bdsim.study.scenario import load_scenario
 
     if not policies or not futures:
@@ -252,27 +211,8 @@ def regret(
     base = _job(parents.pop(), draws, researchers_per_agent, horizon, fit, seed)
     with _progress("regret") as report:
         found = regret_of(base, chosen, coming, quantity, more=more, progress=report)
-    worst = found.worst()
-    folder = _keep("regret", base, f"{policies} {futures} {of} {more}", [draw_regret(found)], {"of": of, "more": more})
-    if json:
-        answer = {"table": found.table().to_dict("records"), "greatest": worst.to_dict("records")}
-        terminal.print_json({"of": of, **answer, "folder": str(folder)})
-        return
-    rows = [
-        {
-            "policy": r.policy, "future": r.future, str(quantity): f"{r.mean:,.0f} [{r.p05:,.0f}, {r.p95:,.0f}]",
-            "regret": f"{r.regret:,.0f} [{r.regret_p05:,.0f}, {r.regret_p95:,.0f}]", "best in": f"{r.best:.0%}",
-        }
-        for r in found.table().itertuples()
-    ]  # fmt: skip
-    goal = "more" if more else "less"
-    terminal.print_table("Policies against futures", rows, f"Mean and 90% of posterior draws; {goal} is better.")
-    best = worst.iloc[0]
-    terminal.tell(
-        f"Least greatest regret, by the model: {best['policy']}, {best['greatest_regret']:,.0f} (in {best['in']}). "
-        "Better counts researchers and nothing else: not what a policy costs, nor whom it harms."
-    )
-    terminal.tell(f"Figure and numbers: {shown(folder)}")
+    question = f"{policies} {futures} {of} {more}"
+    _answer("regret", base, question, draw_regret(found), regret_answer(found), results, json)
 
 
 def _job(name: str, draws: int, scale: int, horizon: int, fit: str | None, seed: int) -> Job:
@@ -302,38 +242,25 @@ def _progress(title: str) -> Any:
     return terminal.progress_bar(title, "runs")
 
 
-def _keep(kind: str, job: Job, question: str, drawings: Sequence[Drawing], facts: dict[str, Any]) -> Path:
-    """Figures, their numbers and what made them, in a folder of the study's results."""
-    import json
-
+def _answer(
+    kind: str, job: Job, question: str, drawing: Drawing, answer: Answer, results: Path | None, json: bool
+) -> None:  # fmt: skip
+    """Keep the figure, its numbers and what made them in a folder; then say what was found."""
+    from bdsim.cli import terminal
     from bdsim.files.durable import new_folder, sealed
+    from bdsim.reporting.sentences import Answer
     from bdsim.reporting.style import save_drawing
     from bdsim.runs.plan import manifest_of
 
     digest = hashlib.sha256(f"{job.fingerprint} {question}".encode()).hexdigest()[:12]
-    folder = job.scenario.study.results / f"{kind}-{job.scenario.name}-{digest}"
+    folder = (results or job.scenario.study.results) / f"{kind}-{job.scenario.name}-{digest}"
     with new_folder(folder) as aside:
-        for drawing in drawings:
-            save_drawing(drawing, aside)
-        manifest = {**manifest_of(job), "question": question, "answer": facts}
-        (aside / "manifest.json").write_text(json.dumps(manifest, indent=1, default=str), encoding="utf-8")
+        save_drawing(drawing, aside)
+        manifest = {**manifest_of(job), "question": question, "answer": answer.plain}
+        (aside / "manifest.json").write_text(terminal.as_json(manifest), encoding="utf-8")
         sealed(aside)
-    return folder
-
-
-def _levers_rest_on(job: Job, tables: Sequence[str]) -> tuple[str, ...]:
-    from bdsim.analysis.attribution import cannot_tell, cause_of
-
-    return cannot_tell(job.fit, [cause_of(table) for table in tables], "what the model makes of")
-
-
-def _tell_what_data_cannot(said: Sequence[str]) -> None:
-    from bdsim.cli import terminal
-
-    if said:
-        terminal.tell("What the data cannot tell:")
-        for sentence in said:
-            terminal.tell(f"  - {sentence}")
+    said = [*answer.said, f"Figure and numbers: {shown(folder)}"]
+    terminal.show(Answer(said, {**answer.plain, "folder": str(folder)}), json=json)
 
 
 def _pair(text: str, mark: str, kind: Any, where: str) -> tuple[Any, Any]:
@@ -348,14 +275,11 @@ def _pair(text: str, mark: str, kind: Any, where: str) -> tuple[Any, Any]:
 
 
 def _span(text: str) -> tuple[int, int]:
-    first, last = _pair(text, "-", int, "--years")
-    return first, last
+    found = years_of(text)
+    assert found is not None  # of a text
+    return found
 
 
 def _lever_range(text: str) -> tuple[str, tuple[float, float]]:
     table, _, values = text.partition("=")
     return table.strip(), _pair(values, "..", float, "--lever")
-
-
-def _short(number: float) -> str:
-    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.2g}"

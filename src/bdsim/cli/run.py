@@ -122,6 +122,8 @@ def runs_of(names: list[str], how: RunOptions) -> tuple[list[Results], Study]:
     for name in names:
         is_folder = is_there(Path(name) / "manifest.json")
         sources.append(Path(name) if is_folder else how.plan(load_scenario(name)))
+    if all(isinstance(s, Path) for s in sources):
+        how.check_for_folders()
     there = {s: load_results(s) for s in sources if isinstance(s, Path)}
     plain = [there[s].manifest["scenario"] if isinstance(s, Path) else s.scenario.plain() for s in sources]
     _check_chances(how, [event for scenario in plain for event in scenario["event"]])

@@ -27,6 +27,8 @@ from bdsim.reporting.sentences import (
     period_text,
     precision_row,
     precision_sentence,
+    rounding,
+    rounding_sentence,
     signed,
     who_sentence,
 )
@@ -247,7 +249,7 @@ class Summary:
             sentences.append("One draw has no interval: run more members.")
         if self.results.held_by_hand:
             sentences.append(f"Held by hand: {self.results.held_by_hand}.")
-        return " ".join(sentences)
+        return " ".join(s for s in [*sentences, rounding_sentence(m["researchers_per_agent"])] if s)
 
     def blocks(self) -> list[Block]:
         """Departures by period, and where events branch, their ways and what each carries."""
@@ -299,7 +301,9 @@ class Summary:
         return {
             "scenario": self.results.name, "title": self.results.title, "question": m["scenario"]["question"],
             "population": PEOPLE, "members": m["members"], "failed": m["failed"],
-            "researchers_per_agent": m["researchers_per_agent"], "folder": str(self.folder) if self.folder else None,
+            "researchers_per_agent": m["researchers_per_agent"],
+            "rounding": dict(zip(("departures", "effect"), rounding(m["researchers_per_agent"]), strict=True)),
+            "folder": str(self.folder) if self.folder else None,
             "reference": self.against.reference.name if self.against else None,
             "answer": self.headline.plain() if self.headline else None, "centre": self.centre,
             "uncertainty": m["uncertainty"], "parameters": m["parameters"]["status"], "note": m["parameters"]["note"],

@@ -1,0 +1,115 @@
+"""What the questions about causes, goals, inputs and choices answer: tables and sentences, the same as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bdsim.analysis.attribution import Attribution, cannot_tell, cause_of
+from bdsim.analysis.breakeven import BreakEven
+from bdsim.analysis.regret import Regret
+from bdsim.analysis.sensitivity import Sensitivity
+from bdsim.reporting.sentences import Answer, Block, count, in_years, interval, signed
+from bdsim.study.fit import Fit
+
+__all__ = ["attribution_answer", "breakeven_answer", "regret_answer", "sensitivity_answer"]
+
+
+def attribution_answer(found: Attribution) -> Answer:
+    """Shares of a change by cause."""
+    table = found.table()
+    rows = [
+        {
+            "cause": str(r.cause), "researchers, mean [90%]": f"{signed(r.mean)} {interval(r.p05, r.p95, signed)}",
+            "share [90%]": f"{r.share:.0%} [{r.share_p05:.0%}, {r.share_p95:.0%}]",
+        }
+        for r in table.itertuples()
+    ]  # fmt: skip
+    caption = (
+        f"Shapley shares over {len(found.total)} posterior draws add up exactly; they are shares of the model, not "
+        "measured effects."
+    )
+    plain = {"of": found.of, "shares": table.to_dict("records"), "cannot_tell": list(found.cannot_tell)}
+    return Answer([Block(f"Why: {found.of}", rows, caption), *_limits(found.cannot_tell)], plain)
+
+
+def breakeven_answer(found: BreakEven, fit: Fit | None) -> Answer:
+    """How far a lever must go to meet a goal."""
+    turned, goal = found.turned, found.goal
+    low, median, high = found.interval()
+    by = "to" if turned.how == "set" else "by"
+    said = (
+        f"{goal.quantity.meaning} {'at most' if goal.under else 'at least'} {count(goal.number)}: {turned.how} "
+        f"{turned.table} in {in_years(turned.years)} {by} {median:.3g} [90% {low:.3g}, {high:.3g}]"
+        if found.reachable > 0.0
+        else f"no value of {turned.table} from {turned.low:g} to {turned.high:g} meets the goal {goal} in any draw"
+    )
+    sentences = [
+        f"By the model, {said}.",
+        f"{found.reachable:.0%} of {len(found.roots)} posterior draws meet the goal within {turned.low:g} to "
+        f"{turned.high:g}; in {found.held_before.mean():.0%} it holds already where nothing changes.",
+    ]
+    if not found.monotone:
+        sentences.append(
+            "The response is not monotone: the crossing nearest to no change is given, there may be others."
+        )
+    plain = {
+        "lever": turned.table, "as": turned.how, "years": list(turned.years), "goal": str(goal), "median": median,
+        "p05": low, "p95": high, "reachable": found.reachable, "held_before": float(found.held_before.mean()),
+        "monotone": found.monotone, "draws": len(found.roots),
+    }  # fmt: skip
+    return Answer([*sentences, *_limits(cannot_tell(fit, [cause_of(turned.table)], "what the model makes of"))], plain)
+
+
+def sensitivity_answer(found: Sensitivity, samples: int, over: str) -> Answer:
+    """What a number depends on, the strongest input first."""
+    morris = found.method == "morris"
+    rows = [
+        {
+            "input": str(r["input"]), "range": f"{r['low']:.3g} to {r['high']:.3g}",
+            "index [90%]": f"{_short(r['index'])} ± {_short(r['conf'])}",
+            **({"mean effect": _short(r["mean"])} if morris else {"alone": f"{r['first']:.2f}"}),
+        }
+        for r in found.table.to_dict("records")
+    ]  # fmt: skip
+    what = "mu*: mean absolute effect over the range, researchers" if morris else "total Sobol' index"
+    title = f"{found.of}: what {found.quantity} depends on"
+    plain = {
+        "of": str(found.quantity), "method": found.method, "samples": samples, "over": over,
+        "evaluations": found.evaluations, "inputs": found.table.to_dict("records"),
+    }  # fmt: skip
+    independent = f"Ranges: {over}; inputs vary independently, so correlations of the posterior are left out."
+    return Answer([Block(title, rows, f"Index: {what}. {found.evaluations} runs."), independent], plain)
+
+
+def regret_answer(found: Regret) -> Answer:
+    """What each policy would miss against the best, in each future."""
+    table, worst = found.table(), found.worst()
+    rows = [
+        {
+            "policy": str(r.policy), "future": str(r.future),
+            str(found.quantity): f"{count(r.mean)} {interval(r.p05, r.p95)}",
+            "regret": f"{count(r.regret)} {interval(r.regret_p05, r.regret_p95)}", "best in": f"{r.best:.0%}",
+        }
+        for r in table.itertuples()
+    ]  # fmt: skip
+    best = worst.iloc[0]
+    said = (
+        f"Least greatest regret, by the model: {best['policy']}, {count(best['greatest_regret'])} (in {best['in']}). "
+        "Better counts researchers and nothing else: not what a policy costs, nor whom it harms."
+    )
+    caption = f"Mean and 90% of posterior draws; {'more' if found.more else 'less'} is better."
+    plain = {
+        "of": str(found.quantity), "more": found.more, "table": table.to_dict("records"),
+        "greatest": worst.to_dict("records"),
+    }  # fmt: skip
+    return Answer([Block("Policies against futures", rows, caption), said], plain)
+
+
+def _limits(said: Sequence[str]) -> list[Any]:
+    """What the data cannot tell, as lines under a heading."""
+    return ["What the data cannot tell:", *(f"  - {sentence}" for sentence in said)] if said else []
+
+
+def _short(number: float) -> str:
+    return count(number) if abs(number) >= 100 else f"{number:.2g}"
