@@ -28,6 +28,7 @@ from bdsim.model.counts import Counts, selection
 from bdsim.model.world import TABLES, Timeline
 from bdsim.runs.expected import Asked, Progress, answers_to, posterior_draws
 from bdsim.runs.plan import Job
+from bdsim.runs.statistics import interval
 from bdsim.study.fit import Fit
 
 __all__ = ["CAUSES", "Attribution", "attribute_effect", "attribute_growth", "cannot_tell", "cause_of", "shapley"]
@@ -54,7 +55,6 @@ RESTS_ON = {  # the parameters through which a cause acts
 }
 ALWAYS = ("scrutiny", "Chinese funding", "talent offers", "population growth")  # named even where they change nothing
 UNDER_WAY, TOTAL = "under way before", "total"
-LEVELS = (0.05, 0.5, 0.95)
 Coalition = frozenset[str]
 
 
@@ -73,10 +73,10 @@ class Attribution:
         rows = []
         columns = [*self.values.T, self.total]
         for cause, values in zip((*self.causes, TOTAL), columns, strict=True):
-            low, median, high = np.quantile(values, LEVELS)
+            low, median, high = interval(values)
             share = np.divide(values, self.total, out=np.zeros_like(values), where=self.total != 0.0)
             mean = values.mean() / self.total.mean() if self.total.mean() != 0.0 else 0.0
-            first, last = np.quantile(share, (LEVELS[0], LEVELS[-1]))
+            first, _, last = interval(share)
             rows.append((cause, values.mean(), low, median, high, mean, first, last))
         names = ("cause", "mean", "p05", "median", "p95", "share", "share_p05", "share_p95")
         return pd.DataFrame(rows, columns=names)

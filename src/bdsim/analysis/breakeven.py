@@ -20,6 +20,7 @@ from bdsim.model.categories import Floats
 from bdsim.model.world import Timeline
 from bdsim.runs.expected import Asked, Progress, answers_to, posterior_draws
 from bdsim.runs.plan import Job
+from bdsim.runs.statistics import interval as spread
 from bdsim.study.parameters import Parameters
 from bdsim.study.scenario_file import lever_of
 
@@ -28,7 +29,6 @@ __all__ = ["NEUTRAL", "BreakEven", "Turned", "break_even"]
 NEUTRAL = {"multiply": 1.0, "add": 0.0, "set": None}  # the value that changes nothing
 POINTS = 13  # of the grid that brackets a root and shows the response
 PRECISION = 1e-4  # of the search range
-LEVELS = (0.05, 0.5, 0.95)
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ class BreakEven:
         found = self.roots[np.isfinite(self.roots)]
         if not len(found):
             return (np.nan, np.nan, np.nan)
-        low, median, high = np.quantile(found, LEVELS)
+        low, median, high = spread(found)
         return float(low), float(median), float(high)
 
     def table(self) -> pd.DataFrame:
         """The response: value of the lever, p05, median, p95 of the quantity over draws."""
-        low, median, high = np.quantile(self.response, LEVELS, axis=0)
+        low, median, high = spread(self.response)
         return pd.DataFrame({"value": self.grid, "p05": low, "median": median, "p95": high})
 
 

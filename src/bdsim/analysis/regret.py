@@ -16,6 +16,7 @@ from bdsim.errors import UsageError
 from bdsim.model.categories import Floats
 from bdsim.runs.expected import Asked, Progress, answers_to, posterior_draws
 from bdsim.runs.plan import Job
+from bdsim.runs.statistics import interval
 from bdsim.study.scenario import Scenario
 
 __all__ = ["Regret", "combined", "regret_of"]
@@ -47,8 +48,8 @@ class Regret:
         for p, policy in enumerate(self.policies):
             for f, future in enumerate(self.futures):
                 value, missed = self.values[:, p, f], regret[:, p, f]
-                rows.append((policy, future, value.mean(), *np.quantile(value, LEVELS), missed.mean(),
-                             *np.quantile(missed, LEVELS), float((missed <= 0.0).mean())))  # fmt: skip
+                rows.append((policy, future, value.mean(), *interval(value, LEVELS), missed.mean(),
+                             *interval(missed, LEVELS), float((missed <= 0.0).mean())))  # fmt: skip
         names = ("policy", "future", "mean", "p05", "p95", "regret", "regret_p05", "regret_p95", "best")
         return pd.DataFrame(rows, columns=names)
 

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
-import click
 import typer
-from click.core import ParameterSource
 
 from bdsim.errors import UsageError, did_you_mean
 
@@ -133,12 +131,12 @@ def with_run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command all of RunOptions on the command line; it receives them as its argument `how`."""
 
     @functools.wraps(command)
-    def called(**arguments: Any) -> Any:
+    def called(context: typer.Context, **arguments: Any) -> Any:
         own = {name: arguments.pop(name) for name in list(arguments) if name not in shared}
-        how, context = RunOptions(**arguments), click.get_current_context(silent=True)
-        if context is not None:
-            written = (n for n in shared if context.get_parameter_source(n) is ParameterSource.COMMANDLINE)
-            object.__setattr__(how, "given", frozenset(written))
+        how = RunOptions(**arguments)
+        sources = {name: context.get_parameter_source(name) for name in shared}
+        written = (name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE")
+        object.__setattr__(how, "given", frozenset(written))
         return command(**own, how=how)
 
     hints = get_type_hints(command, include_extras=True)
@@ -152,8 +150,9 @@ def with_run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=getattr(RunOptions, name), annotation=hint)
         for name, hint in shared.items()
     ]
-    called.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
-    called.__annotations__ = {p.name: p.annotation for p in (*own, *more)}
+    asked = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    called.__signature__ = inspect.Signature([asked, *own, *more])  # type: ignore[attr-defined]
+    called.__annotations__ = {p.name: p.annotation for p in (asked, *own, *more)}
     return called
 
 

@@ -21,14 +21,12 @@ def attribution_answer(found: Attribution) -> Answer:
     rows = [
         {
             "cause": str(r.cause), "researchers, mean [90%]": f"{signed(r.mean)} {interval(r.p05, r.p95, signed)}",
-            "share [90%]": f"{r.share:.0%} [{r.share_p05:.0%}, {r.share_p95:.0%}]",
+            "share [90%]": f"{r.share:.0%} {interval(r.share_p05, r.share_p95, _percent)}",
         }
         for r in table.itertuples()
     ]  # fmt: skip
-    caption = (
-        f"Shapley shares over {len(found.total)} posterior draws add up exactly; they are shares of the model, not "
-        "measured effects."
-    )
+    draws = f"{len(found.total)} posterior draws" if len(found.total) > 1 else "one draw"
+    caption = f"Shapley shares over {draws} add up exactly; they are shares of the model, not measured effects."
     plain = {"of": found.of, "shares": table.to_dict("records"), "cannot_tell": list(found.cannot_tell)}
     return Answer([Block(f"Why: {found.of}", rows, caption), *_limits(found.cannot_tell)], plain)
 
@@ -40,7 +38,7 @@ def breakeven_answer(found: BreakEven, fit: Fit | None) -> Answer:
     by = "to" if turned.how == "set" else "by"
     said = (
         f"{goal.quantity.meaning} {'at most' if goal.under else 'at least'} {count(goal.number)}: {turned.how} "
-        f"{turned.table} in {in_years(turned.years)} {by} {median:.3g} [90% {low:.3g}, {high:.3g}]"
+        f"{turned.table} in {in_years(turned.years)} {by} {median:.3g} 90% {interval(low, high, lambda x: f'{x:.3g}')}"
         if found.reachable > 0.0
         else f"no value of {turned.table} from {turned.low:g} to {turned.high:g} meets the goal {goal} in any draw"
     )
@@ -109,6 +107,10 @@ def regret_answer(found: Regret) -> Answer:
 def _limits(said: Sequence[str]) -> list[Any]:
     """What the data cannot tell, as lines under a heading."""
     return ["What the data cannot tell:", *(f"  - {sentence}" for sentence in said)] if said else []
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}"
 
 
 def _short(number: float) -> str:

@@ -5,6 +5,7 @@ Splitting a member in two, a member of weight 0 and the order of members change 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from bdsim.model.categories import Floats
 
-__all__ = ["BAND", "mean", "quantile", "ratio", "variance_parts"]
+__all__ = ["BAND", "interval", "mean", "quantile", "ratio", "variance_parts"]
 
 BAND = (0.05, 0.5, 0.95)  # the ends and the middle of an interval that holds 90% of the members' weight
 SAME = 1e-9  # shares of the weight closer than this are one share
@@ -49,6 +50,17 @@ def quantile(values: Floats, weights: Floats, q: float, draws: int | None = None
     half = max(0.5 * min(1.0 / (draws or np.inf), q, 1.0 - q), SAME)
     inside = np.diff(np.clip(until, q - half, q + half), axis=0, prepend=q - half)
     return np.asarray((inside * ranked).sum(axis=0) / inside.sum(axis=0))
+
+
+def interval(values: Floats, levels: Sequence[float] = BAND) -> Floats:
+    """Quantiles of draws that weigh the same, over the first axis; shape (levels, ...).
+
+    One draw has no interval: nan for all but its median.
+    """
+    found = np.quantile(values, levels, axis=0)
+    if len(values) < 2:
+        found[np.array(levels) != 0.5] = np.nan
+    return np.asarray(found)
 
 
 def variance_parts(
