@@ -1,4 +1,4 @@
-"""What a run tells rests on the weights of its members: the same numbers however branches are cut, ordered or listed."""
+"""What a run tells rests on the weights of its members: the same numbers however branches are cut or ordered."""
 
 from dataclasses import replace
 
