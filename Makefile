@@ -2,13 +2,15 @@
 # make test   set everything up and run every check
 # make fuzz   the loaders of files that people write against inputs made to break them, SECONDS=60 each
 # make slow   the two that take minutes: simulation-based calibration, and 5,000 members in bounded memory
+# make docs   build the documentation as a site (site/index.html), strictly: a warning or a broken link is an error
+# make gallery   draw every figure anew for docs/gallery.md (some minutes)
 # make reliability   kills, interrupts, full disks and flipped bits, hundreds of times (some fifteen minutes; docs/reliability.md)
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 SECONDS ?= 60
 
-.PHONY: demo test lint slow reliability fuzz clean
+.PHONY: demo test lint slow docs gallery reliability fuzz clean
 
 demo: $(VENV)/.ready
 	$(BIN)/bdsim compare baseline initiative-revival
@@ -28,6 +30,13 @@ slow: $(VENV)/.ready-to-test
 
 reliability: $(VENV)/.ready-to-test
 	$(BIN)/python benchmarks/reliability.py --json benchmarks/reliability.json --page docs/reliability.md
+
+docs: $(VENV)/.ready-for-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet  # the notice is about the next generator, not about our pages
+	@echo "The site: site/index.html"
+
+gallery: $(VENV)/.ready
+	$(BIN)/python docs/site/gallery.py
 
 fuzz: $(VENV)/.ready-to-test
 	$(BIN)/python -c 'import atheris' 2>/dev/null \
@@ -50,4 +59,8 @@ $(VENV)/.ready: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.ready-to-test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,iamc,lint]'
+	@touch $@ $(VENV)/.ready
+
+$(VENV)/.ready-for-docs: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@ $(VENV)/.ready

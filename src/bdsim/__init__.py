@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bdsim.calibration.problem import score as score
     from bdsim.errors import BdsimError as BdsimError
     from bdsim.model.agents import Researcher as Researcher
+    from bdsim.reporting.plot import plot as plot
     from bdsim.runs.ensemble import run as run
     from bdsim.runs.mesa import MigrationModel as MigrationModel
     from bdsim.runs.results import Results as Results
@@ -34,6 +35,7 @@ HOMES = {
     "compare": "analysis.comparison",
     "load_results": "runs.results",
     "load_scenario": "study.scenario",
+    "plot": "reporting.plot",
     "run": "runs.ensemble",
     "score": "calibration.problem",
 }

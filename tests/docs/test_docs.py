@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
+import matplotlib.figure
 import pytest
+import typer.main
 
+from bdsim.cli.main import app
 from bdsim.model.world import TABLES
 from bdsim.runs.results import COLUMNS
 from bdsim.runs.tables import PART_TABLES
 from bdsim.study.parameters import as_markdown, load_parameters
+from bdsim.study.scenario import load_scenario
 
 ROOT = Path(__file__).parents[2]
+SCENARIO_PAGES = ("docs/scenario.md", "docs/start/analyst.md")
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -45,22 +54,57 @@ def test_the_python_of_the_calibration_page_runs(monkeypatch, study):
     exec(code, {})
 
 
-def test_the_readme_python_runs(monkeypatch, study):
+def test_the_python_of_the_python_page_runs(monkeypatch, study):
     monkeypatch.chdir(study.root)
-    code = "\n".join(blocks("README.md", "python"))
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *_, **__: None)
+    code = "\n".join(blocks("docs/python.md", "python"))
     assert "bdsim.run(" in code
     quick = code.replace("members=32", "members=3, researchers_per_agent=200")
-    exec(quick, {})
+    names: dict[str, object] = {}
+    exec(quick, names)
+    assert isinstance(names["figure"], matplotlib.figure.Figure)
 
 
-def test_every_command_that_the_readme_names_exists():
-    from bdsim.cli.main import app
+def test_the_scenarios_of_the_pages_are_valid(fresh_study):
+    shown = [block for page in SCENARIO_PAGES for block in blocks(page, "toml") if "extends" in block]
+    assert len(shown) == len(SCENARIO_PAGES)
+    for number, block in enumerate(shown):
+        path = fresh_study.scenarios / f"shown-{number}.toml"
+        path.write_text(block, encoding="utf-8")
+        assert load_scenario(path, fresh_study).extends == "baseline"
 
-    known = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
-    lines = [*blocks("README.md", "sh"), *blocks("docs/calibration.md", "sh")]
-    named = set(re.findall(r"^bdsim ([a-z-]+)\b", "\n".join(lines), re.MULTILINE))
-    assert named
-    assert named <= known
+
+def command_lines() -> list[tuple[str, str]]:
+    """Every line of a block of the shell, in README and docs, that calls bdsim."""
+    found = []
+    for page in ["README.md", *(str(p.relative_to(ROOT)) for p in sorted(ROOT.glob("docs/**/*.md")))]:
+        for block in [*blocks(page, "sh"), *blocks(page, "console")]:
+            for line in block.splitlines():
+                for part in line.split("&&"):
+                    words = part.strip().removeprefix("$ ").removeprefix(".venv/bin/")
+                    if words.startswith("bdsim "):
+                        found.append((page, words))
+    return found
+
+
+@pytest.mark.parametrize(("page", "line"), command_lines(), ids=lambda text: text[:60])
+def test_every_command_line_of_the_documents_is_one_that_the_program_takes(page, line):
+    words = shlex.split(re.split(r"[|>&]\s", line, maxsplit=1)[0], comments=True)[1:]
+    group = typer.main.get_command(app)
+    assert words[0] in group.commands, f"{page}: {line}"
+    group.commands[words[0]].make_context(words[0], words[1:])  # raises a usage error
+
+
+@pytest.mark.one_python
+def test_the_site_is_built_without_a_warning(tmp_path):
+    """Every page, every link and anchor between pages, every reference made from the code; some ten seconds."""
+    pytest.importorskip("mkdocs")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    quiet = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}  # a notice about the generator, not about our pages
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=quiet)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    commands = (tmp_path / "site" / "reference" / "commands.html").read_text(encoding="utf-8")
+    assert all(f"bdsim {name}" in commands for name in typer.main.get_command(app).commands)
 
 
 def test_the_parameter_table_of_the_odd_is_the_file(study):
@@ -77,7 +121,11 @@ def test_the_odd_explains_every_table_and_column(name):
     assert f"`{name}`" in (ROOT / "docs" / "ODD.md").read_text()
 
 
+MADE = re.compile(r"docs/(?:reference/\w+|tutorial|decisions/index)\.md")  # by docs/site/hooks.py, for the site alone
+
+
 def test_documents_link_only_to_files_that_exist():
     for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+            there = (page.parent / target).resolve()
+            assert there.exists() or MADE.fullmatch(str(there.relative_to(ROOT))), f"{page.name}: {target}"

@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
+from bdsim.drawn import Drawn
 from bdsim.errors import UsageError, check_years
 from bdsim.model import draws
 from bdsim.model.categories import FIRST_YEAR, GROUPS, Floats
@@ -145,7 +146,7 @@ class Pairs(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Drawn):
     """A reference and the scenarios compared with it."""
 
     reference: Results

@@ -16,6 +16,7 @@ from scipy import optimize
 
 from bdsim.calibration.posterior import Posterior, explore, laplace_covariance, parameter_table, sensitivity, trade_offs
 from bdsim.calibration.problem import SOBOL_POINTS, Optimum, Problem, best_of, make_problem, optimise, sobol_starts
+from bdsim.drawn import Drawn
 from bdsim.errors import FitError, did_you_mean
 from bdsim.files.digest import digest_of
 from bdsim.files.durable import locked, new_folder, refusals, unfinished, write_file
@@ -94,7 +95,7 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Calibration(Drawn):
     """A calibration with all that is known of it; `save` keeps it where scenarios find it."""
 
     problem: Problem

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bdsim.drawn import Drawn
 from bdsim.errors import ResultsError, UsageError, check_years, did_you_mean, shown
 from bdsim.files.durable import new_folder, sealed
 from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
@@ -83,7 +84,7 @@ Centre = Literal["mean", "median"]
 
 
 @dataclass(frozen=True)
-class Results:
+class Results(Drawn):
     """One scenario's ensemble. `departures` and `stocks` are the contract; the rest is there to be asked.
 
     Members lie in parts, in memory or in a results folder; what is asked of them is worked out part by part.
