@@ -15,12 +15,10 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 import platformdirs
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic, overload, register_jitable
+from numba.extending import register_jitable
 
 from bdsim.model import draws, fates, maths, rule
-from bdsim.model.engine import lanes
+from bdsim.model.engine import elementary  # noqa: F401 - must be known before anything is compiled
 
 __all__ = ["cache_folder", "compiled", "compiled_sources", "inlined", "source_hash"]
 
@@ -60,33 +58,6 @@ def compiled(function: F) -> F:
     finally:
         numba.config.CACHE_DIR = kept
     return made  # type: ignore[no-any-return]
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _bits_of(_context: Any, x: Any) -> Any:  # noqa: ARG001 - Numba matches argument names
-    def generate(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.IntType(64))
-
-    return types.int64(types.float64), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _float_of(_context: Any, x: Any) -> Any:  # noqa: ARG001 - as above
-    def generate(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.DoubleType())
-
-    return types.float64(types.int64), generate
-
-
-@overload(maths.split_power_of_two)  # type: ignore[untyped-decorator]
-def _split(x: Any) -> Any:  # noqa: ARG001 - as above
-    def implementation(x: Any) -> Any:
-        bits = _bits_of(x)
-        k = ((bits >> np.int64(52)) & np.int64(0x7FF)) - np.int64(1022)
-        m = (bits & np.int64(0xFFFFFFFFFFFFF)) | np.int64(0x3FE0000000000000)
-        return _float_of(m), _float_of(k + np.int64(lanes.ROUND_BITS)) - maths.ROUND_TO_INTEGER
-
-    return implementation
 
 
 def inlined(function: F) -> F:

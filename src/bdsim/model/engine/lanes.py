@@ -18,7 +18,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
 __all__ = [
-    "BYTES", "FLOATS", "WIDTH", "WORDS",
+    "BYTES", "FLOATS", "ROUND_BITS", "WIDTH", "WORDS",
     "Lanes", "as_floats", "count_bits", "counts", "floats", "load", "mask_bits", "one_and_bits", "prefetch",
     "scaled_by_bits", "select", "store",
 ]  # fmt: skip

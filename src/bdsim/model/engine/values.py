@@ -10,7 +10,6 @@ from typing import Any
 from numba import types
 from numba.extending import overload
 
-from bdsim.model import draws, maths
 from bdsim.model.engine.lanes import (
     WIDTH,
     Lanes,
@@ -20,10 +19,7 @@ from bdsim.model.engine.lanes import (
     floats,
     load,
     mask_bits,
-    one_and_bits,
     prefetch,
-    scaled_by_bits,
-    select,
     store,
 )
 
@@ -180,13 +176,6 @@ def _as_real(count: Any) -> Any:
     return lambda count: types.float64(count)
 
 
-@inlined_for(maths.where)
-def _where(condition: Any, x: Any, y: Any) -> Any:
-    if isinstance(condition, Lanes):
-        return lambda condition, x, y: select(condition, x, y)
-    return lambda condition, x, y: x if condition else y
-
-
 @inlined_for(bits_of)
 def _bits_of(condition: Any) -> Any:
     if isinstance(condition, Lanes):
@@ -226,23 +215,3 @@ def _add_one(array: Any, index: Any, lane: Any) -> Any:
         array[(*index, lane)] += 1.0
 
     return alone if array.ndim == _dimensions(index) else together
-
-
-@inlined_for(draws.nearly)
-def _nearly(bits: Any) -> Any:
-    return lambda bits: one_and_bits(bits)
-
-
-@inlined_for(maths.at_least)
-def _at_least(x: Any, low: Any) -> Any:
-    return lambda x, low: maths.where(x < low, low, x)
-
-
-@inlined_for(maths.at_most)
-def _at_most(x: Any, high: Any) -> Any:
-    return lambda x, high: maths.where(x > high, high, x)
-
-
-@inlined_for(maths.scaled_by_power_of_two)
-def _scaled(x: Any, rounded: Any) -> Any:
-    return lambda x, rounded: scaled_by_bits(x, rounded)
