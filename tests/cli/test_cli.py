@@ -58,7 +58,7 @@ def test_every_command_has_help_with_an_example(capsys):
 def test_run_keeps_tables_summary_manifest_and_figures(here, capsys):
     code, out, err = call("run", "initiative-revival", *QUICK, capsys=capsys)
     assert code == 0
-    assert "over baseline" in out
+    assert "over Baseline" in out
     assert "0 (identical)" in out
     folder = next(here.glob("results/initiative-revival-*"))
     names = {p.name for p in folder.iterdir()}

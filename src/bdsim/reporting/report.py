@@ -21,7 +21,7 @@ import pandas as pd
 from bdsim.analysis.comparison import Comparison, Period
 from bdsim.reporting.figures.leavers import draw_who
 from bdsim.reporting.figures.runs import comparison_drawings, draw_fan
-from bdsim.reporting.sentences import Block, count, in_years, precision_row, signed, who_blocks, who_sentence
+from bdsim.reporting.sentences import Block, count, in_years, interval, precision_row, signed, who_blocks, who_sentence
 from bdsim.reporting.style import NAMES, STYLE, Drawing
 from bdsim.reporting.summary import Summary, fit_of, observed, summaries
 from bdsim.runs.plan import Job
@@ -230,8 +230,8 @@ def _precision_table(others: Sequence[Summary]) -> Table:
             {
                 "scenario": summary.results.title, "years": in_years(headline.years),
                 "departures under the reference": count(total),
-                f"difference, {headline.statistic}": signed(headline.value), "from": _or_dash(headline.low, signed),
-                "to": _or_dash(headline.high, signed),
+                f"difference, {headline.statistic}": signed(headline.value),
+                "90%": interval(headline.low, headline.high, signed),
                 "mean known to within": _or_dash(precision.half_width, count), "members": f"{headline.members}",
                 "variance, paired": _or_dash(precision.variance, count),
                 "unpaired": _or_dash(precision.unpaired_variance, count),

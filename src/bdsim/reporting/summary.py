@@ -73,7 +73,7 @@ class Headline:
     def sentence(self) -> str:
         """The number with all that belongs to it."""
         unknown = "; one draw has no interval" if math.isnan(self.low) else f" and 90% of {self.members} members"
-        return f"{self.what}, {in_years(self.years)}, by the model: {self.number} ({self.statistic}{unknown})."
+        return f"{self.what}, by the model in {in_years(self.years)}: {self.number} ({self.statistic}{unknown})."
 
     @property
     def grounds(self) -> str:
