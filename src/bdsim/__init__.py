@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bdsim.analysis.comparison import compare as compare
+    from bdsim.calibration.backtest import backtest as backtest
     from bdsim.calibration.fitting import calibrate as calibrate
     from bdsim.calibration.problem import score as score
+    from bdsim.calibration.validate import validate as validate
     from bdsim.errors import BdsimError as BdsimError
     from bdsim.model.agents import Researcher as Researcher
     from bdsim.reporting.plot import plot as plot
@@ -31,6 +33,7 @@ HOMES = {
     "Researcher": "model.agents",
     "Results": "runs.results",
     "Scenario": "study.scenario",
+    "backtest": "calibration.backtest",
     "calibrate": "calibration.fitting",
     "compare": "analysis.comparison",
     "load_results": "runs.results",
@@ -38,6 +41,7 @@ HOMES = {
     "plot": "reporting.plot",
     "run": "runs.ensemble",
     "score": "calibration.problem",
+    "validate": "calibration.validate",
 }
 __all__ = list(HOMES)
 

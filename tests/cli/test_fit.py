@@ -91,7 +91,7 @@ def test_a_backtest_shows_model_and_naive_rules_year_by_year(here, capsys):
     assert max(map(len, out.splitlines()[:20])) <= 80
     table = pd.read_csv(here / "results" / "backtest-2018-2019" / "backtest.csv")
     assert set(table["until"]) == {2018, 2019}
-    for rule in ("last", "linear", "loglinear"):
+    for rule in ("last", "linear", "loglinear", "damped"):
         assert (table[f"p05_{rule}"] < table[f"median_{rule}"]).all()
         assert (table[f"median_{rule}"] < table[f"p95_{rule}"]).all()
 

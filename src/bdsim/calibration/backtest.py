@@ -2,73 +2,136 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
+from bdsim.calibration.optimum import optimise
 from bdsim.calibration.posterior import explore, laplace_covariance
-from bdsim.calibration.problem import Problem, make_problem, optimise
-from bdsim.calibration.targets import yearly_to_china
+from bdsim.calibration.problem import Problem, make_problem
+from bdsim.calibration.rivals import RULES, forecast_by
+from bdsim.calibration.targets import Target
 from bdsim.errors import FitError
 from bdsim.model import draws
-from bdsim.model.categories import FIELDS, Floats
+from bdsim.model.categories import Floats
 from bdsim.model.draws import Purpose
-from bdsim.study.layout import Study
+from bdsim.study.layout import Study, find_study
 
-__all__ = ["backtest", "crps", "verdict"]
+__all__ = ["LEVELS", "TOTAL", "backtest", "coverage", "crps", "verdict"]
 
-FIRST, LAST = 2010, 2021
-EARLIEST_CUT = 2013  # a trend needs some years
+LEAST_SEEN = 4  # years: a trend needs some
 PROPOSALS = 1200
 SCALE = 50  # researchers per agent: a backtest fits several times
-RULES = ("last", "linear", "loglinear")
-NAIVE_DRAWS = 2000
-LEVELS = {"p05": 0.05, "median": 0.5, "p95": 0.95}
+LEVELS = {"p05": 0.05, "p10": 0.10, "p25": 0.25, "median": 0.5, "p75": 0.75, "p90": 0.90, "p95": 0.95}
+TOTAL = "total"
 Report = Callable[[str, int, int], None]
 
 
-def backtest(study: Study, cuts: Sequence[int], *, seed: int = 0, report: Report | None = None) -> pd.DataFrame:
-    """For each last year in `cuts`: refit without any later fact, forecast departures to mainland China.
+@dataclass(frozen=True)
+class Series:
+    """A yearly series of departures among the targets: `places[year, field]` are positions of its targets."""
 
-    One row a (until, year, field), field 'all' the three STEM fields: fact, median, p05, p95, crps of the forecast
-    and of each naive rule, whether the 90% interval holds the fact, the posterior's effective sample size.
-    `attrs["observed"]`: year to fact of the three fields. Raises FitError for a year that leaves too little, or
-    without the yearly series.
+    name: str
+    fields: tuple[str, ...]
+    years: range
+    places: Mapping[tuple[int, str], int]
+
+    @property
+    def rows(self) -> dict[str, tuple[str, ...]]:
+        """What is forecast: each field, and their total where there are several."""
+        return {f: (f,) for f in self.fields} | ({TOTAL: self.fields} if len(self.fields) > 1 else {})
+
+
+def backtest(
+    cuts: Sequence[int],
+    targets: Path | str | None = None,
+    *,
+    study: Study | Path | str | None = None,
+    seed: int = 0,
+    report: Report | None = None,
+) -> pd.DataFrame:
+    """For each last year in `cuts`: refit without any later fact, and forecast every yearly series of departures.
+
+    The forecast is given later funding, inflow and scrutiny, and no later departures; it is a weighted ensemble of
+    the posterior with its shocks, running on as AR(1), and the facts' own errors. `targets` is a targets.toml
+    (default: the study's); any entry of yearly departures in it is forecast, up to its own last year.
+
+    One row a (series, until, year, field), field "total" the sum over fields: fact; p05, p10, p25, median, p75, p90,
+    p95, pit (the forecast's probability of at most the fact) and crps of the forecast; crps_RULE and p05, median, p95
+    _RULE for each rule of rivals.RULES (last, linear, loglinear, damped); `effective`, the posterior's effective sample
+    size. Raises FitError for a year that leaves too little, or without any such series.
     """
-    for cut in cuts:
-        if not EARLIEST_CUT <= cut < LAST:
-            raise FitError(f"{cut} is not a year from {EARLIEST_CUT} to {LAST - 1}", where="--until")
-    rows: list[dict[str, object]] = []
-    facts: dict[tuple[int, str], float] = {}
+    home = study if isinstance(study, Study) else find_study(study)
+    file = Path(targets) if targets is not None else None
+    tables: list[pd.DataFrame] = []
     for number, cut in enumerate(cuts):
         if report is not None:
             report("fits", number, len(cuts))
-        problem = make_problem(study, until=cut, researchers_per_agent=SCALE)
-        facts = _series(problem)
-        rows += _one(problem, facts, cut, seed)
+        problem = make_problem(home, targets=file, until=cut, researchers_per_agent=SCALE)
+        several = series_of(problem.targets)
+        for series in several:
+            first, last = series.years.start + LEAST_SEEN - 1, series.years.stop - 2
+            if not first <= cut <= last:
+                raise FitError(f"{cut} is not a year from {first} to {last} ('{series.name}')", where="--until")
+        tables.append(_one(problem, several, cut, seed))
     if report is not None:
         report("fits", len(cuts), len(cuts))
-    table = pd.DataFrame(rows)
-    table.attrs["observed"] = {y: sum(facts[y, f] for f in FIELDS) for y in range(FIRST, LAST + 1)}
+    table = pd.concat(tables, ignore_index=True)
+    table.attrs["observed"] = {
+        s.name: {y: sum(problem.targets[s.places[y, f]].fact for f in s.fields) for y in s.years} for s in several
+    }
     return table
 
 
+def series_of(targets: Sequence[Target]) -> list[Series]:
+    """The entries that count departures year by year without a gap, at least LEAST_SEEN + 1 of them."""
+    found = []
+    for name in dict.fromkeys(t.entry for t in targets if t.role != "validation" and t.statistic == "departures"):
+        places = {(t.last, t.field or "all"): i for i, t in enumerate(targets) if t.entry == name and t.first == t.last}
+        years, fields = sorted({y for y, _ in places}), tuple(dict.fromkeys(f for _, f in places))
+        whole = len(places) == len(years) * len(fields) and years == list(range(years[0], years[-1] + 1))
+        if places and whole and len(years) > LEAST_SEEN:
+            found.append(Series(name, fields, range(years[0], years[-1] + 1), places))
+    if not found:
+        problem = "no target counts departures year by year without a gap; a backtest needs such a series"
+        raise FitError(problem, where="targets.toml")
+    return found
+
+
 def verdict(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean CRPS of the forecast and of each rule, the winner, interval coverage and effective sample size, by last
-    year seen and series."""
+    """Mean relative CRPS (over the fact) of the forecast and of each rule, the winner, how often the 90%, 80% and 50%
+    intervals hold the fact, and effective sample size: by series, last year seen, and field or total."""
     rows = []
-    for (until, kind), part in table.groupby(["until", table["field"].eq("all")]):
-        scores = {"model": part["crps"].mean(), **{rule: part[f"crps_{rule}"].mean() for rule in RULES}}
+    for (name, until, is_total), part in table.groupby(["series", "until", table["field"].eq(TOTAL)], sort=False):
+        relative = {"model": part["crps"], **{rule: part[f"crps_{rule}"] for rule in RULES}}
+        scores = {who: float((values / part["fact"]).mean()) for who, values in relative.items()}
         rows.append(
             {
-                "until": int(until), "series": "total" if kind else "by field", "forecasts": len(part),
-                **{k: float(v) for k, v in scores.items()}, "winner": min(scores, key=lambda k: float(scores[k])),
-                "coverage": float(part["inside"].mean()), "effective": float(part["effective"].iloc[0]),
+                "series": name, "until": int(until), "of": "total" if is_total else "by field", "forecasts": len(part),
+                **scores, "winner": min(scores, key=lambda k: scores[k]), **_held(part),
+                "effective": float(part["effective"].iloc[0]),
             }
         )  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def coverage(table: pd.DataFrame) -> pd.DataFrame:
+    """How often central intervals hold the facts, all cuts together: nominal, by field, total."""
+    nominal = np.arange(0.05, 1.0, 0.05)
+    is_total = table["field"].eq(TOTAL)
+    rows = {"nominal": nominal}
+    for of, part in (("by field", table[~is_total]), ("total", table[is_total])):
+        rows[of] = np.array([(2.0 * (part["pit"] - 0.5).abs() <= level).mean() for level in nominal])
+    return pd.DataFrame(rows)
+
+
+def _held(part: pd.DataFrame) -> dict[str, float]:
+    pairs = {"held_90": ("p05", "p95"), "held_80": ("p10", "p90"), "held_50": ("p25", "p75")}
+    return {name: float(part["fact"].between(part[low], part[high]).mean()) for name, (low, high) in pairs.items()}
 
 
 def crps(sample: Floats, fact: float) -> float:
@@ -80,60 +143,46 @@ def crps(sample: Floats, fact: float) -> float:
     return float(np.abs(x - fact).mean()) - spread
 
 
-def _series(problem: Problem) -> dict[tuple[int, str], float]:
-    """The facts to forecast: departures to mainland China by (year, field)."""
-    facts = {key: problem.targets[i].fact for key, i in yearly_to_china(problem.targets).items()}
-    missing = [f"{y} {f}" for y in range(FIRST, LAST + 1) for f in FIELDS if (y, f) not in facts]
-    if missing:
-        raise FitError(f"departures to China lack {missing[0]}; a backtest needs the series", where="targets.toml")
-    return facts
-
-
-def _one(problem: Problem, facts: dict[tuple[int, str], float], cut: int, seed: int) -> list[dict[str, object]]:
+def _one(problem: Problem, several: Sequence[Series], cut: int, seed: int) -> pd.DataFrame:
+    """The forecasts of one cut."""
     best = optimise(problem, problem.start)
-    covariance, _ = laplace_covariance(problem, best.x)
-    posterior = explore(problem, best.x, covariance, seed, proposals=PROPOSALS)
-    index = yearly_to_china(problem.targets)
+    problem = problem.anchored(best.x)
+    covariance, jacobian = laplace_covariance(problem, best.x)
+    posterior = explore(problem, best.x, covariance, jacobian, seed, proposals=PROPOSALS)
     rows: list[dict[str, object]] = []
-    for field in ("all", *FIELDS):
-        parts = FIELDS if field == "all" else (field,)
-        seen = np.array([sum(facts[y, f] for f in parts) for y in range(FIRST, cut + 1)])
-        for year in range(cut + 1, LAST + 1):
-            fact = sum(facts[year, f] for f in parts)
-            sample = sum(_observed(posterior.models[:, index[year, f]], problem, index[year, f], seed) for f in parts)
-            forecast = np.asarray(sample, np.float64)
-            low, median, high = np.quantile(forecast, list(LEVELS.values()))
-            naive = {rule: _naive(rule, seen, year - cut, seed) for rule in RULES}
-            rows.append(
-                {
-                    "until": cut, "year": year, "field": field, "fact": fact, "median": median, "p05": low, "p95": high,
-                    "inside": bool(low <= fact <= high), "effective": posterior.effective, "crps": crps(forecast, fact),
-                    **{f"crps_{rule}": crps(values, fact) for rule, values in naive.items()},
-                    **{
-                        f"{name}_{rule}": float(np.quantile(values, level))
-                        for rule, values in naive.items() for name, level in LEVELS.items()
-                    },
-                }
-            )  # fmt: skip
-    return rows
+    for series in several:
+        facts = {key: problem.targets[i].fact for key, i in series.places.items()}
+        for field, parts in series.rows.items():
+            seen = np.array([sum(facts[y, f] for f in parts) for y in range(series.years.start, cut + 1)])
+            for year in range(cut + 1, series.years.stop):
+                fact = sum(facts[year, f] for f in parts)
+                places = [series.places[year, f] for f in parts]
+                sample = np.sum([_observed(posterior.shocked[:, i], problem, i, seed) for i in places], axis=0)
+                naive = {rule: forecast_by(rule, seen, year - cut, seed) for rule in RULES}
+                rows.append(
+                    {
+                        "series": series.name, "until": cut, "year": year, "field": field, "fact": fact,
+                        **dict(zip(LEVELS, map(float, np.quantile(sample, list(LEVELS.values()))), strict=True)),
+                        "pit": float((sample <= fact).mean()), "crps": crps(sample, fact),
+                        **{f"crps_{rule}": crps(values, fact) for rule, values in naive.items()},
+                        **{
+                            f"{name}_{rule}": float(np.quantile(values, LEVELS[name]))
+                            for rule, values in naive.items() for name in ("p05", "median", "p95")
+                        },
+                        "effective": posterior.effective,
+                    }
+                )  # fmt: skip
+    return pd.DataFrame(rows)
 
 
-def _observed(model: Floats, problem: Problem, target: int, seed: int) -> Floats:
-    """The model's draws as they would be observed: with the fact's own error on the log scale."""
-    noise = ndtri(draws.uniform(seed, np.arange(len(model), dtype=np.uint64), target, Purpose.POSTERIOR, 200))
-    return np.asarray(model * np.exp(problem.targets[target].error * noise), np.float64)
+def _observed(model: Floats, problem: Problem, place: int, seed: int) -> Floats:
+    """The model's draws as they would be observed: with the fact's own error.
 
-
-def _naive(rule: str, seen: Floats, ahead: int, seed: int) -> Floats:
-    """A naive rule's predictive sample `ahead` years after the last one seen; spread from its own past errors."""
-    years = np.arange(len(seen), dtype=np.float64)
-    noise = ndtri(draws.uniform(seed, np.arange(NAIVE_DRAWS, dtype=np.uint64), ahead, Purpose.POSTERIOR, 201))
-    if rule == "last":
-        return np.asarray(seen[-1] + np.std(np.diff(seen), ddof=1) * np.sqrt(ahead) * noise)
-    values = np.log(seen) if rule == "loglinear" else seen
-    slope, level = np.polyfit(years, values, 1)
-    error = np.sqrt(((values - (level + slope * years)) ** 2).sum() / (len(seen) - 2))
-    at = len(seen) - 1 + ahead
-    widen = np.sqrt(1.0 + 1.0 / len(seen) + (at - years.mean()) ** 2 / ((years - years.mean()) ** 2).sum())
-    sample = level + slope * at + error * widen * noise
-    return np.asarray(np.exp(sample) if rule == "loglinear" else sample)
+    The counting part of the error is that of the forecast, for the fact is not known yet.
+    """
+    target = problem.targets[place]
+    noise = ndtri(draws.uniform(seed, np.arange(len(model), dtype=np.uint64), place, Purpose.POSTERIOR, 200))
+    if not target.is_log:
+        return np.asarray(model + target.error * noise)
+    counted = (1.0 / np.maximum(model, 1.0) - 1.0 / target.fact) if target.counting else 0.0
+    return np.asarray(model * np.exp(np.sqrt(target.error**2 + counted) * noise))

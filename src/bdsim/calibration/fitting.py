@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 from scipy import optimize
 
+from bdsim.calibration.optimum import SOBOL_POINTS, Optimum, at_bounds, best_of, optimise, sobol_starts
 from bdsim.calibration.posterior import Posterior, explore, laplace_covariance, parameter_table, sensitivity, trade_offs
-from bdsim.calibration.problem import SOBOL_POINTS, Optimum, Problem, best_of, make_problem, optimise, sobol_starts
+from bdsim.calibration.problem import Problem, make_problem
 from bdsim.drawn import Drawn
 from bdsim.errors import FitError, did_you_mean
 from bdsim.files.digest import digest_of
@@ -27,6 +28,7 @@ from bdsim.runs.identity import basis_of, versions
 from bdsim.study.fit import DEFAULT_FIT, Fit, load_fit
 from bdsim.study.layout import Study, find_study
 from bdsim.study.parameters import load_parameters
+from bdsim.study.shocks import SERIES
 
 __all__ = ["Calibration", "calibrate", "checked_name", "profile"]
 
@@ -79,13 +81,13 @@ class Memory:
         return np.array(self.recall("models", points, lambda: problem.models(list(points)).tolist()))
 
     def optimum(self, problem: Problem, start: Floats) -> Optimum:
-        """`optimise`."""
+        """`optimise`; the question is where it starts and what shocks do there."""
 
         def plain() -> dict[str, Any]:
             found = optimise(problem, start)
             return {**vars(found), "x": found.x.tolist()}
 
-        kept = self.recall("optimum", start, plain)
+        kept = self.recall("optimum", np.append(start, problem.sway), plain)
         return Optimum(**{**kept, "x": np.array(kept["x"])})
 
     def forget(self) -> None:
@@ -104,13 +106,25 @@ class Calibration(Drawn):
     optimum: Optimum
     posterior: Posterior
     parameters: pd.DataFrame  # posterior.parameter_table
-    targets: pd.DataFrame  # fact, error, model at the mode, median and 90% interval of the posterior, residual
+    targets: pd.DataFrame  # fact, error, model at the mode without shocks, its residual; posterior with shocks
     sensitivity: pd.DataFrame
     trace: pd.DataFrame  # one row a start
     said: list[str]  # what trades off, what the data cannot tell
     warnings: list[str]  # disagreeing starts, a poor effective sample size
     mean_field_gap: dict[str, float]
     scrutiny_share: tuple[float, float, float]  # 5%, 50%, 95% of draws
+
+    @property
+    def fingerprint(self) -> str:
+        """12 hexadecimal digits of everything that determines the fit: the problem, the seed, the starts."""
+        return digest_of(self.problem.fingerprint(), self.seed, self.starts)[:12]
+
+    def shocks(self) -> pd.DataFrame:
+        """Tidy: draw, year, and the shock of each series to its log rate of leaving."""
+        years, draws = self.problem.observed_years, len(self.posterior.draws)
+        table = self.posterior.shocks.reshape(draws, -1, len(SERIES))[:, : len(years)].reshape(-1, len(SERIES))
+        keys = {"draw": np.repeat(np.arange(draws), len(years)), "year": np.tile(np.array(years), draws)}
+        return pd.DataFrame({**keys, **dict(zip(SERIES, table.T, strict=True))})
 
     def manifest(self, name: str) -> dict[str, Any]:
         """How the fit came about and what it is worth, as plain JSON values."""
@@ -123,7 +137,7 @@ class Calibration(Drawn):
         of = f"{len(problem.free)} parameter{'s' if len(problem.free) > 1 else ''}"
         return {
             "name": name,
-            "fingerprint": digest_of(problem.fingerprint(), self.seed, self.starts)[:12],
+            "fingerprint": self.fingerprint,
             "basis": basis_of(problem.job.scenario.study, problem.targets_file).model_dump(),
             "seed": self.seed,
             "starts": self.starts,
@@ -131,6 +145,7 @@ class Calibration(Drawn):
             f"{len(self.posterior.draws)} draws (effective {self.posterior.effective:.0f}).",
             "held": held,
             "free": list(problem.free),
+            "shocks": shocks_in_words(problem),
             "cost": self.optimum.cost,
             "effective_sample_size": round(self.posterior.effective, 1),
             "proposals": self.posterior.proposals,
@@ -154,6 +169,7 @@ class Calibration(Drawn):
             self.parameters.to_csv(aside / "parameters.csv", index=False, float_format="%.10g")
             self.targets.to_csv(aside / "targets.csv", index=False, float_format="%.6g")
             self.sensitivity.to_csv(aside / "sensitivity.csv", float_format="%.4f")
+            self.shocks().to_csv(aside / "shocks.csv", index=False, float_format="%.6g")
             self.trace.to_csv(aside / "trace.csv", index=False, float_format="%.10g")
             (aside / "manifest.json").write_text(json.dumps(self.manifest(name), indent=1) + "\n", encoding="utf-8")
         return load_fit(study, name, self.problem.parameters)
@@ -207,10 +223,16 @@ def checked_name(name: str) -> None:
 
 def _calibrated(problem: Problem, memory: Memory, starts: int, seed: int, report: Report) -> Calibration:
     optima = _optima(problem, starts, memory, report)
-    covariance, jacobian = laplace_covariance(problem, min(optima, key=lambda o: o.cost).x)
+    covariance, _ = laplace_covariance(problem, min(optima, key=lambda o: o.cost).x)
     best, warnings = best_of(optima, np.sqrt(np.diag(covariance)))
+    problem = problem.anchored(
+        best.x
+    )  # what shocks do to totals is now that of the best fit, and so is the last polish
+    best = memory.optimum(problem, best.x)
+    covariance, jacobian = laplace_covariance(problem, best.x)
+    warnings += at_bounds(problem, best.x)
     posterior = explore(
-        problem, best.x, covariance, seed, lambda done, total: report("posterior", done, total),
+        problem, best.x, covariance, jacobian, seed, lambda done, total: report("posterior", done, total),
         models=lambda points: memory.models(problem, points),
     )  # fmt: skip
     if posterior.effective < 100:
@@ -218,10 +240,11 @@ def _calibrated(problem: Problem, memory: Memory, starts: int, seed: int, report
     table = parameter_table(problem, best.x, posterior)
     report("checks", 0, 1)
     result = Calibration(
-        problem=problem, seed=seed, starts=starts, optimum=best, posterior=posterior, parameters=table,
-        targets=_target_table(problem, best, posterior), sensitivity=sensitivity(problem, covariance, jacobian),
+        problem=problem, optimum=best, posterior=posterior, parameters=table,
+        targets=_target_table(problem, best, posterior), sensitivity=sensitivity(problem, best.x, covariance, jacobian),
         trace=_trace(problem, optima), said=trade_offs(problem, table, posterior), warnings=warnings,
         mean_field_gap=mean_field_gap(problem, best.x), scrutiny_share=scrutiny_share(problem, posterior),
+        seed=seed, starts=starts,
     )  # fmt: skip
     report("checks", 1, 1)
     return result
@@ -245,7 +268,7 @@ def _optima(problem: Problem, starts: int, memory: Memory, report: Report) -> li
 
 def _target_table(problem: Problem, best: Optimum, posterior: Posterior) -> pd.DataFrame:
     table = problem.table(best.x)
-    low, median, high = np.quantile(posterior.models, (0.05, 0.5, 0.95), axis=0)
+    low, median, high = np.quantile(posterior.shocked, (0.05, 0.5, 0.95), axis=0)
     residual = table.pop("residual")
     return table.assign(median=median, p05=low, p95=high, residual=residual)
 
@@ -289,6 +312,15 @@ def scrutiny_share(problem: Problem, posterior: Posterior) -> tuple[float, float
     return float(low), float(median), float(high)
 
 
+def shocks_in_words(problem: Problem) -> str:
+    """Which of the sizes of shocks are estimated and which are held."""
+    names = ("sigma_common", "sigma_field", "phi")
+    free = [n for n in names if n in problem.free]
+    held = [f"{n} = {problem.parameters[n]:g}" for n in names if n not in problem.free]
+    parts = [f"estimated: {', '.join(free)}"] if free else []
+    return "; ".join([*parts, *([f"held: {', '.join(held)}"] if held else [])])
+
+
 def _departures(counts: Counts, first: int, last: int) -> Floats:
     span = slice(first - FIRST_YEAR, last - FIRST_YEAR + 1)
     return np.asarray(counts.expected[:, span][:, :, selection("china")].sum(axis=(1, 2, 3, 4, 5)))
@@ -319,7 +351,7 @@ def profile(problem: Problem, name: str, mode: Floats, points: int = 9, report: 
             jac=lambda rest: problem.jacobian(full(rest))[:, others], bounds=(low[others], high[others]),
             x_scale=problem.sd[others], ftol=1e-5, xtol=1e-5, max_nfev=15,
         )  # fmt: skip
-        facts = 0.5 * float((found.fun[: int(problem.fitted.sum())] ** 2).sum())
+        facts = 0.5 * float((found.fun[: -len(mode)] ** 2).sum())
         rows.append({"parameter": name, "value": float(value), "cost": float(found.cost), "facts": facts})
         report("refits", number + 1, points)
     return pd.DataFrame(rows)

@@ -1,8 +1,9 @@
 """What the data leave open: the posterior around an optimum, and in words which parameters they cannot tell.
 
 Laplace at the optimum proposes (a multivariate t with the Gauss-Newton covariance, cut at the bounds); importance
-weights correct it with the true objective, in rounds that adapt the proposal; a systematic resample keeps equally
-weighted draws.
+weights correct it, first with a quick stand-in for the model and then with the model itself; a systematic resample
+keeps equally weighted draws. Parameters of which no fact says anything are drawn from their priors. Each draw brings
+the shocks of the observed years, drawn given what the facts lie above its model.
 """
 
 from __future__ import annotations
@@ -12,33 +13,44 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
-from scipy.special import gammaincinv, ndtri
+from scipy.special import gammaincinv, ndtr, ndtri
 
 from bdsim.calibration.problem import Problem
+from bdsim.calibration.shocks import conditioned, root_of
+from bdsim.calibration.surrogate import Surrogate, coefficients
 from bdsim.errors import FitError
 from bdsim.model import draws
 from bdsim.model.categories import Floats
 from bdsim.model.draws import Purpose
+from bdsim.study.shocks import normals, path
 
 __all__ = ["Posterior", "explore", "laplace_covariance", "parameter_table", "sensitivity", "trade_offs"]
 
-PROPOSALS = 3000
+PROPOSALS = 2400
 DRAWS = 400
 TAIL = 12.0  # degrees of freedom of the proposal: tails wider than a normal's
 CHUNK = 100
-AGES = np.arange(1.0, 13.0)  # 1 + years since entry
+AGES = np.arange(0.0, 12.0)  # years since entry
+UNTOLD = 1e-9  # residuals per prior sd: less is rounding
 ROUNDS = 4
+QUICK = 24_000  # points asked of the surrogate
+SIZES = ("sigma_common", "sigma_field", "phi")  # they move what is made of residuals, and no statistic
 TOLD, HALF_TOLD = 0.5, 0.2  # shrinkage of the sd from prior to posterior
 STRONG = 0.6  # correlation
+ROOTS, ROOTING = "roots.doctorate", "rooting"
 
 
 @dataclass(frozen=True)
 class Posterior:
-    """Equally weighted draws (draws, free), the model at each (draws, targets), and how good the proposal was."""
+    """Equally weighted draws (draws, free), the model at each (draws, targets), without shocks and with those of each
+    draw (draws, years x series), and how good the proposal was."""
 
     draws: Floats
     models: Floats
+    shocks: Floats
+    shocked: Floats
     effective: float  # effective sample size of the importance weights
     proposals: int
 
@@ -53,64 +65,199 @@ def explore(
     problem: Problem,
     mode: Floats,
     covariance: Floats,
+    jacobian: Floats,
     seed: int,
     report: Callable[[int, int], None] | None = None,
     proposals: int = PROPOSALS,
     models: Callable[[Floats], Floats] | None = None,
 ) -> Posterior:
-    """Draw from the posterior by adaptive importance resampling.
+    """Draw from the posterior by importance sampling in two steps.
 
-    The first round proposes around the mode; each later one around the tempered moments of all points so far. Every
-    point is weighted against the mixture of all rounds (Cornuet et al. 2012, doi:10.1111/j.1467-9469.2011.00756.x).
-    `models` answers for points (points, free) in place of `problem.models`, as one that remembers does.
+    The model answers at points around the mode, and a quadratic learns from them (surrogate.py). Under the quadratic,
+    many points are drawn in rounds that adapt the proposal, each weighted against the mixture of all rounds (Cornuet et
+    al. 2012, doi:10.1111/j.1467-9469.2011.00756.x), and resampled. At those the model answers itself, and what the
+    quadratic got wrong is corrected by weights: draws are draws of the posterior of the model. Of `proposals` points
+    of the model, one part teaches and the rest is corrected. `models` answers for points (points, free) in place of
+    `problem.models`, as one that remembers does.
     """
-    answer = models or (lambda chunk: problem.models(list(chunk)))
-    shear = Shear.of(problem)
-    rounds: list[Proposal] = []
-    points, known = np.empty((0, len(mode))), np.empty((0, len(problem.targets)))
-    log_target = np.empty(0)
-    slope = shear.slope(mode)
-    centre, spread = shear.straighten(mode[None])[0], slope @ covariance @ slope.T
-    for number in range(ROUNDS):
-        wanted = proposals // ROUNDS
-        proposal = Proposal.around(centre, spread, shear, problem.bounds, draws.member_seed(seed, number), wanted)
-        rounds.append(proposal)
-        for start in range(0, wanted, CHUNK):
-            chunk = proposal.points[start : start + CHUNK]
-            rows = answer(chunk)
-            cost = [0.5 * float((problem.residuals(x, m) ** 2).sum()) for x, m in zip(chunk, rows, strict=True)]
-            known, log_target = np.concatenate([known, rows]), np.append(log_target, -np.array(cost))
+    space = Space.of(problem, jacobian)
+    teaching = max(proposals // 2, int(1.3 * coefficients(len(space.learned))))
+    candidates = max(proposals - teaching, DRAWS // 2)
+    done = 0
+
+    def answered(points: Floats) -> Floats:
+        nonlocal done
+        rows = []
+        for start in range(0, len(points), CHUNK):
+            chunk = points[start : start + CHUNK]
+            rows.append(models(chunk) if models is not None else problem.models(list(chunk)))
+            done += len(chunk)
             if report is not None:
-                report(len(known), wanted * ROUNDS)
-        points = np.concatenate([points, proposal.points])
-        log_weight = log_target - np.logaddexp.reduce([r.log_density(points) for r in rounds], axis=0)
-        centre, spread = _tempered_moments(shear.straighten(points), log_weight)
+                report(done, teaching + candidates)
+        return np.concatenate(rows)
+
+    first = space.proposal(*space.around(mode, covariance), draws.member_seed(seed, 0), teaching)
+    taught = space.whole(first.points, draws.member_seed(seed, 0))
+    surrogate = Surrogate.of(space.seen(taught), problem.on_scale(answered(taught)))
+    believed, log_believed, certain = _under_surrogate(problem, space, surrogate, mode, covariance, seed)
+    places = _resampled(log_believed, candidates)
+    points = believed[places]
+    known = answered(points)
+    cost = np.array([_cost(problem, x, m, space.told) for x, m in zip(points, problem.on_scale(known), strict=True)])
+    quick = surrogate(space.seen(points))
+    weight = np.array([_cost(problem, x, m, space.told) for x, m in zip(points, quick, strict=True)]) - cost
+    kept = _resampled(weight, DRAWS)
+    shocks = shocks_of(problem, points[kept], known[kept], seed)
+    effective = 1.0 / (1.0 / _effective(weight) + 1.0 / certain)
+    return Posterior(
+        points[kept], known[kept], shocks, shocked(problem, known[kept], shocks), effective, teaching + candidates
+    )
+
+
+def _under_surrogate(
+    problem: Problem, space: Space, surrogate: Surrogate, mode: Floats, covariance: Floats, seed: int
+) -> tuple[Floats, Floats, float]:
+    """Points (points, free), their log weights under the surrogate, and how many independent ones they are worth."""
+    centre, spread = space.around(mode, covariance)
+    rounds: list[Proposal] = []
+    points, log_target = np.empty((0, len(mode))), np.empty(0)
+    for number in range(1, ROUNDS + 1):
+        own_seed = draws.member_seed(seed, number)
+        rounds.append(space.proposal(centre, spread, own_seed, QUICK // ROUNDS))
+        fresh = space.whole(rounds[-1].points, own_seed)
+        values = surrogate(space.seen(fresh))
+        cost = [_cost(problem, x, m, space.told) for x, m in zip(fresh, values, strict=True)]
+        points, log_target = np.concatenate([points, fresh]), np.append(log_target, -np.array(cost))
+        log_weight = log_target - np.logaddexp.reduce([r.log_density(points[:, space.told]) for r in rounds], axis=0)
+        centre, spread = _tempered_moments(space.shear.straighten(points[:, space.told]), log_weight)
+    return points, log_weight, _effective(log_weight)
+
+
+def _resampled(log_weight: Floats, wanted: int) -> NDArray[np.int64]:
+    """Positions drawn systematically in proportion to the weights."""
     weight = np.exp(log_weight - log_weight.max())
-    weight /= weight.sum()
-    chosen = np.searchsorted(np.cumsum(weight), (np.arange(DRAWS) + 0.5) / DRAWS)
-    chosen = np.minimum(chosen, len(points) - 1)
-    return Posterior(points[chosen], known[chosen], float(1.0 / (weight**2).sum()), len(points))
+    places = np.searchsorted(np.cumsum(weight / weight.sum()), (np.arange(wanted) + 0.5) / wanted)
+    return np.minimum(places, len(log_weight) - 1)
+
+
+def _effective(log_weight: Floats) -> float:
+    """How many equally weighted points these weights are worth (Kish 1965)."""
+    weight = np.exp(log_weight - log_weight.max())
+    return float(weight.sum() ** 2 / (weight**2).sum())
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where the posterior is explored: the free parameters that facts tell, in straight coordinates."""
+
+    problem: Problem
+    told: NDArray[np.bool_]  # (free,)
+    learned: NDArray[np.int64]  # positions of those that move the model's side of targets, among the told
+    shear: Shear
+
+    @classmethod
+    def of(cls, problem: Problem, jacobian: Floats) -> Space:
+        """Told is what moves a residual; learned, what moves a statistic."""
+        told = told_by_facts(jacobian, problem)
+        names = [n for n, is_told in zip(problem.free, told, strict=True) if is_told]
+        learned = np.array([i for i, n in enumerate(names) if n not in SIZES], np.int64)
+        return cls(problem, told, learned, Shear.of(problem, told))
+
+    def around(self, mode: Floats, covariance: Floats) -> tuple[Floats, Floats]:
+        """Centre and covariance at a mode, in straight coordinates."""
+        slope = self.shear.slope(mode[self.told])
+        return (
+            self.shear.straighten(mode[self.told][None])[0],
+            slope @ covariance[np.ix_(self.told, self.told)] @ slope.T,
+        )
+
+    def proposal(self, centre: Floats, spread: Floats, seed: int, wanted: int) -> Proposal:
+        """Points of the told parameters inside their bounds."""
+        low, high = self.problem.bounds
+        return Proposal.around(centre, spread, self.shear, (low[self.told], high[self.told]), seed, wanted)
+
+    def whole(self, points: Floats, seed: int) -> Floats:
+        """All free parameters, shape (points, free): what no fact tells is drawn from its prior."""
+        full = from_prior(self.problem, len(points), seed)
+        full[:, self.told] = points
+        return full
+
+    def seen(self, points: Floats) -> Floats:
+        """The coordinates that the surrogate learns from, of points (points, free)."""
+        return self.shear.straighten(points[:, self.told])[:, self.learned]
+
+
+def _cost(problem: Problem, x: Floats, model: Floats, told: NDArray[np.bool_]) -> float:
+    """Half the sum of squares of the residuals, without the priors of what is drawn from its prior.
+
+    `model` is on the scale of the errors, see Problem.on_scale.
+    """
+    residuals = problem.residuals_of(x, problem.gaps_on_scale(model))
+    residuals[len(residuals) - len(x) :][~told] = 0.0
+    return 0.5 * float((residuals**2).sum())
+
+
+def told_by_facts(jacobian: Floats, problem: Problem) -> NDArray[np.bool_]:
+    """Which free parameters any fact says anything of, shape (free,)."""
+    facts = jacobian[: len(jacobian) - len(problem.free)] * problem.sd
+    return np.asarray(np.abs(facts).max(axis=0) > UNTOLD)
+
+
+def from_prior(problem: Problem, wanted: int, seed: int) -> Floats:
+    """Independent draws of the priors inside the bounds, shape (wanted, free)."""
+    low, high = (ndtr((bound - problem.mean) / problem.sd) for bound in problem.bounds)
+    i = np.arange(wanted, dtype=np.uint64)
+    uniform = np.column_stack([draws.uniform(seed, i, 1, Purpose.POSTERIOR, k) for k in range(len(problem.free))])
+    inside = problem.mean + problem.sd * ndtri(low + uniform * (high - low))
+    return np.asarray(np.clip(inside, *problem.bounds))
+
+
+def shocks_of(problem: Problem, points: Floats, models: Floats, seed: int) -> Floats:
+    """Shocks drawn given the facts for each draw, shape (draws, years x series): keyed by the draw's number."""
+    whose = np.arange(len(points), dtype=np.uint64)
+    z = normals(seed, whose, problem.shock_years)
+    errors, fitted = problem.errors, problem.fitted
+    facts = np.array([ndtri(draws.uniform(seed, whose, i, Purpose.SHOCK, 1)) for i in range(len(errors))])
+    found = np.empty((len(points), problem.sway.shape[1]))
+    for n, (x, model) in enumerate(zip(points, models, strict=True)):
+        size = problem.size(x)
+        prior = path(size, z[n]).ravel()
+        gap = -problem.gaps(model)
+        found[n] = conditioned(gap, errors, problem.sway[fitted], size, prior, errors * facts[:, n])
+    return found
+
+
+def shocked(problem: Problem, models: Floats, shocks: Floats) -> Floats:
+    """The model's side of every target with the shocks of each draw, shape (draws, targets)."""
+    by = shocks @ problem.sway.T
+    logs = np.array([t.is_log for t in problem.targets])
+    return np.where(logs, models * np.exp(np.where(logs, by, 0.0)), models + by)
 
 
 @dataclass(frozen=True)
 class Shear:
-    """Coordinates in which the posterior is nearly a normal: leave_* + ln S(roots) in place of leave_*.
+    """Coordinates in which the posterior is nearly a normal: leave_* + ln S(roots, rooting) in place of leave_*.
 
-    S(roots) sums (1 + age)^-roots over a dozen years: those who leave within them, not the first year's rate, are
+    S sums exp(-r(age)) over a dozen years (rule.py: r): those who leave within them, not the first year's rate, are
     what the data fix. A shear keeps volumes, so densities need no correction.
     """
 
-    roots: int | None  # position among the free parameters
+    roots: int | None  # positions among the coordinates; None where held
+    rooting: int | None
+    held: tuple[float, float]  # roots and rooting where they are held
     leaving: tuple[int, ...]
 
     @classmethod
-    def of(cls, problem: Problem) -> Shear:
-        """The shear of a problem's free parameters; none where roots is held."""
-        roots = problem.free.index("roots") if "roots" in problem.free else None
-        return cls(roots, tuple(i for i, name in enumerate(problem.free) if name.startswith("leave_")))
+    def of(cls, problem: Problem, told: NDArray[np.bool_] | None = None) -> Shear:
+        """The shear of those of a problem's free parameters that are `told` (default: all)."""
+        chosen = np.ones(len(problem.free), bool) if told is None else told
+        names = [n for n, is_told in zip(problem.free, chosen, strict=True) if is_told]
+        roots, rooting = (names.index(n) if n in names else None for n in (ROOTS, ROOTING))
+        held = (problem.parameters[ROOTS], problem.parameters[ROOTING])
+        return cls(roots, rooting, held, tuple(i for i, name in enumerate(names) if name.startswith("leave_")))
 
     def straighten(self, points: Floats) -> Floats:
-        """Parameters (points, free) in the straight coordinates."""
+        """Parameters (points, coordinates) in the straight coordinates."""
         return self._moved(points, 1.0)
 
     def bend(self, points: Floats) -> Floats:
@@ -118,18 +265,17 @@ class Shear:
         return self._moved(points, -1.0)
 
     def slope(self, x: Floats) -> Floats:
-        """The derivative of `straighten` at `x`, shape (free, free)."""
-        matrix = np.eye(len(x))
-        if self.roots is not None:
-            weight = AGES ** -x[self.roots]
-            matrix[list(self.leaving), self.roots] = -(weight * np.log(AGES)).sum() / weight.sum()
-        return matrix
+        """The derivative of `straighten` at `x`, shape (coordinates, coordinates)."""
+        step = 1e-6 * np.eye(len(x))
+        return np.asarray((self.straighten(x + step) - self.straighten(x - step)).T / 2e-6)
 
     def _moved(self, points: Floats, sign: float) -> Floats:
         moved = np.array(points)
-        if self.roots is not None:
-            lived = np.log((AGES[None, :] ** -points[:, self.roots, None]).sum(axis=1))
-            moved[:, list(self.leaving)] += sign * lived[:, None]
+        roots = points[:, self.roots] if self.roots is not None else np.full(len(points), self.held[0])
+        rooting = points[:, self.rooting] if self.rooting is not None else np.full(len(points), self.held[1])
+        years = np.maximum(rooting, 1e-3)  # proposals beyond the bounds are bent before they are dropped
+        lived = np.log(np.exp(-roots[:, None] * (1.0 - np.exp(-AGES / years[:, None]))).sum(axis=1))
+        moved[:, list(self.leaving)] += sign * lived[:, None]
         return moved
 
 
@@ -199,11 +345,13 @@ def parameter_table(problem: Problem, mode: Floats, posterior: Posterior) -> pd.
     )  # fmt: skip
 
 
-def sensitivity(problem: Problem, covariance: Floats, jacobian: Floats) -> pd.DataFrame:
+def sensitivity(problem: Problem, x: Floats, covariance: Floats, jacobian: Floats) -> pd.DataFrame:
     """Andrews, Gentzkow & Shapiro (2017, doi:10.1093/qje/qjx023): how far each parameter moves, in posterior sds,
     when a fact is raised by one of its standard errors. Rows: fitted targets; columns: parameters."""
     fitted = [t.label for t in problem.targets if t.role == "fitted"]
-    moves = (covariance @ jacobian[: len(fitted)].T) / np.sqrt(np.diag(covariance))[:, None]
+    root = root_of(problem.errors, problem.sway[problem.fitted], problem.size(x))
+    raised = solve_triangular(root, np.diag(problem.errors), lower=True)  # residuals by facts
+    moves = (covariance @ jacobian[: len(fitted)].T @ raised) / np.sqrt(np.diag(covariance))[:, None]
     return pd.DataFrame(moves.T, index=pd.Index(fitted, name="target"), columns=list(problem.free))
 
 
@@ -257,3 +405,11 @@ def trade_offs(problem: Problem, table: pd.DataFrame, posterior: Posterior) -> l
         f"how fast fear fades after the Initiative's end is not in the data: the series ends before it, {rests}"
     )
     return said
+
+
+def rests_on_priors(table: pd.DataFrame) -> str:
+    """Which parameters of a fit only a prior tells, in a sentence; `table` is parameters.csv."""
+    prior = table.loc[table["verdict"] == "prior", "parameter"].tolist()
+    if not prior:
+        return f"The facts tell all {len(table)} parameters at least partly."
+    return f"Of {len(table)} parameters, {len(prior)} rest on their priors alone: {', '.join(prior)}."

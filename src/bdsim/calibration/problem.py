@@ -1,8 +1,9 @@
 """Calibration: parameters that reproduce the facts, given what was believed of them before.
 
-The objective is deterministic: expected runs on one fixed population. Residuals are standardised,
-(model - fact) / error, and each free parameter adds (value - prior mean) / prior sd. Several starts are polished by
-scipy's least_squares.
+The objective is deterministic: expected runs on one fixed population, minus the log posterior up to a constant.
+Facts scatter around the model by their own errors and by shocks that facts of the same and of near years share
+(shocks.py: generalised least squares, with the log determinant); each free parameter adds
+(value - prior mean) / prior sd.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bdsim.calibration.shocks import expected_shocks, sway_of, whitened
 from bdsim.calibration.target_file import load_targets
 from bdsim.calibration.targets import Target, model_value, standardised
 from bdsim.errors import FitError, did_you_mean
@@ -32,26 +35,36 @@ from bdsim.study.evidence import Evidence, load_evidence
 from bdsim.study.layout import Study, find_study
 from bdsim.study.parameters import Parameters, load_parameters
 from bdsim.study.scenario import load_scenario
+from bdsim.study.shocks import Discrepancy
 
 __all__ = [
     "SCALE",
     "SHAPING",
-    "Optimum",
     "Problem",
     "Trace",
-    "best_of",
     "make_problem",
-    "optimise",
     "score",
     "scored",
 ]
 
 LAST_QUESTION = 2022  # the share of scrutiny in the departures of 2019-2022 needs it
 SCALE = 25  # researchers per agent of the objective's population
+SWAYED = ("departures", "share", "ratio")  # statistics that shocks move
+OBSERVING = (
+    "mainland_stem",
+    "productivity",
+    "sigma_common",
+    "sigma_field",
+    "phi",
+)  # how one observes, not what happens
 STEP = 1e-4  # of a prior sd: the objective is smooth and has no noise, so rounding alone sets the least step
-SOBOL_POINTS = 64
-SHAPING = ("funding_lag", "past_growth", "rewired", *(f"field_share.{f}" for f in FIELDS[:-1]))  # fixed in a problem
-AGREE_COST, AGREE_DISTANCE = 0.1, 0.25  # half chi squares; posterior standard deviations
+# What shapes people and yearly tables is fixed in a problem.
+SHAPING = (
+    "funding_lag",
+    "past_growth",
+    "rewired",
+    *(f"{of}.{f}" for of in ("field_share", "sought") for f in FIELDS[:-1]),
+)
 Trace = Callable[[str, int, int], None]  # stage, done, in all
 
 
@@ -66,19 +79,21 @@ class Problem:
     population: Population
     environment: Environment
     targets_file: Path | None = None  # None: the study's own
+    shock_years: range = range(0)  # from the first to the last year that a fact says something of
+    sway: Floats = field(default_factory=lambda: np.zeros((0, 0)))  # (targets, years x series): shocks.sway_of
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
 
-    @property
+    @cached_property
     def mean(self) -> Floats:
         """Prior means of the free parameters."""
         return np.array([self._prior(name)[0] for name in self.free])
 
-    @property
+    @cached_property
     def sd(self) -> Floats:
         """Prior standard deviations of the free parameters."""
         return np.array([self._prior(name)[1] for name in self.free])
 
-    @property
+    @cached_property
     def bounds(self) -> tuple[Floats, Floats]:
         """Lower and upper bounds of the free parameters."""
         pairs = np.array([self.parameters.entries[name].bounds for name in self.free])
@@ -89,10 +104,36 @@ class Problem:
         """The values of the parameters file."""
         return np.array([self.parameters[name] for name in self.free])
 
-    @property
+    @cached_property
     def fitted(self) -> NDArray[np.bool_]:
         """Which targets are fitted, shape (targets,)."""
         return np.array([t.role == "fitted" for t in self.targets])
+
+    @cached_property
+    def errors(self) -> Floats:
+        """Standard errors of the fitted facts, shape (fitted,)."""
+        return np.array([t.error for t in self.targets if t.role == "fitted"])
+
+    @property
+    def observed_years(self) -> range:
+        """The shock years up to the last one that a fitted fact counts."""
+        fitted = [t.last for t in self.targets if t.role == "fitted" and t.statistic in SWAYED]
+        return range(self.shock_years.start, max(fitted, default=self.shock_years.start - 1) + 1)
+
+    def size(self, x: Floats) -> Discrepancy:
+        """How large shocks are at `x`."""
+        values = [
+            float(x[self.free.index(name)]) if name in self.free else self.parameters[name]
+            for name in ("sigma_common", "sigma_field", "phi")
+        ]
+        return Discrepancy(*values)
+
+    def anchored(self, x: Floats) -> Problem:
+        """The same problem, with what shocks do to totals and shares worked out at `x`; elsewhere it is taken to be
+        the same. Every problem is anchored once; a fit is anchored at its own optimum."""
+        parameters = self.at(x)
+        counts = self.counts(parameters)
+        return replace(self, sway=sway_of(self.targets, counts, parameters.values, self.shock_years))
 
     def _prior(self, name: str) -> tuple[float, float]:
         prior = self.parameters.entries[name].prior
@@ -115,25 +156,63 @@ class Problem:
 
     def model(self, x: Floats) -> Floats:
         """The model's side of every target at `x`, shape (targets,)."""
-        return self._models([x])[0]
+        return self._models([[x]])[0][0]
 
-    def _models(self, points: Sequence[Floats]) -> list[Floats]:
-        several = [self.at(x) for x in points]
+    def _models(self, groups: Sequence[Sequence[Floats]]) -> list[list[Floats]]:
+        """Groups of points, each group with one and the same expected run: it differs in how one observes alone."""
+        several = [[self.at(x) for x in group] for group in groups]
+        every = self.counts_of_all([group[0] for group in several])
         return [
-            np.array([model_value(t, counts, parameters.values) for t in self.targets])
-            for counts, parameters in zip(self.counts_of_all(several), several, strict=True)
+            [np.array([model_value(t, counts, p.values) for t in self.targets]) for p in group]
+            for counts, group in zip(every, several, strict=True)
         ]
 
     def models(self, points: Sequence[Floats]) -> Floats:
         """`model` at many points, on all cores, shape (points, targets)."""
-        groups = [[points[i] for i in group] for group in grouped(range(len(points)))]
+        behaves = np.array([name not in OBSERVING for name in self.free])
+        same: dict[bytes, list[int]] = {}
+        for i, x in enumerate(points):
+            same.setdefault(np.asarray(x, np.float64)[behaves].tobytes(), []).append(i)
+        runs = [list(group) for group in grouped(range(len(same)))]
+        places = list(same.values())
+        found = np.empty((len(points), len(self.targets)))
         with ThreadPoolExecutor(self.workers) as pool:
-            return np.array([model for group in pool.map(self._models, groups) for model in group])
+            work = ([[points[i] for i in places[run]] for run in group] for group in runs)
+            for group, answers in zip(runs, pool.map(self._models, work), strict=True):
+                for run, models in zip(group, answers, strict=True):
+                    found[places[run]] = models
+        return found
+
+    def on_scale(self, models: Floats) -> Floats:
+        """The model's side of targets (..., targets) on the scale of each fact's error: logs where that is a log."""
+        logs = np.array([t.is_log for t in self.targets])
+        return np.where(logs, np.log(np.maximum(models, 1e-12)), models)
+
+    def gaps_on_scale(self, model: Floats) -> Floats:
+        """How far the model, on the scale of the errors (targets,), lies above the fitted facts, shape (fitted,)."""
+        gap = (model - self._facts)[self.fitted]
+        return np.where(self._is_lower_bound, np.minimum(gap, 0.0), gap)
+
+    @cached_property
+    def _facts(self) -> Floats:
+        return self.on_scale(np.array([t.fact for t in self.targets]))
+
+    @cached_property
+    def _is_lower_bound(self) -> NDArray[np.bool_]:
+        return np.array([t.bound == "lower" for t in self.targets if t.role == "fitted"])
+
+    def gaps(self, model: Floats) -> Floats:
+        """How far the model (targets,) lies above the fitted facts, on the scale of each fact's error."""
+        return self.gaps_on_scale(self.on_scale(model))
 
     def residuals(self, x: Floats, model: Floats | None = None) -> Floats:
-        """Standardised residuals of the fitted targets, then of the priors."""
-        values = self.model(x) if model is None else model
-        facts = [standardised(t, v) for t, v in zip(self.targets, values, strict=True) if t.role == "fitted"]
+        """Residuals of the fitted targets made independent and of variance 1, one of the log determinant, and those of
+        the priors: half their sum of squares is the cost."""
+        return self.residuals_of(x, self.gaps(self.model(x) if model is None else model))
+
+    def residuals_of(self, x: Floats, gaps: Floats) -> Floats:
+        """`residuals`, from the gaps of the fitted facts."""
+        facts = whitened(gaps, self.errors, self.sway[self.fitted], self.size(x))
         return np.concatenate([facts, (x - self.mean) / self.sd])
 
     def jacobian(self, x: Floats, *, central: bool = False) -> Floats:
@@ -164,17 +243,6 @@ class Problem:
         asked = [replace(target, why="") for target in self.targets]
         sources = digest_of_files(sources_of("calibration"))
         return digest_of(self.job.fingerprint, sources, priors, self.free, asked)[:12]
-
-
-@dataclass(frozen=True)
-class Optimum:
-    """Where one start ended."""
-
-    x: Floats
-    cost: float  # half the sum of squared residuals
-    evaluations: int
-    converged: bool
-    message: str
 
 
 def make_problem(
@@ -212,7 +280,15 @@ def make_problem(
     settings = Settings(members=1, researchers_per_agent=researchers_per_agent, horizon=horizon)
     job = plan_run(load_scenario("baseline", study), settings, known)
     world = job.world(job.plans[0])
-    return Problem(known, tuple(chosen), tuple(found), job, world.population, world.environment, targets)
+    years = _shock_years(found)
+    problem = Problem(known, tuple(chosen), tuple(found), job, world.population, world.environment, targets, years)
+    return problem.anchored(problem.start)
+
+
+def _shock_years(targets: Sequence[Target]) -> range:
+    """From the first to the last year whose departures a target counts; there are no shocks before the first."""
+    counted = [t for t in targets if t.statistic in SWAYED]
+    return range(min((t.first for t in counted), default=0), max((t.last for t in counted), default=-1) + 1)
 
 
 def score(
@@ -236,12 +312,14 @@ def score(
 def scored(problem: Problem, parameters: Parameters) -> tuple[pd.DataFrame, Counts]:
     """What `score` returns, and the expected run that it was read off."""
     counts = problem.counts(parameters)
-    table = target_table(
-        problem.targets, np.array([model_value(t, counts, parameters.values) for t in problem.targets])
-    )
+    model = np.array([model_value(t, counts, parameters.values) for t in problem.targets])
     x = np.array([parameters[name] for name in problem.free])
-    fitted = table.loc[table["role"] == "fitted", "residual"].to_numpy()
-    table.attrs["cost"] = float(0.5 * ((fitted**2).sum() + (((x - problem.mean) / problem.sd) ** 2).sum()))
+    asked = replace(problem, parameters=parameters)
+    table = target_table(problem.targets, model)
+    shocks = expected_shocks(-asked.gaps(model), asked.errors, asked.sway[asked.fitted], asked.size(x))
+    with_shocks = [t.moved(v, float(s @ shocks)) for t, v, s in zip(asked.targets, model, asked.sway, strict=True)]
+    table.insert(table.columns.get_loc("residual"), "with_shocks", with_shocks)
+    table.attrs["cost"] = 0.5 * float((asked.residuals(x, model) ** 2).sum())
     return table, counts
 
 
@@ -259,41 +337,3 @@ def target_table(targets: Sequence[Target], model: Floats) -> pd.DataFrame:
             "residual": [standardised(t, float(v)) for t, v in zip(targets, model, strict=True)],
         }
     )
-
-
-def sobol_starts(problem: Problem, points: int) -> list[Floats]:
-    """Points that fill the prior evenly, inside the bounds."""
-    from scipy.stats import qmc, truncnorm  # half a second to import, and scoring needs neither
-
-    low, high = problem.bounds
-    prior = truncnorm((low - problem.mean) / problem.sd, (high - problem.mean) / problem.sd, problem.mean, problem.sd)
-    sequence = qmc.Sobol(len(problem.free), scramble=False).fast_forward(1)  # the first point is the corner
-    return list(prior.ppf(np.clip(sequence.random(points), 0.02, 0.98)))
-
-
-def optimise(problem: Problem, start: Floats) -> Optimum:
-    """Polish one start by trust-region least squares inside the bounds."""
-    from scipy import optimize  # slow to import, and scoring does without
-
-    low, high = problem.bounds
-    margin = 1e-9 * (high - low)
-    found = optimize.least_squares(
-        problem.residuals, np.clip(start, low + margin, high - margin), jac=problem.jacobian, bounds=(low, high),
-        x_scale=problem.sd, method="trf", ftol=1e-7, xtol=1e-7, gtol=1e-6, max_nfev=60,
-    )  # fmt: skip
-    return Optimum(found.x, float(found.cost), int(found.nfev), bool(found.success), str(found.message))
-
-
-def best_of(optima: Sequence[Optimum], spread: Floats) -> tuple[Optimum, list[str]]:
-    """The best optimum, and what is to be said when starts disagree. `spread`: posterior sds, shape (free,)."""
-    best = min(optima, key=lambda o: o.cost)
-    warnings = []
-    for number, other in enumerate(optima, start=1):
-        apart = float(np.max(np.abs(other.x - best.x) / spread))
-        if not other.converged:
-            warnings.append(f"start {number} did not converge: {other.message}")
-        elif other.cost - best.cost > AGREE_COST:
-            warnings.append(f"start {number} ended {other.cost - best.cost:.1f} above the best: a local optimum")
-        elif apart > AGREE_DISTANCE:
-            warnings.append(f"start {number} fits as well {apart:.2f} posterior sd away: the optimum is flat")
-    return best, warnings

@@ -24,7 +24,7 @@ from bdsim.study.parameters import Parameters
 
 __all__ = ["load_targets"]
 
-Statistic = Literal["departures", "share", "stay_rate", "ratio"]
+Statistic = Literal["departures", "share", "stay_rate", "ratio", "experienced"]
 
 # What the columns of the shipped files hold; of a file of one's own, the values have to make sense.
 HOLDS = {
@@ -49,7 +49,7 @@ ABOUT = {
 ONLY_FOR = {  # keys that have no meaning for another statistic
     "numerator": ("ratio",),
     "denominator": ("ratio",),
-    "destination": ("departures", "share", "ratio"),
+    "destination": ("departures", "share", "ratio", "experienced"),
     "field": ("departures", "share", "ratio"),
 }
 
@@ -77,11 +77,15 @@ Wanted = int | float | str | list[int] | list[str] | Range
 
 
 class Facts(Part):
-    """Rows of one file of facts and the column that holds the value, or its share `of` the sum of some columns."""
+    """Rows of one file of facts and the column that holds the value, or its share `of` the sum of some columns.
+
+    `pooled` adds up rows before: those of each year ("fields"), or all of them ("all").
+    """
 
     file: str
     value: str
     of: list[str] | None = Field(default=None, min_length=1)
+    pooled: Literal["fields", "all"] | None = None
     where: dict[str, Wanted] = {}
 
 
@@ -223,7 +227,30 @@ def _rows(entry: Entry, evidence: Evidence) -> list[dict[str, Any]]:
     if not chosen:
         raise RefusedError("facts.where", f"no row of '{facts.file}' agrees with where")
     _check_complete(facts, chosen)
-    return [row for row in chosen if row[facts.value] is not None]  # an empty cell is no fact
+    return _pooled([row for row in chosen if row[facts.value] is not None], facts)  # an empty cell is no fact
+
+
+def _pooled(rows: list[dict[str, Any]], facts: Facts) -> list[dict[str, Any]]:
+    """Rows added up, of each year or of all: what is left of them are the values and the years."""
+    if facts.pooled is None:
+        return rows
+    columns = (facts.value, *(facts.of or ()))
+    if any(years_of(row) is None or not all(isinstance(row[c], int | float) for c in columns) for row in rows):
+        raise RefusedError("facts.pooled", "only numbers of rows with years can be added up")
+    groups: dict[int, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(_years_of(row)[0] if facts.pooled == "fields" else 0, []).append(row)
+    return [
+        {c: sum(row[c] for row in group) for c in columns}
+        | {"from": min(_years_of(row)[0] for row in group), "to": max(_years_of(row)[1] for row in group)}
+        for group in groups.values()
+    ]
+
+
+def _years_of(row: Mapping[str, Any]) -> tuple[int, int]:
+    known = years_of(row)
+    assert known is not None  # pooled rows have years
+    return known
 
 
 def _check_kind(column: str, wanted: Wanted, rows: list[dict[str, Any]]) -> None:
@@ -292,6 +319,7 @@ def _target(entry: Entry, row: Mapping[str, Any]) -> Target:
         as_of=as_of, origin=origin, field=field, destination=destination, times=entry.times,
         bound=entry.bound, why=entry.why,
         denominator=(entry.denominator[0], entry.denominator[1]) if entry.denominator else None,
+        counting=entry.error.counting,
     )  # fmt: skip
 
 
@@ -305,7 +333,7 @@ def _fact(entry: Entry, row: Mapping[str, Any]) -> float:
     if facts.of is not None:
         whole = sum(float(row[column] or 0.0) for column in facts.of)
         fact = fact / whole if whole > 0 else math.nan
-        holds: str | None = "share"
+        holds: str | None = "experienced" if entry.statistic == "experienced" else "share"
     elif facts.file == "departures_anchors" and facts.value == "value":
         holds = UNITS[row["unit"]]
     else:
@@ -317,7 +345,7 @@ def _fact(entry: Entry, row: Mapping[str, Any]) -> float:
         raise RefusedError("bound", "the fact is a lower bound: say bound = 'lower'")
     if not fact > 0:
         raise RefusedError("facts.value", f"the fact {fact:g} must be positive")
-    if entry.statistic in ("share", "stay_rate") and fact > 1:
+    if entry.statistic in ("share", "stay_rate", "experienced") and fact > 1:
         raise RefusedError("facts.value", f"{fact:g} is not a {entry.statistic}: it is more than 1")
     if entry.statistic == "departures" and fact < 1:
         raise RefusedError("facts.value", f"{fact:g} is not a number of departures: it is less than one person")

@@ -11,10 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+from scipy.special import ndtr
+
 from bdsim.model.categories import DESTINATIONS, FIELDS, FIRST_ENTRY, FIRST_YEAR, ORIGINS
 from bdsim.model.counts import Counts, selection
+from bdsim.model.rule import CAREER
 
 __all__ = ["Role", "Target", "model_value", "standardised", "yearly_to_china"]
+
+EXPERIENCED = 25  # papers (Xie et al. 2023)
+PUBLISHING_BEFORE = 4.0  # years before the doctorate in which one already publishes
+SPREAD_OF_PAPERS = 0.9  # sd of the log of papers between people
 
 Role = Literal["fitted", "held_out", "validation"]
 
@@ -39,7 +47,12 @@ class Target:
     times: str | None
     bound: str | None
     denominator: tuple[int, int] | None
+    counting: bool  # whether the error has a part 1 / fact, that of a count
     why: str
+
+    def moved(self, value: float, by: float) -> float:
+        """A statistic of the model after `by` on the scale of its error."""
+        return value * math.exp(by) if self.is_log else value + by
 
     def held_out_after(self, year: int) -> Target:
         """This target as a forecast made at the end of `year` would see it: later facts are held out."""
@@ -58,6 +71,8 @@ def model_value(target: Target, counts: Counts, values: Mapping[str, float], mem
     """The model's side of a target, from the expected departures of one member."""
     if target.statistic == "stay_rate":
         value = _stay_rate(target, counts, member)
+    elif target.statistic == "experienced":
+        value = _experienced(target, counts, values["productivity"], member)
     elif target.statistic == "share":
         everywhere = _departures(counts, target, (target.first, target.last), None, member)
         value = _departures(counts, target, (target.first, target.last), target.destination, member) / everywhere
@@ -94,3 +109,19 @@ def _stay_rate(target: Target, counts: Counts, member: int) -> float:
     span = slice(target.first - FIRST_ENTRY, target.last - FIRST_ENTRY + 1)
     gone = counts.left[member, : target.as_of - FIRST_YEAR + 1, which, span].sum()
     return float(1.0 - gone / counts.entered[member, which, span].sum())
+
+
+def _experienced(target: Target, counts: Counts, productivity: float, member: int) -> float:
+    """The share of those leaving who have EXPERIENCED papers and more, if each has published for four years at entry.
+
+    They publish `productivity` papers a year at the median, with a log sd of 0.9 between people (lognormal
+    productivity of scientists: Shockley 1957, doi:10.1109/JRPROC.1957.278364).
+    """
+    age = np.arange(CAREER)
+    has_papers = ndtr((np.log(productivity * (age + PUBLISHING_BEFORE)) - np.log(EXPERIENCED)) / SPREAD_OF_PAPERS)
+    span = slice(target.first - FIRST_YEAR, target.last - FIRST_YEAR + 1)
+    leaving = counts.by_age[member, span][:, selection(target.origin)]
+    if target.destination is not None:
+        leaving = leaving[..., DESTINATIONS.index(target.destination)][..., None]
+    by_age = leaving.sum(axis=(0, 1, 3))
+    return float(by_age @ has_papers / by_age.sum())

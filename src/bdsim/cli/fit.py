@@ -14,10 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-SHORT = {"last": "last", "linear": "linear", "loglinear": "loglin"}  # naive rules, in narrow columns
 TUNED = "tuned"
-ENOUGH = 100  # effective draws of a posterior
-LAST_SEEN = 2018  # the Initiative began in its November
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Free = Annotated[
     list[str] | None, typer.Option("--free", metavar="A,B", help="Free only these; the rest keeps its value.")
@@ -33,11 +30,8 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Examples:  bdsim calibrate  |  bdsim calibrate --fix rho=0.8 --free push,funding --name mine")(
         calibrate
     )
-    app.command("fit-report", epilog="Example:  bdsim fit-report --set push=0.6 --set roots=1.2")(fit_report)
+    app.command("fit-report", epilog="Example:  bdsim fit-report --set push=0.6 --set roots.doctorate=1.2")(fit_report)
     app.command(epilog="Example:  bdsim profile push")(profile)
-    app.command(epilog="Examples:  bdsim backtest --until 2018  |  bdsim backtest --rolling 2015,2016,2017,2018,2019")(
-        backtest
-    )
 
 
 def calibrate(
@@ -97,6 +91,7 @@ def calibrate(
     terminal.tell("What the data can and cannot tell:")
     for sentence in result.said:
         terminal.tell(f"  - {sentence}")
+    terminal.tell(f"Sizes of shocks: {manifest['shocks']}.")
     share = manifest["share_of_scrutiny_in_departures_2019_2022"]
     terminal.tell(
         f"Share of scrutiny in the departures of 2019-2022: {share['median']:.0%} "
@@ -128,6 +123,7 @@ def fit_report(
 
     Nothing is refitted: values of the fit, and what --set says.
     """
+    from bdsim.calibration.posterior import rests_on_priors
     from bdsim.calibration.problem import make_problem, score
     from bdsim.cli import terminal
     from bdsim.runs.identity import fit_remark
@@ -148,12 +144,17 @@ def fit_report(
     comparable = used is not None and targets is None and not remark  # else two costs are of two objectives
     best = used.manifest["cost"] if used is not None and comparable else None
     if json:
-        records = table.to_dict("records")
-        terminal.print_json({"cost": table.attrs["cost"], "cost_of_fit": best, "targets": records})
+        terminal.print_json(
+            {"cost": table.attrs["cost"], "cost_of_fit": best,
+             "rests_on_priors": rests_on_priors(used.table) if used is not None else None,
+             "targets": table.to_dict("records")}
+        )  # fmt: skip
         return
     _print_targets(table)
-    beside = f" (the fit itself: {best:.1f}); a difference of 2 is much" if best is not None else ""
+    beside = f" (the fit itself: {best:.1f}); a difference above 2 is large" if best is not None else ""
     terminal.tell(f"Cost {table.attrs['cost']:.1f}{beside}.")
+    if used is not None:
+        terminal.tell(rests_on_priors(used.table))
 
 
 def profile(
@@ -204,63 +205,6 @@ def profile(
     terminal.tell(f"Figure: {folder}")
 
 
-def backtest(
-    until: Annotated[int | None, typer.Option("--until", help="Last year that the fit may see.")] = None,
-    rolling: Annotated[str | None, typer.Option("--rolling", metavar="Y,Y", help="Several last years.")] = None,
-    results: Annotated[
-        Path | None, typer.Option("--results", help="Folder for the figure (default: the study's).")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Refit without the later years and forecast them.
-
-    Beside three naive rules (last value, linear and log-linear trend), also where one of them wins. The forecast is
-    conditional: it is given the later funding, inflow and scrutiny, and not the later departures.
-    """
-    from bdsim.calibration.backtest import backtest as look_back
-    from bdsim.calibration.backtest import verdict
-    from bdsim.cli import terminal
-    from bdsim.reporting.figures.fits import draw_backtest
-    from bdsim.reporting.style import save_all
-    from bdsim.study.layout import find_study
-
-    study = find_study()
-    cuts = _cuts(until, rolling)
-    terminal.note_compiling(MANY, sampled=False)
-    with terminal.stage_bar("backtest") as report:
-        table = look_back(study, cuts, report=report)
-    folder = (results or study.results) / f"backtest-{'-'.join(map(str, cuts))}"
-    save_all([draw_backtest(table)], folder)
-    summary = verdict(table)
-    if json:
-        terminal.print_json({"forecasts": table.to_dict("records"), "summary": summary.to_dict("records")})
-        return
-    rows = [
-        {
-            "until": r["until"], "year": r["year"], "fact": f"{r['fact']:,.0f}",
-            "forecast [90%]": f"{r['median']:,.0f} [{r['p05']:,.0f}, {r['p95']:,.0f}]", "model": f"{r['crps']:.0f}",
-            **{label: f"{r[f'crps_{rule}']:.0f}" for rule, label in SHORT.items()},
-        }
-        for r in table.to_dict("records") if r["field"] == "all"
-    ]  # fmt: skip
-    terminal.print_table("Departures to mainland China, three fields: forecast, then CRPS (less is better)", rows)
-    shown = [
-        {
-            "until": r["until"], "series": r["series"], "n": r["forecasts"], "model": f"{r['model']:.0f}",
-            **{label: f"{r[rule]:.0f}" for rule, label in SHORT.items()},
-            "best": SHORT.get(r["winner"], r["winner"]), "in 90%": f"{r['coverage']:.0%}",
-        }
-        for r in summary.to_dict("records")
-    ]  # fmt: skip
-    terminal.print_table("Mean CRPS, the best rule, and how often the 90% interval holds the fact", shown)
-    poor = [f"{r['until']} ({r['effective']:.0f})" for r in summary.to_dict("records") if r["effective"] < ENOUGH]
-    if poor:
-        terminal.tell(
-            f"Effective sample size below {ENOUGH}, read intervals with care: {', '.join(dict.fromkeys(poor))}"
-        )
-    terminal.tell(f"Figure and numbers: {folder}")
-
-
 def _names(texts: list[str] | None) -> list[str] | None:
     """`--free a,b --free c` as names."""
     return [part.strip() for text in texts for part in text.split(",") if part.strip()] if texts else None
@@ -270,20 +214,6 @@ def _settings(texts: list[str] | None, option: str = "--set") -> dict[str, float
     from bdsim.study.parameters import parse_setting
 
     return dict(parse_setting(text, option) for text in texts or [])
-
-
-def _cuts(until: int | None, rolling: str | None) -> list[int]:
-    """The last years that fits may see. Raises FitError."""
-    from bdsim.errors import FitError
-
-    if rolling is None:
-        return [until if until is not None else LAST_SEEN]
-    if until is not None:
-        raise FitError("give either --until or --rolling", where="--rolling")
-    try:
-        return sorted({int(year) for year in rolling.split(",")})
-    except ValueError:
-        raise FitError(f"'{rolling}' is not a list of years such as 2015,2017", where="--rolling") from None
 
 
 def _centre(study: Study, fit: str | None) -> tuple[Parameters, Fit | None]:
@@ -315,12 +245,13 @@ def _print_targets(table: Any) -> None:
 
     rows = [
         {
-            "target": r["label"], "role": r["role"], "fact": _number(r["fact"]), "model": _number(r["model"]),
+            "target": r["label"], "role": r["role"].replace("_", " "), "fact": _number(r["fact"]),
+            "model": _number(r["model"]), "with shocks": _number(r.get("with_shocks", r.get("median"))),
             "residual": f"{r['residual']:+.1f}",
         }
         for r in table.to_dict("records")
     ]  # fmt: skip
-    terminal.print_table("Targets (residual in standard errors of the fact)", rows)
+    terminal.print_table("Targets (residual in standard errors of the fact, before shocks)", rows)
 
 
 def _number(x: float) -> str:

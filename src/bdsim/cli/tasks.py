@@ -13,7 +13,16 @@ TASKS = {
     "Scenarios": ("check", "diff", "schema"),
     "Run and report": ("run", "report", "export"),
     "Ask": ("attribute", "breakeven", "sensitivity", "discover", "sweep", "regret"),
-    "Facts and fit": ("evidence", "parameters", "calibrate", "fit-report", "fit-diff", "profile", "backtest"),
+    "Facts and fit": (
+        "evidence",
+        "parameters",
+        "calibrate",
+        "fit-report",
+        "fit-diff",
+        "profile",
+        "backtest",
+        "validate",
+    ),
     "Keep": ("verify", "reproduce", "retry"),
 }
 OTHERS = "More"

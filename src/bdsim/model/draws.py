@@ -35,6 +35,7 @@ class Purpose:
     CHANCE = 9  # the chance part of a band
     POSTERIOR = 10  # proposals, resampling, and which draw a member takes
     EVENT = 11  # which way through the events, where there are too many to run them all
+    SHOCK = 12  # what moves everyone in a year
     ASSUMPTION = 20  # what a member draws of a range in a scenario file
     HALF = 21  # random halves of the members of a run
 

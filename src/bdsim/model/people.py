@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 SETTLED_AGENTS_PER_DOCTORATE = 2.0  # their number; `settled_per_doctorate` scales their weight
-APPEAL_EXPONENT = 4  # offers go to the prominent: appeal = prominence^4
+APPEAL_EXPONENT = 4  # offers go to the prominent: appeal = prominence^4, times how much the field is sought
 
 # A place on a field's ring is an institution. Colleagues are four of one's own cohort beside one on the ring,
 # and the four in the same place who entered 3 and 8 years before and after.
@@ -48,7 +48,7 @@ class People(NamedTuple):
     enters: NDArray[np.bool_]  # (rows,) whether this scenario has the person at all
     ties: Floats  # (rows,) ties to China at entry, in [0, 1]
     prominence: Floats  # (rows,) rank in (0, 1)
-    appeal: Floats  # (rows,) prominence^4 for origin china, 0 for others
+    appeal: Floats  # (rows,) prominence^4, more in fields that programmes seek; 0 for other origins than china
     colleagues: NDArray[np.uint32]  # (rows, COLLEAGUES) row numbers; `rows` itself means nobody
     starts: NDArray[np.int64]  # (fields, cohorts + 1) first row of each cohort
 
@@ -93,11 +93,13 @@ def build_population(
     rewired: float,
     researchers_per_agent: int,
     seed: int,
+    sought: Floats | None = None,
 ) -> Population:
     """Everyone who is ever here under `inflow`, with colleagues as `reference` places them.
 
     Both inflows are doctorates by entry year and origin, shape (cohorts, 3); `field_shares` are shares of the fields
-    among entrants, shape (fields,) or by group (groups, fields). A person of the reference who is
+    among entrants, shape (fields,) or by group (groups, fields). `sought`, shape (fields,): how much more often
+    programmes look for people of one field than of another (default: alike). A person of the reference who is
     absent under `inflow` keeps a row that never enters; one beyond the reference takes a row at the end of
     the cohort, hears the colleagues around their place, and is heard by none of them.
     """
@@ -108,6 +110,7 @@ def build_population(
     people_id = rows.identity
     prominence = draws.uniform(seed, people_id, 0, Purpose.PROMINENCE)
     eligible = ORIGIN_OF_GROUP[rows.group] == 0
+    of_field = np.ones(len(FIELDS)) if sought is None else sought
     people = People(
         identity=people_id,
         group=rows.group.astype(np.uint8),
@@ -116,7 +119,7 @@ def build_population(
         enters=rows.ordinal < here[cell],
         ties=_ties(people_id, seed),
         prominence=prominence,
-        appeal=np.where(eligible, prominence * prominence * prominence * prominence, 0.0),
+        appeal=np.where(eligible, prominence * prominence * prominence * prominence * of_field[rows.field], 0.0),
         colleagues=_colleagues(rows, rewired, seed),
         starts=rows.starts,
     )

@@ -26,7 +26,7 @@ from bdsim.model.categories import (
 from bdsim.model.engine.batch import MemberInputs
 from bdsim.model.engine.lanes import WIDTH
 from bdsim.model.people import SETTLED_AGENTS_PER_DOCTORATE, Population, build_population
-from bdsim.model.world import Environment, Timeline, World
+from bdsim.model.world import Environment, Shocks, Timeline, World
 from bdsim.runs.identity import facts_digests, fingerprint_of, fit_remark, history_digest, program_hash, versions
 from bdsim.runs.memory import asked_for, available
 from bdsim.study.branches import MOST_BRANCHES
@@ -35,6 +35,7 @@ from bdsim.study.fit import Fit, chosen_fit
 from bdsim.study.history import History, rebuild_history
 from bdsim.study.parameters import Parameters, load_parameters
 from bdsim.study.scenario import Plan, Scenario, load_scenario
+from bdsim.study.shocks import ELSEWHERE
 
 __all__ = ["DEFAULT_HORIZON", "Job", "Recipe", "Settings", "content", "manifest_of", "plan_run"]
 
@@ -77,6 +78,7 @@ class Recipe:
     rewired: float
     researchers_per_agent: int
     seed: int
+    sought: tuple[float, ...]  # by field: how much talent programmes look for it
     environment: Environment
 
     @property
@@ -114,7 +116,9 @@ class Job:
         if draw not in self._owns:
             parameters = self.member_parameters(draw)
             seed = draws.member_seed(self.settings.seed, draw)
-            self._owns[draw] = MemberInputs(parameters.behaviour(), self.agent_size(parameters), seed)
+            self._owns[draw] = MemberInputs(
+                parameters.behaviour(), self.agent_size(parameters), seed, self.member_shocks(draw)
+            )
         return self._owns[draw]
 
     def member_parameters(self, member: int) -> Parameters:
@@ -134,12 +138,22 @@ class Job:
     def _drawn(self) -> dict[int, Parameters]:
         return {}
 
+    def member_shocks(self, member: int) -> Shocks | None:
+        """What moves everyone in a member's years and the model does not know; none without a fit."""
+        if self.fit is None:
+            return None
+        own_seed = draws.member_seed(self.settings.seed, member)
+        table = self.fit.member_shocks(own_seed, self.member_parameters(member), self.settings.horizon)
+        return Shocks(table[:, :ELSEWHERE], table[:, ELSEWHERE])
+
     def member_world(self, world: World, member: int) -> World:
         """The world with the member's own behaviour and sizes of agents; people and tables are shared."""
         if self.fit is None:
             return world
         own = self.member_parameters(member)
-        return replace(world, behaviour=own.behaviour(), agent_size=self.agent_size(own))
+        return replace(
+            world, behaviour=own.behaviour(), agent_size=self.agent_size(own), shocks=self.member_shocks(member)
+        )
 
     def agent_size(self, parameters: Parameters | None = None) -> Floats:
         """Researchers an agent stands for, by group, shape (groups,)."""
@@ -155,7 +169,8 @@ class Job:
         return Recipe(
             plan.timeline.inflow().tobytes(), self.history.timeline.inflow().tobytes(),
             self.history.fields_of_entrants(self.parameters.field_shares()).tobytes(), self.parameters["rewired"],
-            self.settings.researchers_per_agent, self.settings.seed, environment,
+            self.settings.researchers_per_agent, self.settings.seed, tuple(map(float, self.parameters.sought())),
+            environment,
         )  # fmt: skip
 
     def world(self, plan: Plan) -> World:
@@ -218,10 +233,13 @@ def _larger(settings: Settings, times: float) -> str:
 
 
 @lru_cache(maxsize=4)
-def _population(inflow: bytes, reference: bytes, shares: bytes, rewired: float, k: int, seed: int) -> Population:
+def _population(
+    inflow: bytes, reference: bytes, shares: bytes, rewired: float, k: int, seed: int, sought: tuple[float, ...]
+) -> Population:
     origins = int(ORIGIN_OF_GROUP[-1]) + 1
     here, planned = (np.frombuffer(table).reshape(-1, origins) for table in (inflow, reference))
-    made = build_population(here, planned, np.frombuffer(shares).reshape(len(GROUPS), -1), rewired, k, seed)
+    by_group = np.frombuffer(shares).reshape(len(GROUPS), -1)
+    made = build_population(here, planned, by_group, rewired, k, seed, np.array(sought))
     if len(np.unique(made.people.identity)) < len(made):
         raise InvariantError("two researchers have the same identity")
     return made
@@ -262,7 +280,7 @@ def manifest_of(job: Job) -> dict[str, Any]:
         if job.fit
         else None,
         "uncertainty": (
-            f"parameters (posterior of fitted/{job.fit.name}), chance and events"
+            f"parameters and shocks (posterior of fitted/{job.fit.name}), chance and events"
             if job.fit
             else "chance and events only; parameters are held at their values"
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from bdsim.files import durable
 from bdsim.files.digest import digest_of
 from bdsim.files.text import is_there, parsed_json, read_text
 from bdsim.model import draws
+from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.draws import Purpose
 from bdsim.study.layout import Study
 from bdsim.study.parameters import Parameters
+from bdsim.study.shocks import SERIES, continued
 
 __all__ = ["DEFAULT_FIT", "NO_FIT", "Fit", "chosen_fit", "load_fit"]
 
@@ -47,6 +50,7 @@ class Fit:
     path: Path
     draws: pd.DataFrame  # one row a draw, one column a free parameter
     table: pd.DataFrame  # parameters.csv
+    shocks: pd.DataFrame  # shocks.csv: draw, year, one column a series; empty where a fit has none
     manifest: dict[str, Any]
 
     def __repr__(self) -> str:
@@ -59,8 +63,8 @@ class Fit:
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits of the draws and the values held fixed."""
-        return digest_of(self.draws, self.manifest["held"])
+        """16 hexadecimal digits of the draws, their shocks and the values held fixed."""
+        return digest_of(self.draws, self.shocks, self.manifest["held"])
 
     def centre(self, parameters: Parameters) -> Parameters:
         """The study's parameters at the most probable values of this fit."""
@@ -71,8 +75,30 @@ class Fit:
 
     def member(self, seed: int) -> dict[str, float]:
         """The posterior draw of the member whose own seed is `seed`."""
-        row = int(draws.uniform(seed, 0, 0, Purpose.POSTERIOR) * len(self.draws))
-        return {str(name): float(value) for name, value in self.draws.iloc[row].items()}
+        return {str(name): float(value) for name, value in self.draws.iloc[self._row(seed)].items()}
+
+    def member_shocks(self, seed: int, parameters: Parameters, horizon: int) -> Floats:
+        """The shocks of the member whose own seed is `seed`, shape (years from FIRST_YEAR, series of study.shocks).
+
+        Those of the observed years are its draw's; before them there are none; after them they run on, drawn at
+        addresses of `seed`, so that members of paired scenarios share them whatever else differs.
+        """
+        shocks = np.zeros((horizon - FIRST_YEAR + 1, len(SERIES)))
+        if self.shocks.empty:
+            return shocks
+        own = self.shocks[self.shocks["draw"] == self._row(seed)]
+        first = int(own["year"].iloc[0])
+        run_on = continued(parameters.discrepancy(), own[list(SERIES)].to_numpy(), first, horizon, seed)
+        shocks[first - FIRST_YEAR :] = run_on
+        return shocks
+
+    @cached_property
+    def targets(self) -> pd.DataFrame:
+        """targets.csv: what the fit was held against, and how it met it."""
+        return pd.read_csv(io.StringIO(read_text(self.path / "targets.csv", FitError)))
+
+    def _row(self, seed: int) -> int:
+        return int(draws.uniform(seed, 0, 0, Purpose.POSTERIOR) * len(self.draws))
 
 
 def chosen_fit(study: Study, name: str | None, parameters: Parameters) -> Fit | None:
@@ -84,7 +110,7 @@ def chosen_fit(study: Study, name: str | None, parameters: Parameters) -> Fit | 
 
 def load_fit(study: Study, name: str, parameters: Parameters) -> Fit:
     """Read a fit back. Raises FitError when it is not there, or was made for other parameters."""
-    folder = study.root / "calibration" / "fitted"
+    folder = study.fitted
     path = folder / name
     if is_there(path.parent / f".{name}.before" / "manifest.json"):
         durable.restored(path)
@@ -96,6 +122,7 @@ def load_fit(study: Study, name: str, parameters: Parameters) -> Fit:
         table = pd.read_csv(io.StringIO(read_text(path / "parameters.csv", FitError)))
         rows = pd.read_csv(io.StringIO(read_text(path / "draws.csv", FitError))).astype(np.float64)
         modes = table["mode"].astype(np.float64)
+        shocks = _read_shocks(path / "shocks.csv", len(rows))
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"]))
         raise FitError(error.errors()[0]["msg"], where=path / "manifest.json", place=place) from None
@@ -113,4 +140,19 @@ def load_fit(study: Study, name: str, parameters: Parameters) -> Fit:
         if not rows[parameter].between(low, high).all():
             problem = f"a draw lies outside its bounds {low:g} to {high:g}"
             raise FitError(problem, where=path / "draws.csv", place=str(parameter))
-    return Fit(name, path, rows, table, manifest)
+    return Fit(name, path, rows, table, shocks, manifest)
+
+
+def _read_shocks(path: Path, draws_: int) -> pd.DataFrame:
+    """The shocks of each draw in the observed years, checked; an empty table where there is no such file."""
+    if not is_there(path):
+        return pd.DataFrame(columns=["draw", "year", *SERIES])
+    table = pd.read_csv(io.StringIO(read_text(path, FitError)))
+    if list(table) != ["draw", "year", *SERIES]:
+        raise FitError(f"the columns are not draw, year, {', '.join(SERIES)}", where=path)
+    years = table["year"].unique()
+    expected = pd.MultiIndex.from_product([range(draws_), years])
+    whole = pd.MultiIndex.from_frame(table[["draw", "year"]]).equals(expected)
+    if not whole or (np.diff(years) != 1).any() or not np.isfinite(table[list(SERIES)].to_numpy()).all():
+        raise FitError("not every draw has a finite shock for each of consecutive years", where=path)
+    return table

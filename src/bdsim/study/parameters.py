@@ -17,6 +17,7 @@ from bdsim.files.text import read_toml
 from bdsim.model.categories import FIELDS, ORIGINS, ROUTES, Floats
 from bdsim.model.rule import Weights
 from bdsim.model.world import Behaviour
+from bdsim.study.shocks import Discrepancy
 
 __all__ = [
     "Parameter",
@@ -39,6 +40,11 @@ WIDEST = {
     "field_share.engineering_cs": (0.0, 1.0),
     "field_share.math_physical": (0.0, 1.0),
     "rewired": (0.0, 1.0),
+    "sought.engineering_cs": (0.0, 100.0),
+    "sought.math_physical": (0.0, 100.0),
+    "sigma_common": (0.0, 2.0),
+    "sigma_field": (0.0, 2.0),
+    "phi": (0.0, 0.99),
     "mainland_stem": (0.01, 1.0),
 }
 WHOLE = ("funding_lag",)  # numbers of years
@@ -143,6 +149,14 @@ class Parameters:
         first, second = (self[f"field_share.{f}"] for f in FIELDS[:-1])
         return np.array([first, second, 1.0 - first - second])
 
+    def sought(self) -> Floats:
+        """How much talent programmes look for each field, against life sciences, shape (fields,)."""
+        return np.array([*(self[f"sought.{f}"] for f in FIELDS[:-1]), 1.0])
+
+    def discrepancy(self) -> Discrepancy:
+        """How large and how lasting the shocks of a year are."""
+        return Discrepancy(self["sigma_common"], self["sigma_field"], self["phi"])
+
     def funding_lag(self) -> int:
         """Years between Chinese and US spending and its being seen."""
         return int(self["funding_lag"])
@@ -205,9 +219,13 @@ def required_names() -> list[str]:
         "funding_lag",
         "past_growth",
         *(f"field_share.{f}" for f in FIELDS[:-1]),
+        *(f"sought.{f}" for f in FIELDS[:-1]),
         "rewired",
         "mainland_stem",
         "productivity",
+        "sigma_common",
+        "sigma_field",
+        "phi",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Figures of a fit: against the series, residuals, posterior, identifiability, profiles, backtest."""
+"""Figures of a fit: against the series, residuals, posterior, identifiability, profiles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bdsim.calibration.backtest import RULES
 from bdsim.calibration.fitting import Calibration
 from bdsim.calibration.posterior import STRONG
 from bdsim.calibration.targets import yearly_to_china
@@ -26,27 +25,24 @@ if TYPE_CHECKING:
 
     from bdsim.model.categories import Floats
 
-__all__ = ["draw_backtest", "draw_profile", "fit_drawings"]
+__all__ = ["draw_profile", "fit_drawings"]
 
 # Colour and mark: either alone tells them apart.
 ROLES = {"fitted": (COLOURS[0], "o"), "held_out": (COLOURS[1], "s"), "validation": (COLOURS[2], "^")}
-NAIVE = {
-    "last": ("Last value", COLOURS[1], "s"),
-    "linear": ("Linear trend", COLOURS[2], "^"),
-    "loglinear": ("Log-linear trend", COLOURS[3], "D"),
-}
 REMARKS = {"rho": "after the Initiative's end carried from the prior"}
 PLAIN = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # keeps grid lines out of words
 PNAS = "Observed: Xie et al., PNAS 2023 (doi:10.1073/pnas.2216248120)."
 FACTS = "Facts: Xie et al., PNAS 2023 (doi:10.1073/pnas.2216248120); CSET 2022; NCSES."
 NORMAL_90 = 1.645  # standard errors on either side of a 90% interval
+PUSH, GROWTH = "push", "pull_growth"
 PROFILE_TOP = 8.0  # half chi squares: four standard deviations
 
 
 def fit_drawings(result: Calibration) -> list[Drawing]:
     """Every figure of a calibration; the series only where the targets have it."""
     series = [draw_series(result)] if yearly_to_china(result.problem.targets) else []
-    return [*series, draw_residuals(result), draw_identifiability(result), draw_corner(result)]
+    both = [draw_trade_off(result)] if {PUSH, GROWTH} <= set(result.problem.free) else []
+    return [*series, draw_residuals(result), draw_identifiability(result), draw_corner(result), *both]
 
 
 @styled
@@ -69,7 +65,7 @@ def draw_series(result: Calibration) -> Drawing:
     for ax in board.axes[len(panels) :]:
         ax.axis("off")
     board.legend()
-    both = "Bars: 90% of the error that the targets state. Band: 90% of the posterior, parameters only, no chance."
+    both = "Bars: 90% of the error that the targets state. Band: 90% of the posterior with its shocks, without chance."
     caption(board.figure, "The fit against the yearly series", f"{both} {PNAS} {_made_by(result)}")
     alt = "Posterior of departures to China by field against the observed series"
     return Drawing("series", board.figure, pd.concat(numbers), alt)
@@ -81,7 +77,7 @@ def _series_table(result: Calibration, fields: Sequence[str]) -> pd.DataFrame:
     rows = []
     for year in sorted({year for year, _ in index if all((year, f) in index for f in fields)}):
         chosen = [index[year, f] for f in fields]
-        low, median, high = np.quantile(result.posterior.models[:, chosen].sum(axis=1), (0.05, 0.5, 0.95))
+        low, median, high = np.quantile(result.posterior.shocked[:, chosen].sum(axis=1), (0.05, 0.5, 0.95))
         sd = [targets[i].error * (targets[i].fact if targets[i].is_log else 1.0) for i in chosen]
         held = any(targets[i].role != "fitted" for i in chosen)
         fact = sum(targets[i].fact for i in chosen)
@@ -265,55 +261,28 @@ def draw_profile(table: pd.DataFrame, parameter: Parameter, fit: str) -> Drawing
 
 
 @styled
-def draw_backtest(table: pd.DataFrame) -> Drawing:
-    """Forecasts of years not seen, beside three naive rules, one panel a last year seen."""
-    cuts = sorted(set(table["until"]))
-    board = canvas(len(cuts), height=3.7, share_y=True)
-    axes = board.axes
-    every = table[table["field"] == "all"]
-    for ax, cut in zip(axes, cuts, strict=True):
-        _backtest_panel(ax, every[every["until"] == cut], table.attrs["observed"], cut)
-    axes[0].set_ylabel("Moves to mainland China per year")
-    axes[0].set_ylim(bottom=0)
+def draw_trade_off(result: Calibration) -> Drawing:
+    """What growth that nobody explains and push leave open between them: draws of both, and the prior."""
+    draws = pd.DataFrame(result.posterior.draws, columns=list(result.problem.free))[[GROWTH, PUSH]]
+    entries = result.problem.parameters.entries
+    board = canvas(height=3.9)
+    ax = board.axes[0]
+    ax.plot(draws[GROWTH], draws[PUSH], "o", ms=2.4, color=COLOURS[0], alpha=0.45, label="Draw of the posterior")
+    growth, push = entries[GROWTH].prior, entries[PUSH].prior
+    if growth is not None and push is not None:
+        turn = np.linspace(0.0, 2.0 * np.pi, 200)
+        radius = np.sqrt(2.0 * np.log(10.0))  # 90% of two independent normals
+        x, y = growth.mean + radius * growth.sd * np.cos(turn), push.mean + radius * push.sd * np.sin(turn)
+        inside = y >= entries[PUSH].bounds[0]
+        ax.plot(np.where(inside, x, np.nan), np.where(inside, y, np.nan), color=REFERENCE, lw=1.2, label="Prior, 90%")
+    ax.set_xlabel(f"{entries[GROWTH].label} ({entries[GROWTH].unit})")
+    ax.set_ylabel(f"{entries[PUSH].label} ({entries[PUSH].unit})")
+    ax.set_ylim(bottom=0.0)
     board.legend()
-    given = (
-        "Three STEM fields together. Shaded: years not seen; the model is given their funding, inflow and scrutiny, "
-        "not their departures. Model: median and 90%. Naive rules: medians, and at the right 90% in the last year."
-    )
-    caption(
-        board.figure, "Backtest: forecasts of years that the fit has not seen", f"{given} {PNAS} Model: {_version()}."
-    )
-    return Drawing("backtest", board.figure, table, "Forecasts of held-out years beside naive rules")
-
-
-def _backtest_panel(ax: Axes, part: pd.DataFrame, observed: dict[int, float], cut: int) -> None:
-    """The facts seen and not seen, the model's forecast, and the naive rules; `part`: rows of one last year seen."""
-    years, last = part["year"].to_numpy(), int(part["year"].max())
-    ax.axvspan(cut + 0.5, last + 1.8, color="#f1f1f1", lw=0, zorder=0)
-    for number, rule in enumerate(RULES):
-        label, colour, mark = NAIVE[rule]
-        ax.plot(years, part[f"median_{rule}"], "--", marker=mark, ms=3, color=colour, lw=1.2, label=label)
-        end = part.iloc[-1]
-        ax.plot([last + 0.6 + 0.4 * number] * 2, [end[f"p05_{rule}"], end[f"p95_{rule}"]], color=colour, lw=2.2)
-    spread = [part["median"] - part["p05"], part["p95"] - part["median"]]
-    ax.errorbar(
-        years,
-        part["median"],
-        spread,
-        fmt="o",
-        color=COLOURS[0],
-        capsize=2.5,
-        ms=4.5,
-        elinewidth=1.4,
-        label="Model, 90%",
-    )
-    for seen, fill, label in ((True, "black", "Observed, seen"), (False, "white", "Observed, not seen")):
-        shown = {y: x for y, x in observed.items() if (y <= cut) == seen}
-        ax.plot(list(shown), list(shown.values()), "o", mfc=fill, mec="black", mew=0.8, ms=4.5, label=label, zorder=5)
-    ax.set_title(f"Seen until {cut}")
-    ax.set_xlim(min(observed) - 0.5, last + 1.8)
-    year_axis(ax)
-    ax.set_xticks(range(min(observed), last + 1, 5))
+    r = float(np.corrcoef(draws.T)[0, 1])
+    said = f"Correlation {r:+.2f}. What rose anyway and what scrutiny added share one rise, of 2019-2021."
+    caption(board.figure, "Growth or push: what the series leaves open", f"{said} {FACTS} {_made_by(result)}")
+    return Drawing("push-and-growth", board.figure, draws, "Joint posterior of push and pull_growth, with the prior")
 
 
 def _version() -> str:
@@ -321,4 +290,4 @@ def _version() -> str:
 
 
 def _made_by(result: Calibration) -> str:
-    return f"Model: {_version()}, fit {result.problem.fingerprint()}."
+    return f"Model: {_version()}, fit {result.fingerprint}."

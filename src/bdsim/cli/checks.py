@@ -1,0 +1,177 @@
+"""The commands that try a model: forecasts of years that it has not seen, and effects that others have published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bdsim.cli.options import Json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["register"]
+
+SHORT = {"last": "last", "linear": "linear", "loglinear": "loglin", "damped": "damped"}  # in narrow columns
+ENOUGH = 100  # effective draws of a posterior
+LAST_SEEN = 2018  # the Initiative began in its November
+MANY = 9  # parameter vectors run eight side by side, and those left over alone
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to the command line."""
+    app.command(epilog="Examples:  bdsim backtest --until 2018  |  bdsim backtest --rolling 2014..2020")(backtest)
+    app.command(epilog="Examples:  bdsim validate  |  bdsim validate --fit mine --json")(validate)
+
+
+def backtest(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Targets (default: calibration/targets.toml).")
+    ] = None,
+    until: Annotated[int | None, typer.Option("--until", help="Last year that the fit may see.")] = None,
+    rolling: Annotated[
+        str | None, typer.Option("--rolling", metavar="Y..Y", help="Several last years: 2014..2020, or 2014,2018.")
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option("--results", help="Folder for the figures (default: the study's).")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Refit without the later years and forecast them.
+
+    Beside four naive rules (last value, linear, log-linear and damped trend), also where one of them wins. Every entry
+    of the targets that counts departures year by year is forecast. The forecast is conditional: it is given the later
+    funding, inflow and scrutiny, and not the later departures.
+    """
+    from bdsim.calibration.backtest import TOTAL, verdict
+    from bdsim.calibration.backtest import backtest as look_back
+    from bdsim.cli import terminal
+    from bdsim.reporting.figures.checks import backtest_drawings
+    from bdsim.reporting.style import save_all
+    from bdsim.study.layout import find_study
+
+    study = find_study()
+    cuts = _cuts(until, rolling)
+    terminal.note_compiling(MANY, sampled=False)
+    with terminal.stage_bar("backtest") as report:
+        table = look_back(cuts, file, study=study, report=report)
+    folder = (results or study.results) / f"backtest-{'-'.join(map(str, cuts))}"
+    save_all(backtest_drawings(table), folder)
+    summary = verdict(table)
+    if json:
+        terminal.print_json({"forecasts": table.to_dict("records"), "summary": summary.to_dict("records")})
+        return
+    for name in dict.fromkeys(table["series"]):
+        own = table[table["series"] == name]
+        whole = own[own["field"] == TOTAL] if (own["field"] == TOTAL).any() else own
+        terminal.print_table(f"{name}: forecast, then CRPS (less is better)", _forecasts(whole))
+    shown = [
+        {
+            "until": r["until"], "of": r["of"], "n": r["forecasts"], "model": f"{r['model']:.1%}",
+            **{label: f"{r[rule]:.1%}" for rule, label in SHORT.items()}, "best": SHORT.get(r["winner"], r["winner"]),
+            "in 90%": f"{r['held_90']:.0%}",
+        }
+        for r in summary.to_dict("records")
+    ]  # fmt: skip
+    terminal.print_table("Mean CRPS over the fact, the best rule, and how often the 90% interval holds it", shown)
+    for of, part in summary.groupby("of", sort=False):
+        means = part[["model", *SHORT, "held_90", "held_80", "held_50"]].mean()
+        rules = ", ".join(f"{label} {means[rule]:.1%}" for rule, label in SHORT.items())
+        terminal.tell(
+            f"Mean over the last years seen, {of}: model {means['model']:.1%}; {rules}. "
+            f"Its 90%, 80%, 50% intervals hold {means['held_90']:.0%}, {means['held_80']:.0%}, {means['held_50']:.0%}."
+        )
+    poor = [f"{r['until']} ({r['effective']:.0f})" for r in summary.to_dict("records") if r["effective"] < ENOUGH]
+    if poor:
+        terminal.tell(
+            f"Effective sample size below {ENOUGH}, read intervals with care: {', '.join(dict.fromkeys(poor))}"
+        )
+    terminal.tell(f"Figures and numbers: {folder}")
+
+
+def _forecasts(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {
+            "until": r["until"], "year": r["year"], "fact": f"{r['fact']:,.0f}",
+            "forecast [90%]": f"{r['median']:,.0f} [{r['p05']:,.0f}, {r['p95']:,.0f}]", "model": f"{r['crps']:.0f}",
+            **{label: f"{r[f'crps_{rule}']:.0f}" for rule, label in SHORT.items()},
+        }
+        for r in table.to_dict("records")
+    ]  # fmt: skip
+
+
+def validate(
+    fit: Annotated[str | None, typer.Option("--fit", help="The fit to try (none: parameters.toml).")] = None,
+    results: Annotated[
+        Path | None, typer.Option("--results", help="Folder for the figure (default: the study's).")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show published sizes of effects beside what the model implies.
+
+    Acceptance of offers, hazards by career age, the effect of a lapsed grant and of a year of waiting, and others
+    (calibration/evidence/effects.csv). None was fitted as a series; some are where a prior is from, and are marked.
+    """
+    from bdsim.calibration.validate import validate as published_effects
+    from bdsim.cli import terminal
+    from bdsim.reporting.figures.checks import draw_validation
+    from bdsim.reporting.style import save_all
+    from bdsim.study.fit import NO_FIT, chosen_fit
+    from bdsim.study.layout import find_study
+    from bdsim.study.parameters import load_parameters
+
+    study = find_study()
+    used = chosen_fit(study, fit, load_parameters(study.parameters))
+    terminal.note_compiling(MANY, sampled=False)
+    with terminal.stage_bar("validate") as report:
+        table = published_effects(study, used, lambda done, total: report("worlds", done, total))
+    folder = (results or study.results) / f"validate-{used.name if used is not None else NO_FIT}"
+    save_all([draw_validation(table)], folder)
+    records = table.astype(object).where(table.notna(), None).to_dict("records")
+    if json:
+        terminal.print_json(records)
+        return
+    rows = [
+        {
+            "what": r["what"], "published": _published(r), "model [90%]": _model(r),
+            "agree": {True: "yes", False: "no", None: ""}[r["agrees"]],
+        }
+        for r in records
+    ]  # fmt: skip
+    terminal.print_table("Published effects beside what the model implies", rows)
+    for r in records:
+        terminal.tell(f"  {r['name']}: {r['note']}" + (f". {r['source']}" if r["source"] else ""))
+    terminal.tell(f"Figure and numbers: {folder}")
+
+
+def _published(row: dict[str, Any]) -> str:
+    around = [f"{x:g}" if x is not None else "" for x in (row["low"], row["high"])]
+    if row["published"] is None:
+        return "-".join(around) if any(around) else ""
+    return f"{row['published']:g}" + (f" [{', '.join(around)}]" if any(around) else "")
+
+
+def _model(row: dict[str, Any]) -> str:
+    if row["median"] is None:
+        return ""
+    return f"{row['median']:.3g} [{row['p05']:.3g}, {row['p95']:.3g}]"
+
+
+def _cuts(until: int | None, rolling: str | None) -> list[int]:
+    """The last years that fits may see. Raises FitError."""
+    from bdsim.errors import FitError
+
+    if rolling is None:
+        return [until if until is not None else LAST_SEEN]
+    if until is not None:
+        raise FitError("give either --until or --rolling", where="--rolling")
+    try:
+        first, dots, last = rolling.partition("..")
+        years = list(range(int(first), int(last) + 1)) if dots else sorted({int(year) for year in rolling.split(",")})
+    except ValueError:
+        years = []
+    if not years or len(years) > 100:
+        raise FitError(f"'{rolling}' is not a list of years such as 2014..2020 or 2015,2017", where="--rolling")
+    return years
