@@ -15,7 +15,7 @@ from bdsim.study.parameters import load_parameters
 
 pytestmark = pytest.mark.one_python
 PAGE = (Path(__file__).parents[2] / "docs" / "evidence.md").read_text(encoding="utf-8")
-STEPS = re.findall(r"```(\w+)(?: (\S+))?\n(.*?)```", PAGE, re.DOTALL)
+STEPS = re.findall(r'```(\w+)(?: title="(\S+)")?\n(.*?)```', PAGE, re.DOTALL)
 
 
 def test_every_step_of_the_page_works(
