@@ -41,6 +41,7 @@ __all__ = [
     "UsageError",
     "check_years",
     "did_you_mean",
+    "printable",
     "shown",
     "whole_number",
 ]
@@ -62,7 +63,7 @@ class InputError(BdsimError):
 
     def __str__(self) -> str:
         parts = [shown(self.where) if self.where is not None else "", self.place, self.problem]
-        return ": ".join(_one_line(str(part)) for part in parts if part)
+        return ": ".join(printable(str(part)) for part in parts if part)
 
 
 class StudyError(InputError):
@@ -101,7 +102,7 @@ class StorageError(BdsimError):
     """The disk refused: full, read-only, no permission; or another process is at work on the same folder."""
 
     def __init__(self, problem: str, *, where: Path | str) -> None:
-        super().__init__(f"{_one_line(shown(where))}: {problem}")
+        super().__init__(f"{printable(shown(where))}: {problem}")
 
 
 class MembersFailedError(BdsimError):
@@ -169,9 +170,9 @@ def shown(path: Path | str) -> str:
         text = str(Path(path).resolve().relative_to(Path.cwd())) if isinstance(path, Path) else path
     except (ValueError, OSError, RuntimeError):  # a link that leads to itself is a RuntimeError until Python 3.13
         text = str(path)
-    return _one_line(text)
+    return printable(text)
 
 
-def _one_line(text: str) -> str:
-    """Text that stays on its line and cannot move the cursor, whatever a file or a key is called."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def printable(text: str, but: str = "") -> str:
+    """Text that cannot move the cursor, whatever a file or a key is called; on one line, unless `but` has others."""
+    return "".join(c if c.isprintable() or c in but else c.encode("unicode_escape").decode() for c in text)

@@ -24,7 +24,7 @@ from bdsim.cli import run as cli_run
 from bdsim.cli import study as cli_study
 from bdsim.cli.options import Json
 from bdsim.cli.tasks import ByTask, ForMost
-from bdsim.errors import BdsimError, InputError, shown
+from bdsim.errors import BdsimError, InputError, printable, shown
 
 __all__ = ["app", "main"]
 
@@ -138,7 +138,7 @@ def _leave(code: int) -> NoReturn:
 
 def _complain(line: str) -> None:
     with contextlib.suppress(OSError, ValueError):  # nobody listens
-        sys.stderr.write("".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in line) + "\n")
+        sys.stderr.write(printable(line, "\n") + "\n")
 
 
 def _version(asked: bool) -> None:

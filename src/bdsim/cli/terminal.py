@@ -16,6 +16,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from bdsim.errors import printable
+
 if TYPE_CHECKING:
     from bdsim.reporting.sentences import Answer
     from bdsim.runs.ensemble import Progress as Report
@@ -41,12 +43,12 @@ SAID_ONCE = set[str]()  # emptied when a command begins
 
 def tell(text: str) -> None:
     """A line for the person, on standard output."""
-    out.print(plain(text), markup=False, soft_wrap=True)
+    out.print(printable(text, "\n\t"), markup=False, soft_wrap=True)
 
 
 def note(text: str) -> None:
     """A line about progress, on standard error."""
-    err.print(plain(text), markup=False, soft_wrap=True)
+    err.print(printable(text, "\n\t"), markup=False, soft_wrap=True)
 
 
 def note_once(text: str) -> None:
@@ -54,11 +56,6 @@ def note_once(text: str) -> None:
     if text and text not in SAID_ONCE:
         SAID_ONCE.add(text)
         note(text)
-
-
-def plain(text: str) -> str:
-    """Text that cannot move the cursor, whatever a file, a name or an exception says."""
-    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
 
 
 def note_compiling(members: int, *, sampled: bool = True) -> None:
@@ -102,16 +99,16 @@ def _finite(value: Any) -> Any:
 
 def print_table(title: str, rows: Sequence[Mapping[str, Any]], caption: str = "") -> None:
     """Rows of text as a table; numbers to the right."""
-    out.print(plain(title), style="bold", markup=False)
+    out.print(printable(title, "\n\t"), style="bold", markup=False)
     table = Table()
     for name in rows[0]:
         numeric = all(str(row[name])[:1] in "0123456789+-" for row in rows)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(plain(str(cell))) for cell in row.values()))
+        table.add_row(*(escape(printable(str(cell), "\n\t")) for cell in row.values()))
     out.print(table)
     if caption:
-        out.print(plain(caption), markup=False)
+        out.print(printable(caption, "\n\t"), markup=False)
 
 
 @contextmanager

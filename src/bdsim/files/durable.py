@@ -59,11 +59,13 @@ def locked(target: Path) -> Iterator[None]:
         owner = owner or "another one"
         raise StorageError(f"process {owner} is at work on it; wait for it, or stop it", where=target) from None
     try:
-        with refusals(target):
-            path.write_text(f"{os.getpid()}\n", encoding="ascii")
+        if os.name != "nt":  # Windows lets nobody write to, or remove, a locked file
+            with refusals(target):
+                path.write_text(f"{os.getpid()}\n", encoding="ascii")
         yield
     finally:
-        path.unlink(missing_ok=True)
+        if os.name != "nt":
+            path.unlink(missing_ok=True)
         lock.release()
 
 

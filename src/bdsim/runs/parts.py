@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from bdsim.errors import printable
 from bdsim.model.categories import Floats
 from bdsim.model.counts import TABLES, Counts
 from bdsim.model.fates import Fates
@@ -22,11 +23,6 @@ __all__ = ["Chosen", "Failure", "Leavers", "Part"]
 
 FULL_SCALE = "full_scale"
 LONGEST_ERROR = 300  # characters of the line that stands for a failure
-
-
-def _plain(text: str) -> str:
-    """Text without half characters and without what could move a cursor."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
 class Failure(NamedTuple):
@@ -41,10 +37,10 @@ class Failure(NamedTuple):
         """What a member's run raised, in text that any file and terminal takes."""
         try:
             said = str(error)
-        except Exception:  # somebody's own exception that cannot be told
-            said = "(cannot be told)"
+        except Exception:  # a user's exception whose str() fails
+            said = "(its message cannot be shown)"
         line = " ".join(f"{type(error).__name__}: {said}".split())
-        return cls(draw, _plain(line)[:LONGEST_ERROR], _plain("".join(traceback.format_exception(error))))
+        return cls(draw, printable(line)[:LONGEST_ERROR], printable("".join(traceback.format_exception(error)), "\n"))
 
 
 class Leavers(NamedTuple):
