@@ -185,7 +185,7 @@ def test_a_rule_of_one_s_own_may_fail_too(monkeypatch, here, capsys):
     """On the command line: exit code 1, how many, and what to do; retry and its traceback."""
     from bdsim.model import agents
 
-    monkeypatch.setattr(agents.MigrationModel, "researcher_class", Headless)
+    monkeypatch.setattr(agents.WorldModel, "researcher_class", Headless)
     words = ["run", "baseline", "--engine", "mesa", "-m", "2", "-k", "2000", "--horizon", "2012"]
     with pytest.raises(MembersFailedError, match="RuntimeError: lost their head"):
         app(words, standalone_mode=False)
