@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bdsim.cli.options import Json
+
 if TYPE_CHECKING:
     from bdsim.study.fit import Fit
     from bdsim.study.layout import Study
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 TUNED = "tuned"
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Free = Annotated[
     list[str] | None, typer.Option("--free", metavar="A,B", help="Free only these; the rest keeps its value.")
 ]

@@ -6,6 +6,7 @@ Content is gathered here as plain sections; templates/report.html.j2 lays them o
 from __future__ import annotations
 
 import io
+import json
 import math
 import re
 import shlex
@@ -31,7 +32,8 @@ from bdsim.study.evidence import Source, load_evidence
 from bdsim.study.fit import Fit
 from bdsim.study.history import Observed
 from bdsim.study.layout import Study
-from bdsim.study.scenario import changed_values
+from bdsim.study.scenario import changed_values, in_words
+from bdsim.study.scenario_file import PARTS
 
 __all__ = ["UNFITTED", "Report", "Section", "Table", "caveats", "picture", "repeat_words", "report_page"]
 
@@ -295,16 +297,8 @@ def _assumption(kind: str, part: Mapping[str, Any], sources: Mapping[str, Source
     source = "; ".join(files) or "none: an assumption"
     if files and assumed:
         source += "; what goes beyond it is an assumption without a source"
-    return {"part": kind, "name": str(part.get("name") or "-"), "what": _in_words(part), "why": why, "source": source}
-
-
-def _in_words(part: Mapping[str, Any]) -> str:
-    if "outcomes" in part:
-        return f"{part['on']}: " + ", ".join(f"{o['name']} {o['chance']:g}" for o in part["outcomes"])
-    if "table" in part:
-        op = next(op for op in ("set", "add", "multiply") if op in part)
-        return f"{op} {part['table']} {part[op]} in {part['years'][0]}-{part['years'][1]}"
-    return f"scrutiny {part['scrutiny']:g} of {', '.join(part['targets'])}, {part['from']} to {part['until']}"
+    what = in_words(PARTS[kind.split(",")[0]].model_validate_json(json.dumps(part)))
+    return {"part": kind, "name": str(part.get("name") or "-"), "what": what, "why": why, "source": source}
 
 
 def _changes(runs: Sequence[Results], jobs: Sequence[Job | None]) -> list[Table]:

@@ -23,6 +23,7 @@ __all__ = [
     "Scenario",
     "changed_parts",
     "changed_values",
+    "in_words",
     "inherit",
     "load_scenario",
     "located",
@@ -258,7 +259,7 @@ def changed_parts(one: Scenario, other: Scenario) -> list[dict[str, str]]:
         for name in dict.fromkeys([*before, *after]):
             if before.get(name) != after.get(name):
                 change = "added" if name not in before else "removed" if name not in after else "changed"
-                how = _in_words(after[name] if name in after else before[name])
+                how = in_words(after[name] if name in after else before[name])
                 rows.append({"change": change, "part": kind, "name": name, "how": how})
     return rows
 
@@ -291,10 +292,12 @@ def changed_values(one: Timeline, other: Timeline) -> list[dict[str, str]]:
     return rows
 
 
-def _in_words(part: Policy | Lever | Event) -> str:
+def in_words(part: Part) -> str:
+    """A part of a scenario on one line: what it does, and when."""
     if isinstance(part, Policy):
         return f"scrutiny {part.scrutiny:g} of {', '.join(part.targets)}, {part.start} to {part.until}"
     if isinstance(part, Lever):
         op = next(op for op in ("set", "add", "multiply") if getattr(part, op) is not None)
         return f"{op} {part.table} {getattr(part, op)} in {part.years[0]}-{part.years[1]}"
+    assert isinstance(part, Event)  # outcomes are named by their events
     return f"{part.on}: " + ", ".join(f"{o.name} {o.chance:g}" for o in part.outcomes)
