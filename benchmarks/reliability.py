@@ -421,7 +421,7 @@ def memory(commands: Commands, times: int, rng: random.Random) -> Tally:
     tally = Tally("peak memory below what is asked for")
     script = """
         import sys, bdsim
-        from bdsim.runs.memory import asked_for
+        from bdsim.runs.plan import asked_for
         from bdsim.runs.plan import Settings, plan_run
         from bdsim.runs.ensemble import run_job
         job = plan_run(bdsim.load_scenario("baseline"), Settings(int(sys.argv[1]), 0, int(sys.argv[2])))

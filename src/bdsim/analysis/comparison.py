@@ -26,7 +26,8 @@ from bdsim.model.counts import AXES, selection
 from bdsim.model.draws import Purpose
 from bdsim.model.fates import Fates, destination_of, year_left
 from bdsim.model.rule import EARLY_UNTIL, MID_UNTIL
-from bdsim.runs.results import Centre, Results, apart
+from bdsim.runs.identity import apart
+from bdsim.runs.results import Centre, Results
 
 __all__ = [
     "Comparison", "Difference", "Period", "Precision", "centre_of", "compare", "distinct", "everyone",

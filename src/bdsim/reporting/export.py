@@ -12,7 +12,8 @@ from bdsim.errors import ResultsError, UsageError, did_you_mean
 from bdsim.model.categories import Floats
 from bdsim.model.counts import AXES
 from bdsim.reporting.style import NAMES
-from bdsim.runs.results import COLUMNS, Results
+from bdsim.runs.results import Results
+from bdsim.runs.tables import COLUMNS
 
 __all__ = ["FORMATS", "export", "iamc"]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bdsim.errors import TargetError
+from bdsim.errors import TargetError, shown
 from bdsim.files.digest import digest_of, digest_of_files
 from bdsim.files.text import read_toml
 from bdsim.model.categories import FIRST_YEAR
@@ -29,11 +29,12 @@ from bdsim.study.parameters import Parameters, load_parameters
 
 if TYPE_CHECKING:
     from bdsim.runs.plan import Job
+    from bdsim.runs.results import Results
     from bdsim.study.scenario import Plan
 
 __all__ = [
-    "Basis", "basis_of", "facts_digests", "fingerprint_of", "fit_remark", "history_digest", "own_digest", "packages",
-    "program_hash", "sources_of", "versions",
+    "Basis", "apart", "basis_of", "facts_digests", "fingerprint_of", "fit_remark", "history_digest", "own_digest",
+    "packages", "program_hash", "sources_of", "versions",
 ]  # fmt: skip
 
 PACKAGE = Path(__file__).parents[1]  # bdsim itself
@@ -205,3 +206,64 @@ def _bare(source: bytes) -> str:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:]
     return ast.dump(tree).replace(", type_params=[]", "")  # which Python 3.12 adds
+
+
+def apart(one: Results, other: Results) -> str:
+    """What keeps two runs from being paired, which of them is old, and what removes the obstacle; '' for nothing.
+
+    Paired members must have been given the same, whatever it is called: people, facts, and what each has of its own.
+    The two engines take the same decisions, so which of them ran does not matter.
+    """
+    a, b = one.manifest, other.manifest
+    both = f"'{one.name}' and '{other.name}'"
+    for key in ("seed", "researchers_per_agent", "horizon"):
+        if a[key] != b[key]:
+            return f"{both} differ in {key}, {a[key]} against {b[key]}; run both with the same"
+    if a["program"] != b["program"] or any(a["versions"].get(name) != b["versions"].get(name) for name in packages()):
+        old = [r for r in (one, other) if not _is_of_this_program(r)] or [_older(one, other)]
+        return f"{both} were run by two versions of the program; {' and '.join(map(_run_again, old))}"
+    if a["history"] != b["history"]:
+        return f"{both} rest on different facts; {_run_again(_older(one, other))}"
+    return _members_apart(one, other)
+
+
+def _members_apart(one: Results, other: Results) -> str:
+    """As `apart`, of parameters: those of the centre, and all that each member was given."""
+    both = f"'{one.name}' and '{other.name}'"
+    fits = [r.manifest["fit"] or {"name": "none", "draws": ""} for r in (one, other)]
+    owns = [dict(zip(r.members["draw"], r.members["own"], strict=True)) for r in (one, other)]
+    different = [draw for draw, own in owns[1].items() if owns[0].get(draw, own) != own]
+    if different and fits[0]["name"] != fits[1]["name"]:
+        return f"{both} draw from two fits, '{fits[0]['name']}' and '{fits[1]['name']}'; run both with the same --fit"
+    if different and fits[0]["draws"] != fits[1]["draws"]:
+        return f"{both} draw from two states of the fit '{fits[0]['name']}'; {_run_again(_older(one, other))}"
+    ours, theirs = (r.manifest["parameters"] for r in (one, other))
+    for name, value in ours["values"].items():
+        by_hand = bool(different) and (name in ours["set_by_hand"]) != (name in theirs["set_by_hand"])
+        if value != theirs["values"].get(name) or by_hand:
+            said = [f"{p['values'].get(name)}{' by hand' if name in p['set_by_hand'] else ''}" for p in (ours, theirs)]
+            return f"{both} differ in {name}: {said[0]} against {said[1]}; run both with the same --set"
+    if different:
+        old = _run_again(_older(one, other))
+        return f"{both} have members of different parameters (first: draw {different[0]}); {old}"
+    return ""
+
+
+def _is_of_this_program(results: Results) -> bool:
+    of_now = packages()
+    return results.manifest["program"] == program_hash() and all(
+        results.manifest["versions"].get(name) == version for name, version in of_now.items()
+    )
+
+
+def _older(one: Results, other: Results) -> Results:
+    """The run whose folder was written first; one in memory is the newer."""
+    written = [(r.folder / "members.parquet").stat().st_mtime if r.folder else float("inf") for r in (one, other)]
+    return one if written[0] <= written[1] else other
+
+
+def _run_again(results: Results) -> str:
+    """What to do about an old run."""
+    if results.folder is None:
+        return f"run '{results.name}' again"
+    return f"'{results.name}' is the older: remove {shown(results.folder)} and run it again"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import psutil
 
 from bdsim.errors import InvariantError, UsageError, did_you_mean, whole_number
 from bdsim.files.digest import digest_of
@@ -28,7 +29,6 @@ from bdsim.model.engine.lanes import WIDTH
 from bdsim.model.people import SETTLED_AGENTS_PER_DOCTORATE, Population, build_population
 from bdsim.model.world import Environment, Shocks, Timeline, World
 from bdsim.runs.identity import facts_digests, fingerprint_of, fit_remark, history_digest, program_hash, versions
-from bdsim.runs.memory import asked_for, available
 from bdsim.study.branches import MOST_BRANCHES
 from bdsim.study.evidence import Evidence, load_evidence
 from bdsim.study.fit import Fit, chosen_fit
@@ -37,13 +37,20 @@ from bdsim.study.parameters import Parameters, load_parameters
 from bdsim.study.scenario import Plan, Scenario, load_scenario
 from bdsim.study.shocks import ELSEWHERE
 
-__all__ = ["DEFAULT_HORIZON", "Job", "Recipe", "Settings", "content", "manifest_of", "plan_run"]
+__all__ = ["DEFAULT_HORIZON", "Job", "Recipe", "Settings", "asked_for", "content", "manifest_of", "plan_run"]
 
 FORMAT = 4  # of a results folder
 DEFAULT_HORIZON = 2035
 FIRST_HORIZON = 2010
 MOST_MEMBERS, LARGEST_SEED = 100_000, 2**63 - 1
 ENGINES = ("compiled", "mesa")
+
+# Held against the peak of real runs by benchmarks/reliability.py.
+BYTES_AT_LEAST = 100_000_000  # tables on their way to the disk, whatever the number of people
+BYTES_PER_PERSON = 330  # people, and what is needed to make them
+BYTES_PER_STATE = 50  # of each member that runs at the same time, on two threads
+
+CONTAINER = Path("/sys/fs/cgroup")  # Linux: what a container may use
 
 
 @dataclass(frozen=True)
@@ -212,6 +219,21 @@ def plan_run(
     plans = scenario.plans(history)
     _check_memory(scenario.name, settings, plans)
     return Job(scenario, settings, known, history, plans, evidence, written, used, held)
+
+
+def available() -> int:
+    """Bytes that this process may still take: what the system has free, or what its container leaves, if less."""
+    free = int(psutil.virtual_memory().available)
+    try:
+        most, used = ((CONTAINER / f"memory.{name}").read_text().strip() for name in ("max", "current"))
+        return min(free, max(int(most) - int(used), 0)) if most != "max" else free
+    except (OSError, ValueError):  # no container, or one of another kind
+        return free
+
+
+def asked_for(agents: float, side_by_side: int) -> float:
+    """Bytes that a run of so many agents needs, with so many members side by side."""
+    return BYTES_AT_LEAST + agents * (BYTES_PER_PERSON + BYTES_PER_STATE * side_by_side)
 
 
 def _check_memory(name: str, settings: Settings, plans: list[Plan]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import html
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,18 +16,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdsim.drawn import Drawn
-from bdsim.errors import ResultsError, UsageError, check_years, did_you_mean, shown
+from bdsim.errors import ResultsError, UsageError, check_years
 from bdsim.files.durable import new_folder, sealed
+from bdsim.model import draws
 from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
 from bdsim.model.counts import AXES, TABLES, Counts, selection
 from bdsim.runs import statistics
-from bdsim.runs.identity import packages, program_hash
 from bdsim.runs.manifest import MANIFEST, read_manifest
 from bdsim.runs.parts import Chosen, Part
 from bdsim.runs.tables import (
+    COLUMNS,
     UNREADABLE,
     StoredPart,
     StoredParts,
+    collapse,
     leavers_table,
     read_whole,
     tidy,
@@ -36,54 +38,22 @@ from bdsim.runs.tables import (
     write_whole,
 )
 
-__all__ = ["ASSUMPTION", "COLUMNS", "FAILURES", "PARAMETER", "Centre", "Results", "apart", "load_results"]
+__all__ = ["ASSUMPTION", "FAILURES", "PARAMETER", "Centre", "Results", "load_results"]
 
 PARAMETER = "parameter."  # begins the columns of members that say what each drew of the fit
 ASSUMPTION = "assumption."  # and of the ranges in the scenario file
 
 FAILURES = ("branch", "draw", "seed", "parameters", "error", "traceback")
 
-COLUMNS = {
-    "member": "number of the ensemble member",
-    "branch": "way through the scenario's events",
-    "draw": "members with the same draw share luck across scenarios and branches",
-    "weight": "weight of the member; weights of a run add up to 1",
-    "seed": "seed of the member's random numbers (64 bits, hexadecimal)",
-    "own": "digest of all that the engine is given of the member alone: behaviour, agents, seed",
-    "agent_doctorate": "researchers that an agent of the doctorate route stands for in this member",
-    "agent_settled": "researchers that an agent of the settled route stands for in this member",
-    "parameter.NAME": "value of the parameter NAME in this member, of each that differs between members",
-    "year": "calendar year",
-    "origin": "china (Chinese descent), india or other",
-    "route": "doctorate (US doctorate on a temporary visa) or settled (of Chinese descent, other ways)",
-    "field": "engineering_cs, math_physical or life",
-    "stage": "early (0-5 years since entry), mid (6-14), senior (15 and more)",
-    "destination": "china or elsewhere",
-    "researchers": "number of researchers (departures: during the year; stocks: on 1 January)",
-    "expected": "departures expected given the state of 1 January, in researchers",
-    "full_scale": "departures drawn around what is expected, with the chance of single researchers",
-    "variance": "variance of the departures if each researcher chose alone, in researchers squared",
-    "entrants": "researchers who entered on 1 January",
-    "retired": "researchers who left research after 38 years, at the end of the year",
-    "entry_year": "year of entry",
-    "as_of": "on 1 January of this year",
-    "entered": "researchers of the cohort (doctorate route)",
-    "in_us": "of those, the ones who had not left the US (the retired count as here)",
-    "person": "row number in people, from 0",
-    "identity": "64-bit identity of a researcher (docs/ODD.md)",
-    "prominence": "rank in (0, 1)",
-    "ties": "ties to China at entry, in [0, 1]",
-    "parameters": "of a member that failed, by name, as JSON",
-    "error": "what it raised",
-    "traceback": "where it raised it",
-}
-
 
 Fates = NDArray[np.uint8]
 Centre = Literal["mean", "median"]
 
 
-@dataclass(frozen=True)
+SHOWN = 16  # rows of a table in a notebook
+
+
+@dataclass(frozen=True, repr=False)
 class Results(Drawn):
     """One scenario's ensemble. `departures` and `stocks` are the contract; the rest is there to be asked.
 
@@ -96,6 +66,20 @@ class Results(Drawn):
     parts: Sequence[Part | StoredPart | Chosen]
     failures: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(FAILURES)))
     called: tuple[str, str] = ("", "")  # another name and title, where `distinct` gave them
+
+    def __repr__(self) -> str:
+        years = self.years
+        return (
+            f"<Results of {self.name}-{self.fingerprint}: {len(self.manifest['branches'])} x "
+            f"{self.manifest['members']} members, {years[0]}-{years[-1]}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Departures of scientists of Chinese descent a year, as notebooks show them."""
+        table = self.summary().query("origin == 'china' and destination == 'all'")
+        shown = table[["year", "mean", "p05", "median", "p95"]].round(0).astype(int)
+        said = f"{self.title}: departures of scientists of Chinese descent a year, {len(self.members)} members"
+        return f"<p>{html.escape(said)}</p>{shown.to_html(index=False, max_rows=SHOWN)}"
 
     @property
     def failures_in_words(self) -> str:
@@ -156,16 +140,20 @@ class Results(Drawn):
 
     @cached_property
     def digests(self) -> NDArray[np.uint64]:
-        """A hash of everything counted in a year of a member, shape (members, years)."""
+        """A hash of everything counted in a year of a member, shape (members, years).
 
-        def of_part(part: Part | StoredPart | Chosen) -> list[list[int]]:
-            tables = [part.table(name) for name in ("departures", "expected", "stocks", "entrants", "retired")]
-            return [
-                [_digest(table[member, year] for table in tables) for year in range(len(self.years))]
-                for member in range(part.members)
-            ]
+        Each number's 64 bits are stirred with its place, and all are added up: numbers that differ give another sum.
+        """
 
-        return np.array([row for part in self.parts for row in of_part(part)], np.uint64)
+        def of_part(part: Part | StoredPart | Chosen) -> NDArray[np.uint64]:
+            total, place = np.zeros((part.members, len(self.years)), np.uint64), 0
+            for name in ("departures", "expected", "stocks", "entrants", "retired"):
+                cells = (part.table(name) + 0.0).reshape(*total.shape, -1).view(np.uint64)  # -0.0 is 0.0
+                places = np.arange(place, place := place + cells.shape[2], dtype=np.uint64)
+                total += draws.output(cells, places).sum(axis=2, dtype=np.uint64)
+            return total
+
+        return np.concatenate([of_part(part) for part in self.parts])
 
     @cached_property
     def counts(self) -> Counts:
@@ -393,19 +381,6 @@ class Results(Drawn):
         return pd.concat(parts, ignore_index=True).round(3)
 
 
-def collapse(table: Floats, axes: Sequence[str], origin: str) -> Floats:
-    """(members, years, groups, fields, stages, destinations) summed down to (members, years, *axes)."""
-    names = ("field", "stage", "destination")
-    for axis in axes:
-        if axis not in names:
-            raise UsageError(f"unknown axis '{axis}'{did_you_mean(axis, names)}", where="by")
-    chosen = table[:, :, selection(origin)].sum(axis=2)
-    drop = tuple(2 + i for i, name in enumerate(names) if name not in axes)
-    kept = [name for name in names if name in axes]
-    summed = chosen.sum(axis=drop)
-    return np.moveaxis(summed, [2 + kept.index(a) for a in axes], range(2, 2 + len(axes)))
-
-
 def load_results(folder: Path | str) -> Results:
     """Read a results folder back. Raises ResultsError when it is not one, or when a table does not fit."""
     path = Path(folder)
@@ -420,70 +395,3 @@ def load_results(folder: Path | str) -> Results:
     if not {"member", "branch", "draw", "weight", "seed", "own"} <= set(members) or not {"identity"} <= set(people):
         raise ResultsError("a table lacks a column", where=path)
     return Results(manifest, members, people, StoredParts(path, years, len(members), run), *failed)
-
-
-def apart(one: Results, other: Results) -> str:
-    """What keeps two runs from being paired, which of them is old, and what removes the obstacle; '' for nothing.
-
-    Paired members must have been given the same, whatever it is called: people, facts, and what each has of its own.
-    The two engines take the same decisions, so which of them ran does not matter.
-    """
-    a, b = one.manifest, other.manifest
-    both = f"'{one.name}' and '{other.name}'"
-    for key in ("seed", "researchers_per_agent", "horizon"):
-        if a[key] != b[key]:
-            return f"{both} differ in {key}, {a[key]} against {b[key]}; run both with the same"
-    if a["program"] != b["program"] or any(a["versions"].get(name) != b["versions"].get(name) for name in packages()):
-        old = [r for r in (one, other) if not _is_of_this_program(r)] or [_older(one, other)]
-        return f"{both} were run by two versions of the program; {' and '.join(map(_again, old))}"
-    if a["history"] != b["history"]:
-        return f"{both} rest on different facts; {_again(_older(one, other))}"
-    return _members_apart(one, other)
-
-
-def _members_apart(one: Results, other: Results) -> str:
-    """As `apart`, of parameters: those of the centre, and all that each member was given."""
-    both = f"'{one.name}' and '{other.name}'"
-    fits = [r.manifest["fit"] or {"name": "none", "draws": ""} for r in (one, other)]
-    owns = [dict(zip(r.members["draw"], r.members["own"], strict=True)) for r in (one, other)]
-    different = [draw for draw, own in owns[1].items() if owns[0].get(draw, own) != own]
-    if different and fits[0]["name"] != fits[1]["name"]:
-        return f"{both} draw from two fits, '{fits[0]['name']}' and '{fits[1]['name']}'; run both with the same --fit"
-    if different and fits[0]["draws"] != fits[1]["draws"]:
-        return f"{both} draw from two states of the fit '{fits[0]['name']}'; {_again(_older(one, other))}"
-    ours, theirs = (r.manifest["parameters"] for r in (one, other))
-    for name, value in ours["values"].items():
-        by_hand = bool(different) and (name in ours["set_by_hand"]) != (name in theirs["set_by_hand"])
-        if value != theirs["values"].get(name) or by_hand:
-            said = [f"{p['values'].get(name)}{' by hand' if name in p['set_by_hand'] else ''}" for p in (ours, theirs)]
-            return f"{both} differ in {name}: {said[0]} against {said[1]}; run both with the same --set"
-    if different:
-        return f"{both} have members of different parameters (first: draw {different[0]}); {_again(_older(one, other))}"
-    return ""
-
-
-def _is_of_this_program(results: Results) -> bool:
-    of_now = packages()
-    return results.manifest["program"] == program_hash() and all(
-        results.manifest["versions"].get(name) == version for name, version in of_now.items()
-    )
-
-
-def _older(one: Results, other: Results) -> Results:
-    """The run whose folder was written first; one in memory is the newer."""
-    written = [(r.folder / MANIFEST).stat().st_mtime if r.folder else float("inf") for r in (one, other)]
-    return one if written[0] <= written[1] else other
-
-
-def _again(results: Results) -> str:
-    """What to do about an old run."""
-    if results.folder is None:
-        return f"run '{results.name}' again"
-    return f"'{results.name}' is the older: remove {shown(results.folder)} and run it again"
-
-
-def _digest(tables: Iterable[Floats]) -> int:
-    digest = hashlib.blake2b(digest_size=8)
-    for table in tables:
-        digest.update(table.tobytes())
-    return int.from_bytes(digest.digest(), "little")

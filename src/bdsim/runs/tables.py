@@ -19,18 +19,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from bdsim.errors import ResultsError
+from bdsim.errors import ResultsError, UsageError, did_you_mean
 from bdsim.model.categories import DESTINATIONS, FIELDS, FIRST_ENTRY, FIRST_YEAR, GROUPS, ORIGINS, Floats
-from bdsim.model.counts import AXES
+from bdsim.model.counts import AXES, selection
 from bdsim.model.fates import destination_of, fate_of, with_programme, year_left
 from bdsim.model.rule import CAREER, PROGRAMME
 from bdsim.runs.parts import Chosen, Leavers, Part
 
 __all__ = [
+    "COLUMNS",
     "PART_TABLES",
     "UNREADABLE",
     "StoredPart",
     "StoredParts",
+    "collapse",
     "leavers_table",
     "read_whole",
     "write_parts",
@@ -59,6 +61,41 @@ COLUMN_OF = {  # a part's table: the Parquet table, its column, the axes after y
     "stocks": ("stocks", "researchers", ("stage",)),
     "entrants": ("flows", "entrants", ()),
     "retired": ("flows", "retired", ()),
+}
+
+COLUMNS = {
+    "member": "number of the ensemble member",
+    "branch": "way through the scenario's events",
+    "draw": "members with the same draw share luck across scenarios and branches",
+    "weight": "weight of the member; weights of a run add up to 1",
+    "seed": "seed of the member's random numbers (64 bits, hexadecimal)",
+    "own": "digest of all that the engine is given of the member alone: behaviour, agents, seed",
+    "agent_doctorate": "researchers that an agent of the doctorate route stands for in this member",
+    "agent_settled": "researchers that an agent of the settled route stands for in this member",
+    "parameter.NAME": "value of the parameter NAME in this member, of each that differs between members",
+    "year": "calendar year",
+    "origin": "china (Chinese descent), india or other",
+    "route": "doctorate (US doctorate on a temporary visa) or settled (of Chinese descent, other ways)",
+    "field": "engineering_cs, math_physical or life",
+    "stage": "early (0-5 years since entry), mid (6-14), senior (15 and more)",
+    "destination": "china or elsewhere",
+    "researchers": "number of researchers (departures: during the year; stocks: on 1 January)",
+    "expected": "departures expected given the state of 1 January, in researchers",
+    "full_scale": "departures drawn around what is expected, with the chance of single researchers",
+    "variance": "variance of the departures if each researcher chose alone, in researchers squared",
+    "entrants": "researchers who entered on 1 January",
+    "retired": "researchers who left research after 38 years, at the end of the year",
+    "entry_year": "year of entry",
+    "as_of": "on 1 January of this year",
+    "entered": "researchers of the cohort (doctorate route)",
+    "in_us": "of those, the ones who had not left the US (the retired count as here)",
+    "person": "row number in people, from 0",
+    "identity": "64-bit identity of a researcher (docs/ODD.md)",
+    "prominence": "rank in (0, 1)",
+    "ties": "ties to China at entry, in [0, 1]",
+    "parameters": "of a member that failed, by name, as JSON",
+    "error": "what it raised",
+    "traceback": "where it raised it",
 }
 
 
@@ -157,7 +194,7 @@ class StoredParts(Sequence["StoredPart"]):
     """
 
     def __init__(self, folder: Path, years: int, members: int, run: str) -> None:
-        self.folder, self.years = folder, years
+        self.folder, self.years, self.run = folder, years, run
         self._files = {name: _opened(folder / f"{name}.parquet", run) for name in PART_TABLES}
         sizes = self._files["departures"].metadata
         cells = years * len(GROUPS) * len(FIELDS) * len(AXES["stage"]) * len(DESTINATIONS)
@@ -165,6 +202,10 @@ class StoredParts(Sequence["StoredPart"]):
         whole = all(file.num_row_groups == len(self._members) for file in self._files.values())
         if sum(self._members) != members or not whole:
             raise ResultsError("the tables do not belong together; run it again", where=folder)
+
+    def __reduce__(self) -> tuple[type[StoredParts], tuple[Path, int, int, str]]:
+        """Copied and pickled as where it is: open files cannot be."""
+        return StoredParts, (self.folder.absolute(), self.years, sum(self._members), self.run)
 
     def __len__(self) -> int:
         return len(self._members)
@@ -297,3 +338,16 @@ def tidy_cohorts(entering: Floats, left: Floats, first_member: int = 0) -> pd.Da
             "in_us": entered - gone[member, when, origin, cohort],
         }
     )
+
+
+def collapse(table: Floats, axes: Sequence[str], origin: str) -> Floats:
+    """(members, years, groups, fields, stages, destinations) summed down to (members, years, *axes)."""
+    names = ("field", "stage", "destination")
+    for axis in axes:
+        if axis not in names:
+            raise UsageError(f"unknown axis '{axis}'{did_you_mean(axis, names)}", where="by")
+    chosen = table[:, :, selection(origin)].sum(axis=2)
+    drop = tuple(2 + i for i, name in enumerate(names) if name not in axes)
+    kept = [name for name in names if name in axes]
+    summed = chosen.sum(axis=drop)
+    return np.moveaxis(summed, [2 + kept.index(a) for a in axes], range(2, 2 + len(axes)))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import joblib
 
@@ -19,7 +19,15 @@ from bdsim.model.engine.lanes import WIDTH
 
 __all__ = ["Workers", "are_at_work"]
 
-T = TypeVar("T")
+
+class Sent(Protocol):
+    """What can be sent to another machine: it says by which program."""
+
+    @property
+    def program(self) -> str: ...
+
+
+T = TypeVar("T", bound=Sent)
 R = TypeVar("R")
 WAVE = 16  # tasks a worker of a cluster before the next are handed out: bounds the results that wait to be kept
 HEED = 0.2  # seconds between two looks at whether somebody asked to stop
@@ -91,11 +99,11 @@ class Workers:
         """The workers of a Dask cluster, through joblib."""
         with _cluster(scheduler):
             # Bytes are sent with each task; joblib would leave anything else large with one worker, which may die.
-            packed = (pickle.dumps((work, task)) for task in tasks)
+            packed = ((task.program, pickle.dumps((work, task))) for task in tasks)
             with joblib.Parallel(return_as="generator_unordered", pre_dispatch="all", batch_size=1) as parallel:
                 size = WAVE * parallel._effective_n_jobs()
                 while wave := list(islice(packed, size)):
-                    for made in parallel(joblib.delayed(_unpacked_work)(task) for task in wave):
+                    for made in parallel(joblib.delayed(_unpacked_work)(*sent) for sent in wave):
                         yield made
                         if self.stop.is_set():
                             return
@@ -106,16 +114,16 @@ def are_at_work() -> bool:
     return any(thread.name.startswith(THREADS) for thread in threading.enumerate())
 
 
-def _unpacked_work(packed: bytes) -> Any:
-    """On a worker: the work that was sent, from the program that sent it."""
-    work, task = pickle.loads(packed)
+def _unpacked_work(program: str, packed: bytes) -> Any:
+    """On a worker: the work that was sent by the program of this hash, unpacked only by the same."""
     from bdsim.runs.identity import program_hash
 
-    if task.program != program_hash():
+    if program != program_hash():
         raise BdsimError(
             f"the worker on {socket.gethostname()} has another version of bdsim than this machine "
-            f"({program_hash()} against {task.program}); install the same on all"
+            f"({program_hash()} against {program}); install the same on all"
         )
+    work, task = pickle.loads(packed)
     return work(task)
 
 
