@@ -1,6 +1,7 @@
 # make demo   set everything up and compare an Initiative revival with the baseline
 # make test   set everything up and run every check
 # make fuzz   the loaders of files that people write against inputs made to break them, SECONDS=60 each
+# make freeze the numbers of the reference run, after a change of the model that is meant to change them
 # make slow   the two that take minutes: simulation-based calibration, and 5,000 members in bounded memory
 # make docs   build the documentation as a site (site/index.html), strictly: a warning or a broken link is an error
 # make gallery   draw every figure anew for docs/gallery.md (some minutes)
@@ -10,7 +11,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SECONDS ?= 60
 
-.PHONY: demo test lint slow docs gallery reliability fuzz clean
+.PHONY: demo test lint freeze slow docs gallery reliability fuzz clean
 
 demo: $(VENV)/.ready
 	$(BIN)/bdsim compare baseline initiative-revival
@@ -24,6 +25,9 @@ lint: $(VENV)/.ready-to-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+freeze: $(VENV)/.ready-to-test
+	$(BIN)/python tests/guarantees/reference.py
 
 slow: $(VENV)/.ready-to-test
 	$(BIN)/python -m pytest -n auto -q -m slow
