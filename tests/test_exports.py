@@ -103,7 +103,7 @@ def test_a_file_that_is_there_is_not_replaced_and_a_device_never(here, command):
     with pytest.raises(bdsim.BdsimError, match="exists already; --force replaces it"):
         app([*words, "-o", str(here / "notes.md")], standalone_mode=False)
     os.mkfifo(here / "pipe")
-    with pytest.raises(bdsim.BdsimError, match="no plain file"):
+    with pytest.raises(bdsim.BdsimError, match="not a regular file"):
         app([*words, "--force", "-o", str(here / "pipe")], standalone_mode=False)
     assert (here / "notes.md").read_text() == "precious"
     app([*words, "--force", "-o", str(here / "notes.md")], standalone_mode=False)

@@ -47,7 +47,7 @@ __all__ = list(HOMES)
 
 
 def __dir__() -> list[str]:
-    """The public names, for whoever completes `bdsim.` in a notebook."""
+    """The public names, for completing `bdsim.` in a notebook."""
     return ["__version__", *HOMES]
 
 

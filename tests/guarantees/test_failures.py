@@ -216,7 +216,7 @@ def test_the_command_line_says_how_many_failed_and_what_to_do(fragile, here, cap
     fragile -= {2}
     with pytest.raises(SystemExit):
         app(["retry", str(folder)], standalone_mode=False)
-    assert "1 of 2 that had failed went through" in capsys.readouterr().out
+    assert "1 of 2 failed members now succeeded" in capsys.readouterr().out
     fragile.clear()
     app(["retry", str(folder), "--json"], standalone_mode=False)
     assert json.loads(capsys.readouterr().out)["failed"] == 0

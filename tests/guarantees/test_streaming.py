@@ -177,7 +177,7 @@ def test_two_at_once_on_the_same_run(job, tmp_path):
     """The second is told who is at work."""
 
     def second(_done, _total):
-        with pytest.raises(StorageError, match=rf"process {os.getpid()} is at work on it"):
+        with pytest.raises(StorageError, match=rf"process {os.getpid()} is writing it"):
             run_job(job, folder=tmp_path / "run")
 
     run_job(job, folder=tmp_path / "run", progress=second)

@@ -877,7 +877,7 @@ def test_a_draft_that_grew_too_large_is_a_problem_and_can_shrink_again(fresh_stu
     draft = Draft.open("talent-surge", fresh_study)
     draft.set("notes", "x" * 250_001)
     assert [problem.message for problem in draft.problems()] == [
-        "larger than 250,000 bytes; this is no file of a study"
+        "larger than 250,000 bytes, which no file of a study is"
     ]
     assert "larger than" in refusal(draft.save)
     draft.set("notes", "x")

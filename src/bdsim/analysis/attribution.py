@@ -180,7 +180,7 @@ def _worths(
     of: Callable[[Counts], Floats],
     progress: Progress | None,
 ) -> dict[Coalition, Floats]:
-    """What every coalition comes to, for each draw; worlds that are the same are run once."""
+    """The quantity under every coalition, for each draw; equal worlds are run once."""
     draws = posterior_draws(job)
     alone = [p.with_values(ALONE) for p in draws]
     asked: dict[tuple[bytes, bool], Asked] = {}

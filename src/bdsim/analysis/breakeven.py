@@ -85,13 +85,13 @@ def break_even(job: Job, turned: Turned, goal: Goal, progress: Progress | None =
     """Turn a lever of the job's scenario until the goal is just met, for every posterior draw.
 
     Events count by their chances. Of several crossings the one nearest to the value that changes nothing is taken
-    (`monotone` is False then). Raises UsageError for an unknown table, or a range that is none.
+    (`monotone` is False then). Raises UsageError for an unknown table, or an empty range.
     """
     tables = job.plans[0].timeline.tables
     if turned.table not in tables:
         raise UsageError(f"unknown table '{turned.table}'{did_you_mean(turned.table, tables)}", where="--lever")
     if not turned.low < turned.high:
-        raise UsageError(f"{turned.low:g},{turned.high:g} is no range", where="--range")
+        raise UsageError(f"the range {turned.low:g},{turned.high:g} is empty", where="--range")
     if turned.how == "multiply" and turned.low > 0.0:
         grid = np.geomspace(turned.low, turned.high, POINTS)
     else:

@@ -294,7 +294,7 @@ def distinct(runs: Sequence[Results]) -> list[Results]:
 
 
 def unique(labels: Sequence[str], beside: Sequence[str], joined: str) -> list[str]:
-    """Labels that several share told apart by what stands beside them, and by a number where that is shared too."""
+    """Labels made unique: by what stands beside them, and by a number where that is the same too."""
     found: list[str] = []
     for label, more in zip(labels, beside, strict=True):
         new = label if labels.count(label) == 1 else joined.format(label, more)

@@ -207,7 +207,7 @@ class Watch:
     Steps keep a still picture of every 1 January, so that a life is explained at once and by the agent's own rule.
     A picture takes about 60 bytes a person ever here: 5 MB in all at 500 researchers an agent. Running the member
     again would give the same life to the bit, but takes a second, and Mesa 3.3 keeps every model ever made alive.
-    To start again, or elsewhere, make a new Watch of a new model; whoever has the same identity is the same person.
+    To start again, or elsewhere, make a new Watch of a new model; the same identity is the same person.
     """
 
     def __init__(self, model: WorldModel) -> None:

@@ -397,7 +397,7 @@ def trade_offs(problem: Problem, table: pd.DataFrame, posterior: Posterior) -> l
     if prior_only:
         said.append(f"carried from the prior, not told by the data: {', '.join(prior_only)}")
     rests = (
-        "so rho is told by how fear built up at most, and projections carry its prior"
+        "so rho is informed, at most, by how fast fear rose; projections rely on its prior"
         if "rho" in problem.free
         else f"so projections rest on the value at which rho is held, {problem.parameters['rho']:g}"
     )

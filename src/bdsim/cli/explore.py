@@ -49,8 +49,10 @@ def explore(
     from bdsim.explore.page import serve
     from bdsim.explore.tune.tuning import Tuner
 
-    Tuner(home)  # a study that is broken is told here, in one line
+    Tuner(home)  # reports a broken study here, in one line
     if address != LOOPBACK:
-        terminal.note(f"listening on {address}: whoever reaches it can run and write in this study")
+        terminal.note(
+            f"listening on {address}: anyone who can reach it can run simulations and write files in this study"
+        )
     serve(home, port, address, lambda where: terminal.tell(f"{where}  (Ctrl-C stops it)"), open_browser=browser)
     terminal.note("stopped")

@@ -31,7 +31,7 @@ __all__ = ["app", "main"]
 # Typer before 0.20 stands on click, later ones carry their own copy; this is the root of either's usage errors.
 COMMAND_LINE_ERROR: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
-KEPT = "nothing half-written is left, and the same command goes on from the members that are finished"
+KEPT = "nothing is left half-written; the same command continues with the members that are still missing"
 
 app = typer.Typer(
     name="bdsim",
@@ -59,7 +59,7 @@ def main() -> NoReturn:
     Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 130 interrupted, 128 + n ended by signal n.
     """
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started us: nobody listens, which is no mistake
+        if getattr(sys, name) is None:  # closed by the parent process, which is allowed
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     _speak_utf8()
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):

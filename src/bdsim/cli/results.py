@@ -137,7 +137,7 @@ def retry(
 ) -> None:
     """Run the members of a results folder that failed once more.
 
-    Nothing else runs; those that go through take their places in the tables. Exit code 1 while any still fails.
+    Nothing else runs; members that now succeed join the tables. Exit code 1 while any still fails.
     """
     from bdsim.cli import terminal
     from bdsim.runs.results import load_results
@@ -151,7 +151,7 @@ def retry(
         raise ResultsError("the program or the study is not what it was; run the scenario again", where=folder)
     if draw is not None:
         text = replayed(job, results, draw)
-        terminal.tell(text or f"draw {draw} went through")
+        terminal.tell(text or f"draw {draw} succeeded")
         raise SystemExit(1 if text else 0)
     before = len(results.failures)
     if before:
@@ -163,7 +163,7 @@ def retry(
     elif not before:
         terminal.tell(f"{shown(folder)}: no member failed")
     else:
-        terminal.tell(f"{shown(folder)}: {before - left} of {before} that had failed went through")
+        terminal.tell(f"{shown(folder)}: {before - left} of {before} failed members now succeeded")
         rows = [
             {"branch": f["branch"], "draw": f["draw"], "error": f["error"]} for f in results.failures.to_dict("records")
         ]
@@ -200,7 +200,7 @@ def reproduce(
 
 
 def _job_of(study: Study, results: Results) -> Job | None:
-    """The run worked out again from its manifest, if it still comes to the same run."""
+    """The run worked out again from its manifest, if it still gives the same run."""
     from bdsim.errors import InputError
     from bdsim.runs.verify import job_of
 

@@ -1,7 +1,7 @@
 """Files and folders that are whole or not there: written aside, flushed to the disk, then renamed into place.
 
-One process at a time works on a target. Its lock is the operating system's, so that it goes with its owner, however
-that ends; the file beside the target names the owner for whoever finds it taken.
+One process at a time works on a target. The operating system holds the lock and drops it when the process ends; the
+lock's file, beside the target, holds the number of that process for an error message.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 SEAL = "SHA256SUMS"  # in each folder of results, as `sha256sum -c` reads it
-PATIENCE = 0.2  # seconds: an owner that is just leaving is no owner
+PATIENCE = 0.2  # seconds to wait for a process that is about to let go of the lock
 
 
 def unfinished(target: Path) -> Path:
@@ -54,10 +54,10 @@ def locked(target: Path) -> Iterator[None]:
             lock.acquire(timeout=PATIENCE)
     except Timeout:
         owner = ""
-        with contextlib.suppress(OSError):  # it has just left
+        with contextlib.suppress(OSError):  # it has just ended
             owner = path.read_text(encoding="ascii", errors="replace").strip()
-        owner = owner or "another one"
-        raise StorageError(f"process {owner} is at work on it; wait for it, or stop it", where=target) from None
+        owner = owner or "(unknown)"
+        raise StorageError(f"process {owner} is writing it; wait for that process, or stop it", where=target) from None
     try:
         if os.name != "nt":  # Windows lets nobody write to, or remove, a locked file
             with refusals(target):
@@ -102,7 +102,7 @@ def put_in_place(aside: Path, target: Path) -> None:
 
 
 def restored(target: Path) -> None:
-    """Bring `target` back where a kill met the moment between its leaving and its successor's coming."""
+    """Bring `target` back if the process was killed after the old folder was moved away and before the new one came."""
     if not target.exists() and _predecessor(target).exists():
         with contextlib.suppress(StorageError), locked(target):
             if not target.exists() and _predecessor(target).exists():
@@ -110,7 +110,7 @@ def restored(target: Path) -> None:
 
 
 def tidied(target: Path) -> None:
-    """Take away what a kill between the last steps of a finished run leaves. Its parts stay if it is not done."""
+    """Delete what a process killed in the last steps of a finished run left behind. The parts of an unfinished run stay."""
     left = (unfinished(target), _predecessor(target), _lock_of(target))
     if target.exists() and any(path.exists() for path in left):
         with contextlib.suppress(StorageError), locked(target):
@@ -146,10 +146,10 @@ def _lock_of(target: Path) -> Path:
 def publish(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, in a folder that is made for it, alone.
 
-    Raises StorageError, also where something stands that is no file, such as a device: it would be replaced by one.
+    Raises StorageError, also where the path is a device or a link, which a file would replace.
     """
     if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise StorageError("is there and is no plain file; it is not replaced", where=path)
+        raise StorageError("exists and is not a regular file, so it is not replaced", where=path)
     with locked(path):
         write_file(path, content)
 

@@ -28,13 +28,13 @@ __all__ = [
 LARGEST_TOML = 250_000  # bytes: thirty times the largest that is shipped, and still read within a second
 LARGEST_TABLE = 2_000_000  # of CSV and JSON
 MOST_KEY_PARTS = 40  # of a dotted key; tomllib takes minutes for one of 20,000
-BLANKS = dict.fromkeys(map(ord, "\n\t\u00a0\u202f\u2009"))  # that no printer has a sign for, and that harm nobody
+BLANKS = dict.fromkeys(map(ord, "\n\t\u00a0\u202f\u2009"))  # invisible but harmless white space
 KEY_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
 DOTTED = re.compile(rf"(?<![\w-]){KEY_PART}(?:[ \t]*+\.[ \t]*+{KEY_PART}){{{MOST_KEY_PARTS},}}")
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is a file of this name; a name that no file system takes is that of none."""
+    """Whether a file of this name exists; a name that the file system refuses counts as missing."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -42,7 +42,7 @@ def is_there(path: Path) -> bool:
 
 
 def read_bytes(path: Path, error: type[InputError], largest: int = LARGEST_TOML) -> bytes:
-    """The content of a file that is one, and not too large. Raises `error`: file and problem."""
+    """The content of a regular file that is not too large. Raises `error`: file and problem."""
     try:
         if not path.is_file():  # a pipe or a device would never end
             problem = "is not a file" if path.exists() else "this file is missing"
@@ -56,7 +56,7 @@ def read_bytes(path: Path, error: type[InputError], largest: int = LARGEST_TOML)
 
 
 def decoded(content: bytes, path: Path | None, error: type[InputError], largest: int = LARGEST_TOML) -> str:
-    """UTF-8 text, with line ends as in Unix and no byte order mark. Raises `error` where it is none, or too much."""
+    """UTF-8 text, with line ends as in Unix and no byte order mark. Raises `error` if it is not, or is too large."""
     if len(content) > largest:
         raise _too_large(path, error, largest)
     try:
@@ -77,7 +77,7 @@ def read_text(path: Path, error: type[InputError], largest: int = LARGEST_TABLE)
 
 
 def _too_large(path: Path | None, error: type[InputError], largest: int) -> InputError:
-    return error(f"larger than {largest:,} bytes; this is no file of a study", where=path)
+    return error(f"larger than {largest:,} bytes, which no file of a study is", where=path)
 
 
 def read_toml(path: Path, error: type[InputError]) -> dict[str, Any]:

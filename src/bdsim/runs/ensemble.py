@@ -141,7 +141,7 @@ def run_one(job: Job, plan: Plan, draw: int) -> Lived:
 
 
 def _distinct(job: Job) -> list[list[Plan]]:
-    """Branches that come to the same yearly tables, together: they are simulated once."""
+    """Branches with the same yearly tables, grouped: each group is simulated once."""
     found: dict[str, list[Plan]] = {}
     for plan in job.plans:
         found.setdefault(content(plan.timeline), []).append(plan)
@@ -187,7 +187,7 @@ def _chunks(missing: Sequence[tuple[int, list[int]]], size: int) -> Iterator[tup
 
 
 def _carried_out(task: Task) -> list[tuple[Key, int, bytes, tuple[Failure, ...]]]:
-    """Every part of a task: its key, its number of members, itself, packed, and who of it did not go through."""
+    """Every part of a task: its key, its number of members, the packed part and its failures."""
     population = task.recipe.population
     made = []
     for members in task.parts:
@@ -206,7 +206,7 @@ def _first_of_group(draws_of: Mapping[int, MemberInputs]) -> int:
 def _attempted(
     task: Task, population: Population, members: Mapping[int, MemberInputs]
 ) -> tuple[dict[int, Lived], list[Failure]]:
-    """What each member came to, and what those raised who came to nothing.
+    """What each member gave, and what the members that failed raised.
 
     Where a group that runs side by side raises, each of it runs alone: one that fails stops no other. What the disk
     or the system refuses (OSError) is no member's failure, and is raised.
@@ -249,7 +249,7 @@ def _part(
     lived: Mapping[int, Lived],
     failures: list[Failure],
 ) -> Part:
-    """The members that went through, stacked; of shape (0, ...) where none did."""
+    """The members that succeeded, stacked; shape (0, ...) if none did."""
     if lived:
         counts = Counts.stacked([counts for counts, _ in lived.values()])
         fates = np.stack([fates for _, fates in lived.values()])
@@ -276,7 +276,7 @@ def _mesa_member(task: Task, population: Population, draw: int, own: MemberInput
 def _assembled(job: Job, keeper: Keeper) -> Results:
     """Members of all branches one after the other; people of all branches in one list.
 
-    Raises MembersFailedError where no member of a branch went through.
+    Raises MembersFailedError if every member of a branch failed.
     """
     groups = list(grouped(range(job.settings.members)))
     world_of = {plan.branch.name: world for world, plans in enumerate(_distinct(job)) for plan in plans}
@@ -308,7 +308,7 @@ def _assembled(job: Job, keeper: Keeper) -> Results:
 
 
 def _members_table(job: Job, lost: Sequence[set[int]]) -> pd.DataFrame:
-    """One row a member that went through, branch by branch; `lost` are the draws of each branch that did not."""
+    """One row per member that succeeded, branch by branch; `lost` are the draws of each branch that failed."""
     every = range(job.settings.members)
     own = [job.member_parameters(draw) for draw in every]
     weights = np.array([job.own(draw).agent_size for draw in every])
@@ -336,7 +336,7 @@ def _members_table(job: Job, lost: Sequence[set[int]]) -> pd.DataFrame:
 
 
 def _failures_table(job: Job, failed: Sequence[Sequence[Failure]]) -> pd.DataFrame:
-    """One row a branch and draw that did not go through, with all that it takes to run it again."""
+    """One row per branch and draw that failed, with everything needed to run it again."""
     rows = [
         {
             "branch": plan.branch.name, "draw": failure.draw, "seed": _seed_text(job, failure.draw),

@@ -1,6 +1,6 @@
 """What a run is: everything that determines its numbers, and nothing that does not.
 
-Whatever reads back, resumes or pairs runs asks here first. Titles, reasons and paths are no part of it.
+Whatever reads back, resumes or pairs runs asks here first. Titles, reasons and paths do not count.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def _of_parameter(written: Parameters, name: str) -> str:
 
 
 def _of_targets(path: Path) -> str:
-    """A digest of targets without their reasons; '' where there are none to read."""
+    """A digest of targets without their reasons; '' if there is no file."""
     if not path.is_file():
         return ""
     tables = read_toml(path, TargetError)

@@ -56,7 +56,7 @@ class InMemory:
         return self._parts[key]
 
     def failed(self, key: Key) -> tuple[Failure, ...]:
-        """Members of a part that is there which did not go through."""
+        """Failed members of a part that is kept."""
         return self._parts[key].failures
 
 

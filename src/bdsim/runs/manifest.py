@@ -39,7 +39,7 @@ class _ScenarioShape(_Shape):
     @model_validator(mode="after")
     def is_a_scenario(self) -> _ScenarioShape:
         if Path(self.name).name != self.name or not self.name.isprintable():  # it names folders
-            raise ValueError("its name is no plain one")
+            raise ValueError("its name is not a valid file name")
         parts = {key: getattr(self, key) for key in ("title", "question", "policy", "lever", "event")}
         ScenarioFile.model_validate_json(json.dumps(parts))
         return self

@@ -26,7 +26,7 @@ LONGEST_ERROR = 300  # characters of the line that stands for a failure
 
 
 class Failure(NamedTuple):
-    """A member that did not go through: which draw, and what it raised."""
+    """A member that failed: which draw, and what it raised."""
 
     draw: int
     error: str  # kind and message, on one line
@@ -75,7 +75,7 @@ class Leavers(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """Tables by name (the fields of Counts, and full_scale), first axis members; who left; and who did not go through.
+    """Tables by name (the fields of Counts, and full_scale), first axis members; who left; and the members that failed.
 
     `draws` are the members' numbers, ascending.
     """
@@ -142,7 +142,7 @@ class Part:
             leavers = Leavers(*(arrays.pop(name) for name in Leavers._fields))
             draws = arrays.pop("draws")
             failures = tuple(Failure(*entry) for entry in json.loads(arrays.pop("failures").tobytes()))
-        except Exception as error:  # a flipped bit can come to an error of any kind, deep in an archive's reader
+        except Exception as error:  # a flipped bit can raise any kind of error, deep in an archive's reader
             raise ValueError(f"not a part of an ensemble: {error}") from error
         return cls(arrays, leavers, draws, failures)
 

@@ -268,7 +268,7 @@ def _population(
 
 
 def content(timeline: Timeline) -> str:
-    """A digest of every yearly table: equal for branches that come to the same world."""
+    """A digest of every yearly table: equal for branches that have the same world."""
     return digest_of(timeline)
 
 

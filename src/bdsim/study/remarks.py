@@ -16,7 +16,7 @@ from bdsim.study.scenario_file import GREATEST, MOST, Lever, Policy
 
 __all__ = ["remarks"]
 
-MOST_PARTS = 40  # policies or levers of a branch whose overlaps are told; nobody reads those of more
+MOST_PARTS = 40  # policies or levers of a branch whose overlaps are reported; nobody reads more
 
 
 def remarks(plans: Sequence[Plan], history: Timeline) -> list[str]:

@@ -113,7 +113,7 @@ def load_scenario(path: Path | str | Scenario, study: Study | None = None) -> Sc
 
 
 def resolve(own: ScenarioFile, given: Path, study: Study) -> Scenario:
-    """What a file comes to with what it inherits. `given` is where it is, or where it would be if it were on disk.
+    """The scenario of a file and what it inherits. `given` is where the file is, or where it would be saved.
 
     Raises ScenarioError.
     """

@@ -255,7 +255,7 @@ def parse_scenario(content: bytes, path: Path) -> ScenarioFile:
 
 
 def problems_of(content: bytes) -> list[Problem]:
-    """Every problem that the content of a file has by itself, the one that is told first at the front."""
+    """Every problem that the content of a file has by itself, the one to show first at the front."""
     try:
         ScenarioFile.model_validate(tables_of(content, None))
     except ScenarioError as error:
@@ -279,7 +279,7 @@ def text_of(content: bytes, path: Path | None) -> str:
 
 
 def tables_of(content: bytes, path: Path | None) -> dict[str, Any]:
-    """Content as plain values, before any of them is checked. Raises ScenarioError when it is no TOML."""
+    """Content as plain values, before any of them is checked. Raises ScenarioError when it is not TOML."""
     return parsed_toml(text_of(content, path), path, ScenarioError)
 
 
@@ -324,7 +324,7 @@ def _quoted(value: object) -> str:
 
 
 def spelled(location: Sequence[int | str]) -> str:
-    """lever[0].years for ("lever", 0, "years"); the arms of a union are no places in a file."""
+    """lever[0].years for ("lever", 0, "years"); the arms of a union are left out."""
     parts = [part for part in location if part not in ("float", "list[float]")]
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
 

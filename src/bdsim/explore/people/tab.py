@@ -20,7 +20,7 @@ from bdsim.model.categories import FIELDS, FIRST_YEAR, ORIGINS
 __all__ = ["PeoplePart"]
 
 LOOK_WORDS = ("year", "field", "origin", "colour", "person", "other", "beside")  # a branch after its scenario
-PATIENCE = 0.3  # seconds before it is told how far the work is
+PATIENCE = 0.3  # seconds before progress is shown
 PACE = 1.0  # seconds a year lasts while it plays
 # A word of the address for what an error is about, by what it says of itself.
 FIELD_OF = {"researchers_per_agent": "people_k", "seed": "people_seed", "horizon": "people_horizon"}
@@ -39,7 +39,7 @@ class PeoplePart:
         self.scene: Scene | None = None
         self.answered: Look | None = None  # what is on screen, or could not be worked out
         self._begun = False
-        self._failed_at = ""  # the field at which it is told that a world could not be made
+        self._failed_at = ""  # the field that shows why a world could not be made
         self._turn = 0  # of playing; another number stops what plays
         self._playing = False
         self._latest = Latest(session, self._work_out)

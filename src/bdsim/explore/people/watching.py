@@ -86,7 +86,7 @@ class Twin:
 
     life: Life | None
     now: Moment | None
-    problem: str = ""  # why there is no life
+    problem: str = ""  # why there is no life to show
 
 
 @dataclass(frozen=True)
@@ -261,7 +261,7 @@ class Watching:
 def _twin(watch: Watch, look: Look) -> Twin:
     """The person's life in this world until the year one looks at, and the year that is not decided yet."""
     try:
-        row = watch.row_of(look.person)  # type: ignore[arg-type]  # what is no number is refused in the same words
+        row = watch.row_of(look.person)  # type: ignore[arg-type]  # anything but a number is refused in the same words
     except UsageError as error:
         return Twin(None, None, error.problem)
     then = watch.on_1_january(look.year)

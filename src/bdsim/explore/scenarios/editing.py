@@ -31,7 +31,7 @@ class Editing:
     """A draft with its past, so that edits can be taken back. Raises what Draft does for files that cannot be read."""
 
     def __init__(self, draft: Draft, kept: bytes | None) -> None:
-        """`kept` is what the file has; None: there is none yet."""
+        """`kept` is the content of the file, or None if the file does not exist yet."""
         self.draft, self._kept = draft, kept
         self._past: list[Draft] = []
         self._future: list[Draft] = []
@@ -46,7 +46,7 @@ class Editing:
 
     @classmethod
     def new(cls, name: str, study: Study) -> Editing:
-        """A scenario that is not there yet. Raises UsageError for no plain name, and for one that is taken."""
+        """A scenario that is not there yet. Raises UsageError for a name that files cannot have, and for one that is taken."""
         draft = Draft.new(name, study)
         if draft.path.exists():
             raise UsageError(f"'{draft.path.stem}' is there already; choose it above to edit it")
@@ -60,9 +60,9 @@ class Editing:
             worker = zlib.decompressobj()
             content = worker.decompress(base64.b64decode(word.encode("ascii"), altchars=b"-_", validate=True), LONGEST)
         except (ValueError, binascii.Error, zlib.error):
-            raise UsageError("is no draft of a scenario") from None
+            raise UsageError("is not a draft of a scenario") from None
         if not worker.eof:
-            raise UsageError("is no draft of a scenario, or is cut off")
+            raise UsageError("is not a draft of a scenario, or is incomplete")
         try:
             kept = path.read_bytes() if path.is_file() else None
         except OSError:

@@ -43,7 +43,7 @@ STALE = "settings or scenario have changed since; run again"
 
 
 class ScenariosPart:
-    """What is compared on the left, what it comes to on the right."""
+    """What is compared on the left, the results on the right."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -163,7 +163,7 @@ class ScenariosPart:
         ]
 
     def _key(self) -> tuple[Any, ...]:
-        """What determines what a run comes to."""
+        """Everything that determines the numbers of a run."""
         draft = self.editor.draft
         return (self.asked, draft.content if draft is not None and draft.path.stem in self.asked.names else b"")
 

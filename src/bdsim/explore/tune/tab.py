@@ -26,7 +26,7 @@ CAVEAT = (
 
 
 class TunePart:
-    """Sliders on the left, what they come to on the right."""
+    """Sliders on the left, what follows from them on the right."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

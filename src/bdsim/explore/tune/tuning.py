@@ -39,7 +39,7 @@ COUNTS = {"funding_lag": 1.0}  # parameters that go in whole steps
 
 @dataclass(frozen=True)
 class Tuned:
-    """What values of the parameters come to."""
+    """What follows from values of the parameters."""
 
     values: Mapping[str, float]
     table: pd.DataFrame  # calibration.target_table
@@ -115,7 +115,7 @@ class Tuner:
         return value
 
     def at(self, values: Mapping[str, float]) -> Tuned:
-        """What `values` come to; parameters that are not named stay where they start. Raises ParameterError."""
+        """What follows from `values`; parameters that are not named stay where they start. Raises ParameterError."""
         parameters = self.start.with_values(dict(values), where="--set")
         table, counts = scored(self._problem(parameters), parameters)
         observed = observed_departures(self._evidence, parameters["mainland_stem"])

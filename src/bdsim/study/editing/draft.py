@@ -1,9 +1,9 @@
 """A scenario file being edited, for a form in whatever interface: values set, parts added and removed, mistakes shown.
 
 A place is what the command line calls it: `policy[0].until`, `event[1].outcomes[0].chance`. What a scenario inherits is
-found behind `extends.`: `extends.policy[0].until` is in the first policy of the file that this one extends. Whoever
-changes it gets the part copied into this file, under its name, which takes the inherited one's place; whoever removes
-it gets its name into `drop`.
+found behind `extends.`: `extends.policy[0].until` is in the first policy of the file that this one extends. To
+change it, the part is copied into this file under its name, and takes the inherited one's place; to remove it, its
+name is added to `drop`.
 
 >>> draft = Draft.open("initiative-revival", study)
 >>> draft.set("policy[0].scrutiny", "0.5")
@@ -58,7 +58,7 @@ class Draft:
     def __init__(self, path: Path, study: Study, content: bytes) -> None:
         """A draft of `content`, to be saved as `path`, where there may be no file yet.
 
-        Raises ScenarioError when it is no TOML or mixes two kinds of line ends.
+        Raises ScenarioError when it is not TOML or mixes two kinds of line ends.
         """
         tables_of(content, path)
         self.path, self.study = path, study
@@ -77,7 +77,7 @@ class Draft:
     def open(cls, path: Path | str, study: Study | None = None) -> Draft:
         """A draft of a file, or of the scenario of that name.
 
-        Raises ScenarioError or StudyError, as load_scenario does, when it cannot be read or is no TOML, and when it
+        Raises ScenarioError or StudyError, as load_scenario does, when it cannot be read or is not TOML, and when it
         mixes two kinds of line ends; other mistakes are among the draft's problems.
         """
         given, study = located(path, study)
@@ -154,7 +154,7 @@ class Draft:
 
         None removes what is there, as does empty text where a value may be missing.
 
-        Text that is no date, number or list where one belongs stays text, for the loader to say so. Returns where the
+        Text that should be a date, number or list and is not stays text, and the loader says so. Returns where the
         value stands now: another place when the part was inherited. Raises UsageError for a place that is none or has
         parts, and for a value that TOML does not know.
         """
@@ -218,7 +218,7 @@ class Draft:
     def save(self, name: str | None = None, *, overwrite: bool = False) -> Path:
         """Write it as NAME.toml beside the file that was opened (a new one: in scenarios/), or under the name it has.
 
-        Raises ScenarioError when it has problems, UsageError when the name is no plain one or is that of another file,
+        Raises ScenarioError when it has problems, UsageError when the name is not a valid file name or belongs to another file,
         or of one that was changed since it was opened (unless overwrite=True), and StorageError.
         """
         target = self.path if name is None else self.path.with_name(f"{_plain(name)}.toml")

@@ -252,7 +252,7 @@ def places_below(value: Any, at: Place) -> Iterator[Place]:
 
 
 def dicts(data: Mapping[str, Any], key: str) -> list[tuple[int, dict[str, Any]]]:
-    """The parts that a file has under a key, with their numbers; what is no part is left out."""
+    """The parts that a file has under a key, with their numbers; anything else is left out."""
     found = data.get(key)
     return [(i, part) for i, part in enumerate(found) if isinstance(part, dict)] if isinstance(found, list) else []
 
