@@ -110,7 +110,7 @@ def restored(target: Path) -> None:
 
 
 def tidied(target: Path) -> None:
-    """Delete what a process killed in the last steps of a finished run left behind. The parts of an unfinished run stay."""
+    """Delete what a kill in the last steps of a finished run left behind. The parts of an unfinished run stay."""
     left = (unfinished(target), _predecessor(target), _lock_of(target))
     if target.exists() and any(path.exists() for path in left):
         with contextlib.suppress(StorageError), locked(target):

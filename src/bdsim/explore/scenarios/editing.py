@@ -46,7 +46,7 @@ class Editing:
 
     @classmethod
     def new(cls, name: str, study: Study) -> Editing:
-        """A scenario that is not there yet. Raises UsageError for a name that files cannot have, and for one that is taken."""
+        """A scenario that does not exist yet. Raises UsageError for a name that is not valid, or is taken."""
         draft = Draft.new(name, study)
         if draft.path.exists():
             raise UsageError(f"'{draft.path.stem}' is there already; choose it above to edit it")

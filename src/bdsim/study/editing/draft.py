@@ -218,7 +218,7 @@ class Draft:
     def save(self, name: str | None = None, *, overwrite: bool = False) -> Path:
         """Write it as NAME.toml beside the file that was opened (a new one: in scenarios/), or under the name it has.
 
-        Raises ScenarioError when it has problems, UsageError when the name is not a valid file name or belongs to another file,
+        Raises ScenarioError when it has problems, UsageError when the name is not valid or belongs to another file,
         or of one that was changed since it was opened (unless overwrite=True), and StorageError.
         """
         target = self.path if name is None else self.path.with_name(f"{_plain(name)}.toml")
