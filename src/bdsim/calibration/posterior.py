@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from scipy.special import gammaincinv, ndtr, ndtri
 
-from bdsim.calibration.problem import Problem
+from bdsim.calibration.problem import LAST_QUESTION, Problem
 from bdsim.calibration.shocks import conditioned, root_of
 from bdsim.calibration.surrogate import Surrogate, coefficients
 from bdsim.errors import FitError
@@ -401,9 +401,10 @@ def trade_offs(problem: Problem, table: pd.DataFrame, posterior: Posterior) -> l
         if "rho" in problem.free
         else f"so projections rest on the value at which rho is held, {problem.parameters['rho']:g}"
     )
-    said.append(
-        f"how fast fear fades after the Initiative's end is not in the data: the series ends before it, {rests}"
-    )
+    if problem.shock_years and problem.shock_years[-1] < LAST_QUESTION:
+        said.append(
+            f"how fast fear fades after the Initiative's end is not in the data: the series ends before it, {rests}"
+        )
     return said
 
 

@@ -176,7 +176,7 @@ def profile(
     from bdsim.calibration import fitting
     from bdsim.calibration.problem import make_problem
     from bdsim.cli import terminal
-    from bdsim.reporting.figures.fits import draw_profile
+    from bdsim.reporting.figures.fits import draw_profile, facts_of
     from bdsim.reporting.style import save_all
     from bdsim.study.fit import NO_FIT
     from bdsim.study.layout import find_study
@@ -190,7 +190,7 @@ def profile(
         table = fitting.profile(problem, name, mode, points, report)
     base = used.name if used is not None else NO_FIT
     folder = (results or study.results) / f"profile-{name}-{base}"
-    save_all([draw_profile(table, known.entries[name], base)], folder)
+    save_all([draw_profile(table, known.entries[name], base, facts_of(problem))], folder)
     if json:
         terminal.print_json(table.to_dict("records"))
         return

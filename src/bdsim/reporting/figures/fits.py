@@ -13,11 +13,16 @@ from matplotlib.ticker import MaxNLocator
 
 from bdsim.calibration.fitting import Calibration
 from bdsim.calibration.posterior import STRONG
+from bdsim.calibration.problem import Problem
 from bdsim.calibration.targets import yearly_to_china
-from bdsim.model.categories import FIELDS
+from bdsim.errors import TargetError
+from bdsim.files.text import read_toml
+from bdsim.model.categories import FIELDS, FIRST_YEAR
 from bdsim.reporting.figures.canvas import WIDTH, canvas
 from bdsim.reporting.style import COLOURS, NAMES, REFERENCE, VERDICTS, Drawing, caption, styled, year_axis
 from bdsim.runs.identity import versions
+from bdsim.study.coverage import coverage_of
+from bdsim.study.evidence import load_evidence
 from bdsim.study.parameters import Parameter, Prior
 
 if TYPE_CHECKING:
@@ -25,14 +30,12 @@ if TYPE_CHECKING:
 
     from bdsim.model.categories import Floats
 
-__all__ = ["draw_profile", "fit_drawings"]
+__all__ = ["draw_profile", "facts_of", "fit_drawings"]
 
 # Colour and mark: either alone tells them apart.
 ROLES = {"fitted": (COLOURS[0], "o"), "held_out": (COLOURS[1], "s"), "validation": (COLOURS[2], "^")}
 REMARKS = {"rho": "after the Initiative's end carried from the prior"}
 PLAIN = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # keeps grid lines out of words
-PNAS = "Observed: Xie et al., PNAS 2023 (doi:10.1073/pnas.2216248120)."
-FACTS = "Facts: Xie et al., PNAS 2023 (doi:10.1073/pnas.2216248120); CSET 2022; NCSES."
 NORMAL_90 = 1.645  # standard errors on either side of a 90% interval
 PUSH, GROWTH = "push", "pull_growth"
 PROFILE_TOP = 8.0  # half chi squares: four standard deviations
@@ -66,7 +69,11 @@ def draw_series(result: Calibration) -> Drawing:
         ax.axis("off")
     board.legend()
     both = "Bars: 90% of the error that the targets state. Band: 90% of the posterior with its shocks, without chance."
-    caption(board.figure, "The fit against the yearly series", f"{both} {PNAS} {_made_by(result)}")
+    caption(
+        board.figure,
+        "The fit against the yearly series",
+        f"{both} {facts_of(result.problem, 'departures_to_china')} {_made_by(result)}",
+    )
     alt = "Posterior of departures to China by field against the observed series"
     return Drawing("series", board.figure, pd.concat(numbers), alt)
 
@@ -127,7 +134,7 @@ def draw_residuals(result: Calibration) -> Drawing:
     ax.set_xlabel("Residual at the mode, (model - fact) / standard error of the fact")
     ax.grid(axis="x")
     inner.legend(loc="outside upper left", ncols=3)
-    caption(figure, "Residuals by target", f"Grey: two standard errors. {FACTS} {_made_by(result)}")
+    caption(figure, "Residuals by target", f"Grey: two standard errors. {facts_of(result.problem)} {_made_by(result)}")
     return Drawing("residuals", figure, table, "Standardised residuals of every target, by group")
 
 
@@ -157,8 +164,10 @@ def draw_identifiability(result: Calibration) -> Drawing:
     ax.grid(False, axis="y")
     ax.set_xlabel("Shrinkage of the standard deviation from prior to posterior")
     inner.legend(loc="outside upper left", ncols=3)
-    unknown = "How fast fear fades after the Initiative's end is not in the data: the series ends before it."
-    caption(figure, "What 2010-2021 can tell", f"{unknown} {FACTS} {_made_by(result)}")
+    years = result.problem.shock_years
+    said = [*_fading(result.problem), facts_of(result.problem), _made_by(result)]
+    title = f"What {years[0]}-{years[-1]} can tell" if years else "What the facts can tell"
+    caption(figure, title, " ".join(said))
     told = table.loc[table["verdict"] == "prior", "parameter"].tolist()
     return Drawing(
         "identifiability", figure, table, f"Shrinkage by parameter; carried from the prior: {', '.join(told)}"
@@ -238,8 +247,11 @@ def _broken(name: str, inches: float) -> str:
 
 
 @styled
-def draw_profile(table: pd.DataFrame, parameter: Parameter, fit: str) -> Drawing:
-    """The least cost at values of one parameter, of facts and priors together and the part of the facts in it."""
+def draw_profile(table: pd.DataFrame, parameter: Parameter, fit: str, facts: str = "") -> Drawing:
+    """The least cost at values of one parameter, of facts and priors together and the part of the facts in it.
+
+    `facts`: who published what was fitted, for the caption (facts_of).
+    """
     name = str(table["parameter"].iloc[0])
     board = canvas(height=3.7)
     (ax,) = board.axes
@@ -255,7 +267,7 @@ def draw_profile(table: pd.DataFrame, parameter: Parameter, fit: str) -> Drawing
     caption(
         board.figure,
         f"How well the data tell: {parameter.label}",
-        f"{flat} {FACTS} Model: {_version()}, around fitted/{fit}.",
+        f"{flat} {facts} Model: {_version()}, around fitted/{fit}.".replace("  ", " "),
     )
     return Drawing(f"profile-{name}", board.figure, table, f"Profile likelihood of {name}")
 
@@ -281,12 +293,32 @@ def draw_trade_off(result: Calibration) -> Drawing:
     board.legend()
     r = float(np.corrcoef(draws.T)[0, 1])
     said = f"Correlation {r:+.2f}. What rose anyway and what scrutiny added share one rise, of 2019-2021."
-    caption(board.figure, "Growth or push: what the series leaves open", f"{said} {FACTS} {_made_by(result)}")
+    caption(
+        board.figure,
+        "Growth or push: what the series leaves open",
+        f"{said} {facts_of(result.problem)} {_made_by(result)}",
+    )
     return Drawing("push-and-growth", board.figure, draws, "Joint posterior of push and pull_growth, with the prior")
 
 
 def _version() -> str:
     return f"bdsim {versions()['bdsim-migration']}"
+
+
+def facts_of(problem: Problem, *files: str) -> str:
+    """'Facts: Xie et al., PNAS 2023 (doi:...); CSET 2022; NCSES.', of what the problem was fitted to, or of `files`."""
+    known = coverage_of(load_evidence(problem.job.scenario.study))
+    path = problem.targets_file or problem.job.scenario.study.targets
+    used = files or tuple(dict.fromkeys(t["facts"]["file"] for t in read_toml(path, TargetError)["target"]))
+    return f"Facts: {known.credits(*(f for f in used if f in known.series))}."
+
+
+def _fading(problem: Problem) -> list[str]:
+    """That the series ends before a policy does, where that is so: nobody has seen fear fade then."""
+    last = problem.shock_years[-1] if problem.shock_years else FIRST_YEAR
+    unseen = [p.name for p in problem.job.scenario.policies if p.start.year <= last < p.until.year]
+    name = f"the {unseen[0]}" if unseen else ""
+    return [f"How fast fear fades after {name} is not in the data: the series ends before it does."] if unseen else []
 
 
 def _made_by(result: Calibration) -> str:
