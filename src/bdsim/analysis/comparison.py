@@ -53,6 +53,7 @@ class Difference:
     values: Floats
     expected: Floats
     discordant: Floats
+    reference: Results
 
     def band(self) -> Floats:
         """5%, 50% and 95% over members, shape (3, periods, *axes)."""
@@ -73,8 +74,10 @@ class Difference:
         return {name: self.expected[branch == name].mean(axis=0) for name, chance in chances.items() if chance > 0.0}
 
     def variance_split(self, period: int = 0) -> dict[str, float]:
-        """Shares of the variance over members that parameters, chance and events carry, without axes."""
-        return self.scenario.variance_parts(self.expected[:, period], self.discordant[:, period])
+        """Shares of the variance over members that parameters, shocks, chance and events carry, without axes."""
+        years, match = self.periods[period], self.reference.positions(self.scenario.members["draw"].to_numpy())
+        unmoved = self.scenario.unmoved(*years) - self.reference.unmoved(*years)[match]
+        return self.scenario.variance_parts(self.expected[:, period], self.discordant[:, period], unmoved)
 
     def table(self) -> pd.DataFrame:
         """Tidy: scenario, from, until, *axes, mean, p05, median, p95."""
@@ -195,7 +198,7 @@ class Comparison(Drawn):
         for branch in set(branches):  # members of a branch that changes nothing differ by nothing
             variance[branches == branch] = apart[branches == branch].mean(axis=0)
         values = expected + np.sqrt(variance) * _noise(scenario, spans, expected.shape[2:])
-        return Difference(scenario, spans, tuple(axes), values, expected, variance)
+        return Difference(scenario, spans, tuple(axes), values, expected, variance, self.reference)
 
     def effect(
         self, axes: Sequence[str] = (), origin: str = "china", cumulative_from: int | None = None

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from bdsim.errors import MembersFailedError, ResultsError
 from bdsim.files import durable
 from bdsim.model import draws
-from bdsim.model.categories import FIELDS, GROUPS
+from bdsim.model.categories import FIELDS, FIRST_YEAR, GROUPS
 from bdsim.model.counts import TABLES, Counts, check_member, counts_of
 from bdsim.model.engine.batch import MemberInputs, grouped, simulated
 from bdsim.model.engine.full_scale import at_full_scale, programme_at_full_scale
@@ -33,7 +33,7 @@ from bdsim.runs.identity import own_digest, program_hash
 from bdsim.runs.keeping import InMemory, Keeper, KeptParts, Key, kept_on_disk
 from bdsim.runs.parts import Failure, Part
 from bdsim.runs.plan import DEFAULT_HORIZON, Job, Recipe, Settings, content, manifest_of, plan_run
-from bdsim.runs.results import FAILURES, PARAMETER, Results, load_results
+from bdsim.runs.results import FAILURES, PARAMETER, SHOCK, Results, load_results
 from bdsim.runs.workers import Workers
 from bdsim.study.parameters import Parameters
 from bdsim.study.scenario import Plan, Scenario
@@ -321,6 +321,16 @@ def _members_table(job: Job, lost: Sequence[set[int]]) -> pd.DataFrame:
     stands = {f"agent_{route}": weights[draw, routes.index(route)] for route in ("doctorate", "settled")}
     drawn = {name: np.array([parameters[name] for parameters in own]) for name in job.parameters}
     varied = {f"{PARAMETER}{name}": values[draw] for name, values in drawn.items() if np.ptp(values) > 0.0}
+    moved = [job.own(d).shocks for d in every]
+    by_series = {
+        **{name: [s.china[:, i] for s in moved if s is not None] for i, name in enumerate(FIELDS)},
+        "elsewhere": [s.elsewhere for s in moved if s is not None],
+    }
+    shocks = {
+        f"{SHOCK}{series}.{FIRST_YEAR + year}": values[draw]
+        for series, of_draws in by_series.items()
+        for year, values in enumerate(np.array(of_draws).T)
+    }
     return pd.DataFrame(
         {
             "member": np.arange(len(draw)),
@@ -331,6 +341,7 @@ def _members_table(job: Job, lost: Sequence[set[int]]) -> pd.DataFrame:
             "own": owns[draw],
             **stands,
             **varied,
+            **shocks,
         }
     )
 

@@ -19,7 +19,7 @@ from bdsim.drawn import Drawn
 from bdsim.errors import ResultsError, UsageError, check_years
 from bdsim.files.durable import new_folder, sealed
 from bdsim.model import draws
-from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
+from bdsim.model.categories import FIELDS, FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
 from bdsim.model.counts import AXES, TABLES, Counts, selection
 from bdsim.runs import statistics
 from bdsim.runs.manifest import MANIFEST, read_manifest
@@ -38,10 +38,11 @@ from bdsim.runs.tables import (
     write_whole,
 )
 
-__all__ = ["ASSUMPTION", "FAILURES", "PARAMETER", "Centre", "Results", "load_results"]
+__all__ = ["ASSUMPTION", "FAILURES", "PARAMETER", "SHOCK", "Centre", "Results", "load_results"]
 
 PARAMETER = "parameter."  # begins the columns of members that say what each drew of the fit
 ASSUMPTION = "assumption."  # and of the ranges in the scenario file
+SHOCK = "shock."  # and what moves everyone in a year, by series and year
 
 FAILURES = ("branch", "draw", "seed", "parameters", "error", "traceback")
 
@@ -315,23 +316,49 @@ class Results(Drawn):
         return np.stack(lines)
 
     def variance_split(self, first: int, last: int, origin: str = "china") -> dict[str, float]:
-        """Shares of the variance of departures summed over first..last that parameters, chance and events carry.
+        """Shares of the variance of departures summed over first..last: parameters, shocks, chance, events.
 
         Chance is the Poisson-binomial variance of single researchers; events the spread of the branches' means;
-        parameters the spread of members' expected departures within a branch, which at a coarse scale holds a
-        little of the chance of earlier years. The shares add up to 1 (all 0 where nothing varies).
+        shocks what moves everyone in a year; parameters the rest of the spread of members' expected departures within
+        a branch, which at a coarse scale holds a little of the chance of earlier years. The shares add up to 1 (all 0
+        where nothing varies).
         """
         check_years(first, last, self.years, "variance_split")
         span = slice(first - FIRST_YEAR, last - FIRST_YEAR + 1)
         expected, variance = (
             self.collapsed(name, (), origin)[:, span].sum(axis=1) for name in ("expected", "variance")
         )
-        return self.variance_parts(expected, variance)
+        return self.variance_parts(expected, variance, self.unmoved(first, last, origin))
 
-    def variance_parts(self, expected: Floats, chance: Floats) -> dict[str, float]:
-        """As `variance_split`, of any number of the members: expected, and the variance that chance adds to it."""
-        fitted = self.manifest["fit"] is not None
-        return statistics.variance_parts(expected, chance, self.weights, self.members["branch"].to_numpy(), fitted)
+    def variance_parts(self, expected: Floats, chance: Floats, unmoved: Floats) -> dict[str, float]:
+        """As `variance_split`, of any number of the members, each of shape (members,).
+
+        `expected`, the variance that `chance` adds to it, and what it would be without shocks.
+        """
+        branch, fitted = self.members["branch"].to_numpy(), self.manifest["fit"] is not None
+        return statistics.variance_parts(expected, chance, unmoved, self.weights, branch, fitted)
+
+    def unmoved(self, first: int, last: int, origin: str = "china") -> Floats:
+        """Expected departures of first..last without the shocks of these years, to first order, shape (members,).
+
+        A shock to a log rate multiplies departures; that fewer or more are left to leave later is not undone.
+        """
+        span = slice(first - FIRST_YEAR, last - FIRST_YEAR + 1)
+        table = self.collapsed("expected", ("field", "destination"), origin)[:, span]
+        return np.asarray((table * np.exp(-self.shocks[:, span])).sum(axis=(1, 2, 3)))
+
+    @cached_property
+    def shocks(self) -> Floats:
+        """What moves everyone's log rates, shape (members, years, fields, destinations); zeros without a fit."""
+        shape = (len(self.members), len(self.years), len(FIELDS))
+        if f"{SHOCK}elsewhere.{FIRST_YEAR}" not in self.members:
+            return np.zeros((*shape, 2))
+        series = [
+            self.members[[f"{SHOCK}{name}.{year}" for year in self.years]].to_numpy(np.float64)
+            for name in (*FIELDS, "elsewhere")
+        ]
+        china, elsewhere = np.stack(series[:-1], axis=2), np.broadcast_to(series[-1][:, :, None], shape)
+        return np.stack([china, elsewhere], axis=3)
 
     def save(self, folder: Path | str) -> Results:
         """Write the tables, summary.csv and manifest.json into a new folder, whole or not at all; read it back.

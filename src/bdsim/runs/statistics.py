@@ -64,21 +64,33 @@ def interval(values: Floats, levels: Sequence[float] = BAND) -> Floats:
 
 
 def variance_parts(
-    expected: Floats, chance: Floats, weights: Floats, branch: NDArray[Any], fitted: bool
+    expected: Floats, chance: Floats, unmoved: Floats, weights: Floats, branch: NDArray[Any], fitted: bool
 ) -> dict[str, float]:
-    """Shares of the variance over members that parameters, chance and events carry; they add up to 1, or are all 0.
+    """Shares of the variance over members that parameters, shocks, chance and events carry; 1 together, or all 0.
 
     All of shape (members,): `expected` a number without the chance of single researchers, `chance` the variance of
-    that, `branch` the way through events. Where members are not `fitted` all have the same parameters.
+    that, `unmoved` the number without shocks, `branch` the way through events. Within a branch, parameters carry the
+    covariance of the number with `unmoved`, shocks that with the rest. Where members are not `fitted` all have the
+    same parameters, and what differs is chance.
     """
-    means = {b: np.average(expected[branch == b]) for b in set(branch)}  # members of a branch weigh the same
-    centre = np.array([means[b] for b in branch])
+    inside, alone = (values - _of_branch(values, branch) for values in (expected, unmoved))
+    spread = float(mean(inside**2, weights))
+    parameters = float(np.clip(mean(inside * alone, weights), 0.0, spread))
+    between = _of_branch(expected, branch)
     parts = {
-        "parameters": float(np.average((expected - centre) ** 2, weights=weights)),
-        "chance": float(np.average(chance, weights=weights)),
-        "events": float(np.average((centre - np.average(centre, weights=weights)) ** 2, weights=weights)),
+        "parameters": parameters,
+        "shocks": spread - parameters,
+        "chance": float(mean(chance, weights)),
+        "events": float(mean((between - mean(between, weights)) ** 2, weights)),
     }
     if not fitted:
-        parts["chance"], parts["parameters"] = parts["chance"] + parts["parameters"], 0.0
+        parts |= {"parameters": 0.0, "shocks": 0.0, "chance": parts["chance"] + spread}
     total = sum(parts.values())
     return {name: value / total if total > 0 else 0.0 for name, value in parts.items()}
+
+
+def _of_branch(values: Floats, branch: NDArray[Any]) -> Floats:
+    """The mean of each member's branch, whose members weigh the same."""
+    names, which = np.unique(branch, return_inverse=True)
+    sums = np.bincount(which, values, len(names)) / np.bincount(which, minlength=len(names))
+    return np.asarray(sums[which])

@@ -72,6 +72,7 @@ COLUMNS = {
     "own": "digest of all that the engine is given of the member alone: behaviour, agents, seed",
     "agent_doctorate": "researchers that an agent of the doctorate route stands for in this member",
     "agent_settled": "researchers that an agent of the settled route stands for in this member",
+    "shock.SERIES.YEAR": "what moves everyone's log rate of leaving in a year and the model does not know",
     "parameter.NAME": "value of the parameter NAME in this member, of each that differs between members",
     "year": "calendar year",
     "origin": "china (Chinese descent), india or other",
