@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bdsim
-from bdsim.analysis.lives import CHOICES, OTHERWISE, TO_ELSEWHERE, Watch, explain, network, terms_of
+from bdsim.analysis.lives import CHOICES, OTHERWISE, TO_CHINA_ALONE, Watch, explain, log_rates_of, network, terms_of
 from bdsim.analysis.network import INNERMOST, STATUSES
 from bdsim.errors import InvariantError, UsageError
 from bdsim.model import rule
 from bdsim.model.agents import Researcher
 from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, GROUPS
-from bdsim.model.rule import CAREER, CHINA, ELSEWHERE, STAY, Weights
+from bdsim.model.fates import choice_of, year_left
+from bdsim.model.rule import CAREER, CHINA, ELSEWHERE, PROGRAMME, STAY, Weights
 from bdsim.runs.mesa import MigrationModel
 from bdsim.runs.plan import Settings, plan_run
 
@@ -64,13 +65,17 @@ shares = st.floats(0.0, 1.0)
 weights = st.builds(  # over all that the bounds of parameters.toml allow
     Weights,
     funding=st.floats(-3.0, 6.0),
-    offer=st.floats(-1.0, 5.0),
+    pull_growth=st.floats(-0.3, 0.3),
     ties_weight=st.floats(-2.0, 5.0),
     push=st.floats(0.0, 5.0),
     spill=st.floats(0.0, 2.0),
-    roots=st.floats(0.0, 6.0),
+    standing=st.floats(-2.0, 3.0),
+    rooting=st.floats(0.3, 15.0),
+    accept=st.floats(-3.0, 3.0),
     stay_us=st.floats(0.0, 4.0),
+    wait=st.floats(-1.0, 2.0),
     rho=st.floats(0.0, 0.99),
+    fade=st.floats(0.0, 0.99),
     kappa=shares,
     gamma=st.floats(0.0, 2.0),
 )
@@ -81,42 +86,52 @@ circumstances = st.fixed_dictionaries(
         "settled": st.floats(-6.0, 4.0),
         "field_china": st.floats(-6.0, 6.0),
         "log_funding": st.floats(-3.0, 3.0),
+        "pull": st.floats(-10.0, 30.0),
         "log_us": st.floats(-3.0, 3.0),
-        "settlement": st.floats(0.0, 3.0),
+        "roots": st.floats(-2.0, 6.0),
+        "career_age": st.integers(0, 37).map(float),
+        "green_card_wait": st.floats(-5.0, 10.0),
+        "waits": st.sampled_from([0.0, 1.0]),
+        "shock_china": st.floats(-0.5, 0.5),
+        "shock_elsewhere": st.floats(-0.5, 0.5),
         "fear": shares,
         "ties": shares,
-        "log_age": st.integers(0, 37).map(lambda age: math.log(1 + age)),
-        "offered": st.sampled_from([0.0, 1.0]),
+        "prominence": shares,
     }
 )
 
 
 def add_up(terms, rate):
-    """To within rounding: each term is the log of an exp of itself."""
+    """To within rounding."""
     return abs(sum(terms.values()) - math.log(rate)) <= 1e-12 * max(1.0, sum(map(abs, terms.values())))
 
 
 @given(w=weights, inputs=circumstances)
 def test_terms_add_up_to_the_log_rates_of_the_rule(w, inputs):
-    china, elsewhere = terms_of(w, **inputs)
-    rates = rule.weigh(**inputs, w=w)
-    assert add_up(china, rates[0])
-    assert add_up(elsewhere, rates[1])
+    for terms, log_rate in zip(terms_of(w, **inputs), log_rates_of(w, inputs), strict=True):
+        assert add_up(terms, math.exp(log_rate))
 
 
 @given(w=weights, inputs=circumstances)
 def test_every_term_is_the_product_that_its_name_says(w, inputs):
-    china, elsewhere = terms_of(w, **inputs)
+    china, elsewhere, by_offer = terms_of(w, **inputs)
     near = {"rel": 1e-12, "abs": 1e-12}
     assert china["push"] == pytest.approx(w.push * inputs["fear"], **near)
     assert elsewhere["push"] == pytest.approx(w.push * w.spill * inputs["fear"], **near)
     assert china["ties"] == pytest.approx(w.ties_weight * (inputs["ties"] - rule.TYPICAL_TIES), **near)
-    assert china["offer"] == pytest.approx(w.offer * inputs["offered"], **near)
+    assert china["other pull of China"] == pytest.approx(w.pull_growth * inputs["pull"], **near)
+    assert by_offer["offer"] == pytest.approx(w.accept, **near)
+    assert by_offer["ties"] == pytest.approx(china["ties"], **near)
+    assert by_offer["push"] == pytest.approx(china["push"], **near)
     assert china["Chinese funding"] == pytest.approx(w.funding * inputs["log_funding"], **near)
     for terms, usual in ((china, "leave_china"), (elsewhere, "leave_elsewhere")):
         assert terms["usual"] == pytest.approx(inputs[usual], **near)
         assert terms["settled"] == pytest.approx(inputs["settled"], **near)
-        assert terms["roots"] == pytest.approx(-w.roots * inputs["settlement"] * inputs["log_age"], **near)
+        grown = 1.0 - math.exp(-inputs["career_age"] / w.rooting)
+        assert terms["roots"] == pytest.approx(-inputs["roots"] * grown, **near)
+        assert terms["standing"] == pytest.approx(-w.standing * (inputs["prominence"] - 0.5), **near)
+        waited = w.wait * inputs["green_card_wait"] * inputs["waits"]
+        assert terms["longer wait for a green card"] == pytest.approx(waited, **near)
         assert terms["US funding and soft power"] == pytest.approx(-w.stay_us * inputs["log_us"], **near)
 
 
@@ -124,13 +139,15 @@ def test_every_term_is_the_product_that_its_name_says(w, inputs):
 def test_terms_of_real_agents_add_up_to_the_rates_that_they_weigh(scenario):
     pushed = 0
     for agent, moment in every_moment_and_its_agent(scenario):
-        rates = agent.weigh(moment.fear, moment.ties, float(moment.offered))
-        for weighing, rate in zip((moment.china, moment.elsewhere), rates, strict=True):
+        rates = agent.weigh(moment.fear, moment.ties)
+        told = [moment.china, moment.elsewhere, *([moment.by_offer] if moment.offered else [])]
+        for weighing, rate in zip(told, rates, strict=False):
             assert weighing.rate == rate
             assert add_up(weighing.terms, rate)
             assert OTHERWISE not in weighing.terms  # the rule accounts for everything
+        for weighing in told[:2]:
             assert ("settled" in weighing.terms) == (agent.route == "settled")
-        assert set(moment.elsewhere.terms) <= set(TO_ELSEWHERE)
+        assert not set(moment.elsewhere.terms) & set(TO_CHINA_ALONE)
         pushed += moment.china.terms["push"] > 0.05
     assert pushed > 0
 
@@ -139,13 +156,13 @@ def test_terms_of_real_agents_add_up_to_the_rates_that_they_weigh(scenario):
 
 
 class Open(Researcher):
-    """Says by which rates the clocks ran, the answer to the offer included."""
+    """Says by which rates the clocks ran, that of an offer included."""
 
     rates = None
 
-    def choose(self, china, elsewhere):
-        self.rates = (china, elsewhere)
-        return super().choose(china, elsewhere)
+    def choose(self, china, elsewhere, by_offer):
+        self.rates = (china, elsewhere, by_offer)
+        return super().choose(china, elsewhere, by_offer)
 
 
 class OpenModel(MigrationModel):
@@ -162,19 +179,22 @@ def test_what_is_explained_is_what_the_model_then_does_to_the_bit(scenario):
         agents = list(model.agent_of_row.values())
         told = [explain(agent) for agent in agents]
         model.step()
-        assert [(m.china.rate, m.elsewhere.rate) for m in told] == [agent.rates for agent in agents]
+        clocks = [(m.china.rate, m.elsewhere.rate, m.by_offer.rate if m.by_offer else 0.0) for m in told]
+        assert clocks == [agent.rates for agent in agents]
         d = model.decisions
         assert [m.choice for m in told] == d.choice[rows].tolist()
         assert [m.fear for m in told] == d.fear[rows].tolist()
         assert [m.ties for m in told] == d.ties[rows].tolist()
         assert [m.china.chance for m in told] == d.to_china[rows].tolist()
         assert [m.elsewhere.chance for m in told] == d.to_elsewhere[rows].tolist()
-        for choice in (CHINA, ELSEWHERE):
-            assert sum(m.choice == choice for m in told) == model.tally.departures[year, ..., choice].sum()
+        for to, ways in ((CHINA, (CHINA, PROGRAMME)), (ELSEWHERE, (ELSEWHERE,))):
+            assert sum(m.choice in ways for m in told) == model.tally.departures[year, ..., to].sum()
+        assert sum(m.choice == PROGRAMME for m in told) == model.tally.programme[year].sum()
         for moment in told:
+            assert (moment.by_offer is not None) == moment.offered
             clocks = [moment.china.rings_after, moment.elsewhere.rings_after]
+            clocks += [moment.by_offer.rings_after] if moment.by_offer else []
             assert moment.choice == (int(np.argmin(clocks)) if min(clocks) < 1.0 else STAY)
-            assert (moment.china.terms["offer"] != 0.0) == moment.offered
         offered += sum(m.offered for m in told)
     assert offered > 0
 
@@ -223,7 +243,7 @@ def test_nothing_is_explained_of_who_is_not_here_or_after_the_horizon():
 
 def test_words_hold_the_numbers(lives):
     moments = [moment for life in lives.values() for moment in life.moments]
-    assert {moment.choice for moment in moments} == set(CHOICES)
+    assert {STAY, CHINA, ELSEWHERE} <= {moment.choice for moment in moments} <= set(CHOICES)
     for moment in moments[::5]:
         words = moment.in_words()
         assert words.startswith(f"{moment.year}, ")
@@ -231,15 +251,17 @@ def test_words_hold_the_numbers(lives):
         assert f"({moment.stage})" in words
         assert f"fear {moment.fear:.2f}" in words
         assert "-" not in words and "\n" not in words  # true minus signs, no powers of ten
-        for weighing in (moment.china, moment.elsewhere):
+        for weighing in (moment.china, moment.elsewhere, *([moment.by_offer] if moment.by_offer else [])):
             assert weighing.in_words() in words
             for name, term in weighing.terms.items():
                 shown = f"{name} {term:+.2f}".replace("-", "−")  # noqa: RUF001
-                assert (shown in weighing.in_words()) == (abs(term) >= 0.005 or name == "usual")
+                assert (shown in weighing.in_words()) == (abs(term) >= 0.005 or name in ("usual", "offer"))
             stated = float(weighing.in_words().split(": ")[1].split(" a year")[0].replace(",", ""))
             assert stated == pytest.approx(weighing.rate, rel=0.051)
-        after = [float(x.split(" years")[0].replace(",", "")) for x in words.split("after ")[-2:]]
-        assert after == pytest.approx([moment.china.rings_after, moment.elsewhere.rings_after], rel=0.0051)
+        rings = [moment.china.rings_after, moment.elsewhere.rings_after]
+        rings += [moment.by_offer.rings_after] if moment.by_offer else []
+        after = [float(x.split(" years")[0].replace(",", "")) for x in words.split("after ")[-len(rings) :]]
+        assert after == pytest.approx(rings, rel=0.0051)
         assert ("offer (its chance" in words) == (moment.offer_chance > 0.0)
 
 
@@ -254,7 +276,7 @@ def test_a_life_has_a_moment_for_every_year_here_and_ends_as_the_model_says(base
         assert years == list(range(years[0], years[0] + len(years))) if years else True
         endings.add(life.ending.split(" in ")[0].split(" after ")[0].split(" on ")[0])
         if fates[row]:
-            year, choice = FIRST_YEAR + (int(fates[row]) - 1) // 2, (int(fates[row]) - 1) % 2
+            year, choice = int(year_left(fates[row])), int(choice_of(fates[row]))
             assert life.ending == f"{CHOICES[choice]} in {year}"
             assert years[-1] == year and life.moments[-1].choice == choice
         elif row in baseline.model.agent_of_row:
@@ -265,6 +287,7 @@ def test_a_life_has_a_moment_for_every_year_here_and_ends_as_the_model_says(base
             assert life.ending == f"gone before {FIRST_YEAR}" and life.entry < FIRST_YEAR
         if years:
             assert years[0] == max(life.entry, FIRST_YEAR)
+    endings -= {CHOICES[PROGRAMME]}  # few leave so, and perhaps none at this scale
     assert endings == {"left for China", "left for elsewhere", "here", "retired", "gone before 2000"}
 
 
@@ -391,9 +414,9 @@ class Sociable(Researcher):
     def feel(self, colleagues_fear):
         return super().feel(max([colleague.fear for colleague in self.colleagues], default=0.0))
 
-    def weigh(self, fear, ties, offered):
-        china, elsewhere = super().weigh(fear, ties, offered)
-        return 1.5 * china, elsewhere
+    def weigh(self, fear, ties):
+        china, elsewhere, by_offer = super().weigh(fear, ties)
+        return 1.5 * china, elsewhere, by_offer
 
 
 class SociableModel(MigrationModel):

@@ -8,14 +8,11 @@ from pathlib import Path
 
 import bdsim
 from bdsim.model.engine import compiling
-from bdsim.model.engine.batch import Own, is_compiled, simulated
+from bdsim.model.engine.batch import MemberInputs, is_compiled, simulated
 from bdsim.runs.plan import Settings, plan_run
 
 SCRIPT = """
 import bdsim
-from bdsim.model.engine import compiling
-from bdsim.model.engine.batch import Own, is_compiled, simulated
-from bdsim.runs.plan import Settings, plan_run
 r = bdsim.run(bdsim.load_scenario(SCENARIO), members=1, researchers_per_agent=500, horizon=2022)
 print(int((r.fates() > 0).sum()))
 """
@@ -38,7 +35,7 @@ def test_an_edit_of_the_rule_changes_the_run(tmp_path, study):
     assert before == leavers(package.parent, tmp_path / "cache", scenario)  # from the cache
     rule = package / "model" / "rule.py"
     text = rule.read_text()
-    edited = text.replace("return exp(china), exp(elsewhere)", "return exp(china), 2.0 * exp(elsewhere)")
+    edited = text.replace("both[1] + w.push", "0.7 + both[1] + w.push")  # twice the rate for elsewhere
     assert edited != text
     stamp = rule.stat()
     rule.write_text(edited)
@@ -52,7 +49,7 @@ def test_a_run_says_that_it_compiles_once_for_each_variant(tmp_path, monkeypatch
     monkeypatch.setattr(compiling, "cache_folder", lambda: tmp_path)
     job = plan_run(bdsim.load_scenario("baseline"), Settings(9, 0, 1000, "compiled", 2012))
     world = job.world(job.plans[0])
-    own = Own(world.behaviour, world.weights, 0)
+    own = MemberInputs(world.behaviour, world.agent_size, 0)
     assert not is_compiled(1) and not is_compiled(8)
     simulated(world.population, world.environment, [own])
     assert is_compiled(1) and not is_compiled(8) and not is_compiled(9) and not is_compiled(1, sampled=False)
