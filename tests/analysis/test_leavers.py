@@ -7,6 +7,7 @@ import bdsim
 from bdsim.analysis.leavers import BY, SIDES, _without_excess, who_leaves
 from bdsim.errors import UsageError
 from bdsim.model.categories import FIRST_YEAR
+from bdsim.model.fates import year_left
 
 PERIOD = (2024, 2030)
 
@@ -77,10 +78,7 @@ def test_it_agrees_with_counting_one_by_one(baseline):
     for member in range(len(other.members)):
         here, there = baseline.fates()[member], other.fates()[member]
         for person in np.flatnonzero((people["origin"] == "china") & ((here > 0) | (there > 0))):
-            inside = [
-                f > 0 and PERIOD[0] <= FIRST_YEAR + (int(f) - 1) // 2 <= PERIOD[1]
-                for f in (there[person], here[person])
-            ]
+            inside = [f > 0 and PERIOD[0] <= int(year_left(f)) <= PERIOD[1] for f in (there[person], here[person])]
             if any(inside):
                 route = people["route"].iloc[person]
                 side = SIDES[2] if all(inside) else SIDES[0] if inside[0] else SIDES[1]

@@ -120,7 +120,7 @@ def test_a_changed_value_is_named_as_changed_and_the_original_stays(parameters: 
     changed = parameters.with_values({"push": 0.5}).with_values({"kappa": 0.0})
     assert (changed["push"], changed["kappa"]) == (0.5, 0.0)
     assert changed.changed == ("kappa", "push")
-    assert parameters["push"] == 0.27 and parameters.changed == ()
+    assert parameters["push"] == 0.3 and parameters.changed == ()
     assert changed.values == {**parameters.values, "push": 0.5, "kappa": 0.0}
 
 
@@ -215,10 +215,10 @@ def test_a_setting_that_parses_is_still_checked_in_one_line(parameters: Paramete
 
 PUSH = """[behaviour.push]
 label = "Push of scrutiny"
-value = 0.27
+value = 0.3
 unit = "log rate per unit of fear"
 bounds = [0.0, 5.0]
-prior = { mean = 0.5, sd = 0.5 }
+prior = { mean = 0.0, sd = 0.5 }
 identified = "weak"
 """
 
@@ -239,21 +239,21 @@ def refused(study: Study, change: Callable[[str], str], *words: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("value = 0.27", "value = 5.5", ("behaviour.push", "value 5.5 is outside its bounds 0 to 5")),
-        ("value = 0.27", "value = -0.1", ("behaviour.push", "value -0.1 is outside its bounds 0 to 5")),
-        ("value = 0.27", "value = nan", ("behaviour.push.value", "finite")),
-        ("value = 0.27", "value = inf", ("behaviour.push.value", "finite")),
-        ("value = 0.27", 'value = "0.27"', ("behaviour.push.value", "valid number")),
-        ("value = 0.27", "value = true", ("behaviour.push.value", "valid number")),
-        ("value = 0.27\n", "", ("behaviour.push.value",)),
+        ("value = 0.3", "value = 5.5", ("behaviour.push", "value 5.5 is outside its bounds 0 to 5")),
+        ("value = 0.3", "value = -0.1", ("behaviour.push", "value -0.1 is outside its bounds 0 to 5")),
+        ("value = 0.3", "value = nan", ("behaviour.push.value", "finite")),
+        ("value = 0.3", "value = inf", ("behaviour.push.value", "finite")),
+        ("value = 0.3", 'value = "0.3"', ("behaviour.push.value", "valid number")),
+        ("value = 0.3", "value = true", ("behaviour.push.value", "valid number")),
+        ("value = 0.3\n", "", ("behaviour.push.value",)),
         ("bounds = [0.0, 5.0]", "bounds = [5.0, 0.0]", ("behaviour.push", "bounds 5, 0 are not in order")),
-        ("bounds = [0.0, 5.0]", "bounds = [0.27, 0.27]", ("behaviour.push", "not in order")),
+        ("bounds = [0.0, 5.0]", "bounds = [0.3, 0.3]", ("behaviour.push", "not in order")),
         ("bounds = [0.0, 5.0]", "bounds = [0.0, inf]", ("behaviour.push.bounds", "finite")),
         ("bounds = [0.0, 5.0]", "bounds = [0.0]", ("behaviour.push.bounds",)),
         ("bounds = [0.0, 5.0]", "bounds = [0.0, 1.0, 2.0]", ("behaviour.push.bounds",)),
         ("sd = 0.5", "sd = 0.0", ("behaviour.push.prior.sd", "greater than 0")),
         ("sd = 0.5", "sd = -1.0", ("behaviour.push.prior.sd", "greater than 0")),
-        ("mean = 0.5, ", "", ("behaviour.push.prior.mean",)),
+        ("mean = 0.0, ", "", ("behaviour.push.prior.mean",)),
         ('identified = "weak"', 'identified = "perhaps"', ("behaviour.push.identified",)),
         ("unit = ", "unti = ", ("behaviour.push.unit",)),
         ('identified = "weak"', 'identified = "weak"\nsorce = "x"', ("sorce", "did you mean 'source'?")),
@@ -323,7 +323,7 @@ def test_a_parameter_given_in_two_sections_is_refused(fresh_study: Study) -> Non
     def change(text: str) -> str:
         start = text.index(PUSH)
         table = text[start : text.index("\n[", start) + 1]
-        return text + "\n" + table.replace("behaviour.push", "population.push").replace("0.27", "0.99")
+        return text + "\n" + table.replace("behaviour.push", "population.push").replace("value = 0.3", "value = 0.99")
 
     refused(fresh_study, change, "push")
 

@@ -21,6 +21,7 @@ from bdsim.files.durable import new_folder, sealed
 from bdsim.model import draws
 from bdsim.model.categories import FIELDS, FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
 from bdsim.model.counts import AXES, TABLES, Counts, selection
+from bdsim.model.fates import Fates
 from bdsim.runs import statistics
 from bdsim.runs.manifest import MANIFEST, read_manifest
 from bdsim.runs.parts import Chosen, Part
@@ -47,7 +48,6 @@ SHOCK = "shock."  # and what moves everyone in a year, by series and year
 FAILURES = ("branch", "draw", "seed", "parameters", "error", "traceback")
 
 
-Fates = NDArray[np.uint8]
 Centre = Literal["mean", "median"]
 
 
@@ -164,8 +164,9 @@ class Results(Drawn):
 
     @cached_property
     def departures(self) -> pd.DataFrame:
-        """member, year, origin, route, field, stage, destination, researchers."""
-        return tidy({"researchers": self.gathered("departures")}, ("field", "stage", "destination"))
+        """member, year, origin, route, field, stage, destination, researchers, with_programme."""
+        tables = {"researchers": self.gathered("departures"), "with_programme": self.gathered("programme")}
+        return tidy(tables, ("field", "stage", "destination"))
 
     @cached_property
     def stocks(self) -> pd.DataFrame:
@@ -176,6 +177,8 @@ class Results(Drawn):
     def expected(self) -> pd.DataFrame:
         """Like departures, with columns expected, variance and full_scale."""
         tables = {name: self.gathered(name) for name in ("expected", "variance", "full_scale")}
+        tables["with_programme"] = self.gathered("programme_expected")
+        tables["full_scale_with_programme"] = self.gathered("programme_full_scale")
         return tidy(tables, ("field", "stage", "destination"))
 
     @cached_property
@@ -389,19 +392,25 @@ class Results(Drawn):
         sealed(aside)
 
     def summary(self) -> pd.DataFrame:
-        """Departures a year by origin and destination: median and 90% band over members, at full scale."""
+        """Departures a year by origin and destination: median and 90% band over members, at full scale.
+
+        `with_programme` is the mean number of those who left with a talent programme.
+        """
         parts = []
         for origin in (*ORIGINS, "all"):
             table, _ = self.by("destination", origin=origin)
             every = np.concatenate([table, table.sum(axis=2, keepdims=True)], axis=2)
             low, median, high = self.band(every)
             mean = self.mean(every)
+            recruited = self.mean(self.collapsed("programme_full_scale", ("destination",), origin))
+            recruited = np.column_stack([recruited, recruited.sum(axis=1)])
             for d, destination in enumerate((*AXES["destination"], "all")):
                 parts.append(
                     pd.DataFrame(
                         {
                             "year": list(self.years), "origin": origin, "destination": destination,
                             "mean": mean[:, d], "p05": low[:, d], "median": median[:, d], "p95": high[:, d],
+                            "with_programme": recruited[:, d],
                         }
                     )
                 )  # fmt: skip
