@@ -59,8 +59,8 @@ def test_what_the_data_cannot_tell_stands_in_the_terminal_the_figure_and_the_man
     for said in (out, manifest):
         assert re.search(rf"{CARRIED}.*stay_us", said)
         assert "how fast fear fades after the Initiative's end is not in the data" in said
-    assert re.search(rf"{CARRIED}: .*stay_us", figure)  # the words of the picture are paths; its description is text
-    assert f"<!-- {CARRIED} -->" in figure
+    assert re.search(rf"{CARRIED}: .*stay_us", figure)  # its description
+    assert f">{CARRIED.capitalize()}</text>" in figure
     assert sorted(p.stem for p in (folder / "figures").glob("*.png")) == [
         "identifiability", "posterior", "residuals", "series",
     ]  # fmt: skip

@@ -34,8 +34,7 @@ __all__ = ["draw_profile", "facts_of", "fit_drawings"]
 
 # Colour and mark: either alone tells them apart.
 ROLES = {"fitted": (COLOURS[0], "o"), "held_out": (COLOURS[1], "s"), "validation": (COLOURS[2], "^")}
-REMARKS = {"rho": "after the Initiative's end carried from the prior"}
-PLAIN = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # keeps grid lines out of words
+MOST = 8  # parameters in the figure of pairs: more could not be read in print
 NORMAL_90 = 1.645  # standard errors on either side of a 90% interval
 PUSH, GROWTH = "push", "pull_growth"
 PROFILE_TOP = 8.0  # half chi squares: four standard deviations
@@ -151,8 +150,6 @@ def draw_identifiability(result: Calibration) -> Drawing:
     for i, row in table.iterrows():
         text = f"{row['median']:.2f} [{row['p05']:.2f}, {row['p95']:.2f}]"
         ax.text(1.02, i, text, va="center", fontsize=7, transform=beside)
-        remark = REMARKS.get(row["parameter"], "")
-        ax.text(shrinkage[i] + 0.01, i, remark, va="center", fontsize=7, color=REFERENCE, bbox=PLAIN)
     ax.text(1.02, len(table) - 0.35, "Median [90%]", va="bottom", fontsize=7, fontweight="bold", transform=beside)
     for verdict in dict.fromkeys(reversed(table["verdict"].tolist())):
         label, colour = VERDICTS[verdict]
@@ -176,12 +173,14 @@ def draw_identifiability(result: Calibration) -> Drawing:
 
 @styled
 def draw_corner(result: Calibration) -> Drawing:
-    """Pairs of the parameters that the data tell at least partly (all, where they tell none): draws of the posterior
-    below the diagonal, correlations above it, and the prior beside the posterior on it."""
+    """Pairs of the parameters that the data tell at least partly (all, where they tell none), of many those that move
+    together most: draws of the posterior below the diagonal, correlations above it, the prior beside the posterior on
+    it. The numbers have the draws of all."""
     table, free = result.parameters, list(result.problem.free)
     told = table.loc[table["verdict"] != "prior", "parameter"].tolist()
-    names = told or free
-    draws = pd.DataFrame(result.posterior.draws, columns=free)[names]
+    every = pd.DataFrame(result.posterior.draws, columns=free)[told or free]
+    names = _most_tied(every)
+    draws = every[names]
     correlation = draws.corr().to_numpy()
     n = len(names)
     side = min(0.95, (WIDTH - 0.8) / n)
@@ -202,12 +201,22 @@ def draw_corner(result: Calibration) -> Drawing:
             labels = [_broken(result.problem.parameters.label(name), side) for name in (row, column)]
             _corner_labels(ax, *labels, last=i == n - 1, first=j == 0, diagonal=i == j)
     text = f"{len(draws)} draws. Grey line: the prior. Above the diagonal: correlations, bold from {STRONG} on."
-    left_out = " Parameters carried from the prior are left out." if len(names) < len(free) else ""
+    left_out = " Parameters carried from the prior are left out." if len(every.columns) < len(free) else ""
+    if len(names) < len(every.columns):
+        left_out += f" Of {len(every.columns)} the {len(names)} that move together most; all are in the numbers."
     title = (
         "Posterior of the parameters that the data tell" if told else "Posterior: the prior, for the data tell nothing"
     )
     caption(figure, title, f"{text}{left_out} {_made_by(result)}")
-    return Drawing("posterior", figure, draws, "Pairwise posterior draws, with prior and correlations")
+    return Drawing("posterior", figure, every, "Pairwise posterior draws, with prior and correlations")
+
+
+def _most_tied(draws: pd.DataFrame) -> list[str]:
+    """The columns whose correlation with another is greatest, at most MOST, in their order."""
+    tied = np.abs(np.nan_to_num(draws.corr().to_numpy()))
+    np.fill_diagonal(tied, 0.0)
+    chosen = np.sort(np.argsort(-tied.max(axis=0), kind="stable")[:MOST])
+    return [str(draws.columns[i]) for i in chosen]
 
 
 def _marginal(ax: Axes, draws: Floats, parameter: Parameter) -> None:
