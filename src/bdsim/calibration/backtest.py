@@ -24,7 +24,7 @@ from bdsim.study.layout import Study, find_study
 __all__ = ["LEVELS", "TOTAL", "backtest", "coverage", "crps", "verdict"]
 
 LEAST_SEEN = 4  # years: a trend needs some
-PROPOSALS = 1200
+PROPOSALS = 1600
 SCALE = 50  # researchers per agent: a backtest fits several times
 LEVELS = {"p05": 0.05, "p10": 0.10, "p25": 0.25, "median": 0.5, "p75": 0.75, "p90": 0.90, "p95": 0.95}
 TOTAL = "total"

@@ -84,7 +84,10 @@ def _funding_ratio(evidence: Evidence, years: range) -> Part:
 
 
 def _offers(evidence: Evidence, years: range) -> Part:
-    """Offers a year to people with a post in the US: batches spread over their years, then the mean of the last."""
+    """Offers in hand of people with a post in the US: batches spread over their years, then the mean of the last.
+
+    Lists come out within a year and posts are taken up in it or in the next, so half of a year's offers count in each.
+    """
     batches = evidence.of(TalentBatch)
     counted = [(b.in_us, b.offers) for b in batches if b.in_us is not None]
     if not counted or sum(offers for _, offers in counted) == 0:
@@ -99,11 +102,12 @@ def _offers(evidence: Evidence, years: range) -> Part:
     last = max(made)
     latest = [made.get(year, 0.0) for year in range(last - LATEST + 1, last + 1)]
     after = sum(latest) / len(latest)
-    table = in_us * np.array([made.get(y, 0.0) if y <= last else after for y in years])
+    announced = {y: made.get(y, 0.0) if y <= last else after for y in range(min(made) - 1, max(*years, last) + 1)}
+    table = in_us * np.array([0.5 * (announced.get(y - 1, 0.0) + announced.get(y, 0.0)) for y in years])
     spread = sorted(y for b in batches if b.last > b.first for y in range(b.first, b.last + 1) if y >= FIRST_YEAR)
     how = (
         f"sums of several years spread evenly over them; after {last} the mean of {last - LATEST + 1}-{last} "
-        f"({min(latest):,.0f} to {max(latest):,.0f} offers a year); "
+        f"({min(latest):,.0f} to {max(latest):,.0f} offers a year); half of each year's offers count in the next; "
         f"all times {in_us:.3f}, the share with a post in the US"
     )
     return "offers", table, (tuple(sorted({*spread, *(y for y in years if y > last)})), how)
