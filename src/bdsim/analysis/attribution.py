@@ -191,7 +191,7 @@ def _worths(
             needed[present] = []
             for chance, timeline in worlds(present):
                 key = b"".join(timeline.tables[name].tobytes() for name in TABLES), COLLEAGUES in present
-                asked.setdefault(key, Asked(timeline, draws if key[1] else alone))
+                asked.setdefault(key, Asked(timeline, draws if key[1] else alone, range(len(draws))))
                 needed[present].append((chance, key))
     answers = dict(zip(asked, answers_to(job, list(asked.values()), of, progress), strict=True))
     return {s: sum((c * answers[key] for c, key in parts), np.zeros(len(draws))) for s, parts in needed.items()}

@@ -6,7 +6,7 @@ the answer comes with what is not known of the parameters. Says what the model w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,6 @@ from bdsim.model.world import Timeline
 from bdsim.runs.expected import Asked, Progress, answers_to, posterior_draws
 from bdsim.runs.plan import Job
 from bdsim.runs.statistics import interval as spread
-from bdsim.study.parameters import Parameters
 from bdsim.study.scenario_file import lever_of
 
 __all__ = ["NEUTRAL", "BreakEven", "Turned", "break_even"]
@@ -99,15 +98,16 @@ def break_even(job: Job, turned: Turned, goal: Goal, progress: Progress | None =
     draws = posterior_draws(job)
     chances = [plan.branch.chance for plan in job.plans]
 
-    def asked(values: Floats, parameters: list[Parameters]) -> list[Asked]:
-        return [Asked(turned.world(plan.timeline, float(v)), parameters) for v in values for plan in job.plans]
+    def asked(values: Floats, members: Sequence[int]) -> list[Asked]:
+        own = [draws[m] for m in members]
+        return [Asked(turned.world(plan.timeline, float(v)), own, members) for v in values for plan in job.plans]
 
-    answers = np.stack(answers_to(job, asked(grid, draws), goal.quantity.of, progress))
+    answers = np.stack(answers_to(job, asked(grid, range(len(draws))), goal.quantity.of, progress))
     response = np.einsum("gbd,b->dg", answers.reshape(len(grid), len(chances), -1), chances)
 
     def root(draw: int) -> float:
         def miss(value: float) -> float:
-            found = answers_to(job, asked(np.array([value]), [draws[draw]]), goal.quantity.of)
+            found = answers_to(job, asked(np.array([value]), [draw]), goal.quantity.of)
             return float(sum(c * f[0] for c, f in zip(chances, found, strict=True))) - goal.number
 
         return _root(miss, grid, response[draw] - goal.number, NEUTRAL[turned.how])
@@ -118,7 +118,9 @@ def break_even(job: Job, turned: Turned, goal: Goal, progress: Progress | None =
         if progress is not None:
             progress(answers.size + number + 1, answers.size + len(draws))
     steps = np.diff(response, axis=1)
-    now = np.concatenate(answers_to(job, [Asked(p.timeline, draws) for p in job.plans], goal.quantity.of))
+    now = np.concatenate(
+        answers_to(job, [Asked(p.timeline, draws, range(len(draws))) for p in job.plans], goal.quantity.of)
+    )
     before = np.einsum("bd,b->d", now.reshape(len(chances), -1), chances)
     held = before <= goal.number if goal.under else before >= goal.number
     same_way = (steps >= -1e-9).all(axis=1) | (steps <= 1e-9).all(axis=1)

@@ -92,7 +92,7 @@ def regret_of(
     for policy in policies:
         for future in futures:
             plans = combined(policy, base.scenario, future).plans(base.history)
-            asked += [Asked(plan.timeline, draws) for plan in plans]
+            asked += [Asked(plan.timeline, draws, range(len(draws))) for plan in plans]
             chances.append([plan.branch.chance for plan in plans])
     answers = iter(answers_to(base, asked, quantity.of, progress))
     values = [sum((c * next(answers) for c in of_pair), np.zeros(len(draws))) for of_pair in chances]

@@ -66,7 +66,7 @@ def sweep(job: Job, axes: Sequence[Turned], quantity: Quantity, steps: int, prog
             world = plan.timeline
             for axis, value in zip(axes, point, strict=True):
                 world = axis.world(world, float(value))
-            asked.append(Asked(world, draws))
+            asked.append(Asked(world, draws, range(len(draws))))
     answers = np.array(answers_to(job, asked, quantity.of, progress))
     chances = [plan.branch.chance for plan in job.plans]
     values = np.einsum("pbd,b->dp", answers.reshape(-1, len(chances), len(draws)), chances)

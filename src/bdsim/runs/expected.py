@@ -12,7 +12,7 @@ import numpy as np
 from bdsim.model.categories import Floats
 from bdsim.model.counts import Counts, counts_of
 from bdsim.model.engine.batch import MemberInputs, grouped, simulated
-from bdsim.model.world import Timeline
+from bdsim.model.world import Shocks, Timeline
 from bdsim.runs.plan import Job
 from bdsim.study.parameters import Parameters
 
@@ -22,10 +22,11 @@ Progress = Callable[[int, int], None]  # runs done, runs in all
 
 
 class Asked(NamedTuple):
-    """A world, and the parameter vectors under which it is run."""
+    """A world, the parameter vectors under which it is run, and the members of the job whose shocks go with them."""
 
     timeline: Timeline
     parameters: Sequence[Parameters]
+    members: Sequence[int] = ()  # as many as parameter vectors; none: runs without shocks
 
 
 def posterior_draws(job: Job) -> list[Parameters]:
@@ -47,7 +48,13 @@ def answers_to(
         progress(0, total)
     parallel = joblib.Parallel(n_jobs=joblib.cpu_count(), prefer="threads", return_as="generator", batch_size=1)
     work = (
-        joblib.delayed(_run)(job, asked[i].timeline, [asked[i].parameters[n] for n in group]) for i, group in groups
+        joblib.delayed(_run)(
+            job,
+            asked[i].timeline,
+            [asked[i].parameters[n] for n in group],
+            [job.member_shocks(asked[i].members[n]) if asked[i].members else None for n in group],
+        )
+        for i, group in groups
     )
     for (i, group), counts in zip(groups, parallel(work), strict=True):
         found[i].append(np.asarray(of(counts), np.float64))
@@ -57,9 +64,9 @@ def answers_to(
     return [np.concatenate(parts) for parts in found]
 
 
-def _run(job: Job, timeline: Timeline, parameters: Sequence[Parameters]) -> Counts:
+def _run(job: Job, timeline: Timeline, parameters: Sequence[Parameters], shocks: Sequence[Shocks | None]) -> Counts:
     recipe = job.recipe(replace(job.plans[0], timeline=timeline))
     population = recipe.population
-    own = [MemberInputs(p.behaviour(), job.agent_size(p), 0) for p in parameters]
+    own = [MemberInputs(p.behaviour(), job.agent_size(p), 0, s) for p, s in zip(parameters, shocks, strict=True)]
     runs = simulated(population, recipe.environment, own, sampled=False)
     return Counts.stacked([counts_of(tally, o.agent_size, population) for (tally, _), o in zip(runs, own, strict=True)])
