@@ -274,16 +274,26 @@ def check(
 ) -> None:
     """Validate scenarios: one line for each mistake.
 
-    Also checks the facts and parameters they stand on. Exit code 2 when anything is wrong.
+    Also checks the facts and parameters they stand on and, where no file is named, the targets. Exit code 2 when
+    anything is wrong.
     """
+    from bdsim.calibration.target_file import load_targets
     from bdsim.cli import terminal
     from bdsim.runs.plan import Settings, plan_run
+    from bdsim.study.evidence import load_evidence
     from bdsim.study.layout import find_study
+    from bdsim.study.parameters import load_parameters
     from bdsim.study.remarks import remarks
     from bdsim.study.scenario import load_scenario
 
     names = files or find_study().scenario_names()
     verdicts: list[dict[str, Any]] = []
+    if not files:
+        study = find_study()
+        try:
+            load_targets(study.targets, load_evidence(study), load_parameters(study.parameters))
+        except InputError as error:
+            verdicts.append({"scenario": "", "ok": False, "message": str(error)})
     for name in map(str, names):
         try:
             scenario = load_scenario(name)
@@ -300,10 +310,10 @@ def check(
             verdicts.append({"scenario": name, "ok": False, "message": str(error)})
     if json:
         terminal.print_json(verdicts)
+    for wrong in dict.fromkeys(found["message"] for found in verdicts if not found["ok"]):
+        _complain(wrong)  # once, however many scenarios stand on the file at fault
     for found in verdicts:
-        if not found["ok"]:
-            _complain(found["message"])
-        elif not json:
+        if found["ok"] and not json:
             terminal.tell(f"{found['scenario']}: {found['message']}")
     if not all(found["ok"] for found in verdicts):
         raise SystemExit(2)
