@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bdsim.model import draws
 from bdsim.model.categories import FIELDS
 from bdsim.model.engine import state
-from bdsim.model.engine.batch import Own, simulated
+from bdsim.model.engine.batch import simulated
 from bdsim.model.world import World
 from bdsim.runs.plan import DEFAULT_HORIZON, Job, Settings, plan_run
 from bdsim.study.layout import find_study
@@ -106,6 +106,7 @@ class Luck(NamedTuple):
     offered: NDArray[np.uint64]  # (years,)
     clock_china: NDArray[np.uint64]  # (years,)
     clock_elsewhere: NDArray[np.uint64]  # (years,)
+    clock_programme: NDArray[np.uint64]  # (years,)
 
 
 # ---------------------------------------------------------------- how engine.py and agents.py are called today
@@ -114,7 +115,7 @@ class Luck(NamedTuple):
 def luck(work: Workload, member: int) -> Luck:
     """The member's random sequences."""
     keys = state.keys_of([draws.member_seed(work.seed, member)], work.years)
-    return Luck(int(keys.survived[0]), keys.offered, keys.clock_china, keys.clock_elsewhere)
+    return Luck(int(keys.survived[0]), keys.offered, keys.clock_china, keys.clock_elsewhere, keys.clock_programme)
 
 
 def new_tally(work: Workload) -> Tally:
@@ -129,11 +130,7 @@ def one(work: Workload, member: int, *, sampled: bool = True) -> Tally:
 
 def many(work: Workload, members: range, *, sampled: bool = True) -> list[Tally]:
     """Several members by the compiled engine, on one core."""
-    worlds = [work.member(member) for member in members]
-    own = [
-        Own(world.behaviour, world.weights, draws.member_seed(work.seed, member))
-        for world, member in zip(worlds, members, strict=True)
-    ]
+    own = [work.job.own(member) for member in members]
     runs = simulated(work.world.population, work.world.environment, own, sampled=sampled)
     return [tally for tally, _ in runs]
 

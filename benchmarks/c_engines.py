@@ -19,7 +19,8 @@ import numpy as np
 
 from bdsim.model import rule
 from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, ORIGIN_OF_GROUP
-from bdsim.model.engine import year as engine
+from bdsim.model.engine.counting import SETTLED
+from bdsim.model.world import no_shocks
 from bdsim_engines import Luck, Tally, Workload, luck, new_tally
 
 __all__ = ["LANES", "VARIANTS", "compiler_version", "run_lanes", "run_scalar"]
@@ -49,11 +50,15 @@ CONSTANTS = {
     "CAREER": rule.CAREER,
     "EARLY_UNTIL": rule.EARLY_UNTIL,
     "MID_UNTIL": rule.MID_UNTIL,
+    "OFFERS_FROM": rule.OFFERS_FROM,
+    "OFFERS_UNTIL": rule.OFFERS_UNTIL,
+    "ON_VISA_UNTIL": rule.ON_VISA_UNTIL,
     "TYPICAL_TIES": rule.TYPICAL_TIES,
-    "SETTLED": engine.SETTLED,
+    "SETTLED": SETTLED,
 }
 Pointer, Double, Long, Word = ctypes.c_void_p, ctypes.c_double, ctypes.c_int64, ctypes.c_uint64
 Weights = rule.Weights._fields
+UNCOUNTED = ("breaches", "by_age", "stocks_by_age")
 
 
 class People(ctypes.Structure):
@@ -61,7 +66,10 @@ class People(ctypes.Structure):
 
     _fields_ = (
         *((name, Long) for name in ("rows", "fields", "cohorts")),
-        *((name, Pointer) for name in ("identity", "group", "field", "entry", "enters", "ties", "appeal")),
+        *(
+            (name, Pointer)
+            for name in ("identity", "group", "field", "entry", "enters", "ties", "prominence", "appeal")
+        ),
         *((name, Pointer) for name in ("colleagues", "starts", "origin_of")),
     )
 
@@ -71,7 +79,7 @@ class World(ctypes.Structure):
 
     _fields_ = (
         ("years", Long),
-        *((name, Pointer) for name in ("scrutiny", "log_funding", "log_us", "settlement", "offers")),
+        *((name, Pointer) for name in ("scrutiny", "log_funding", "pull", "log_us", "green_card_wait", "offers")),
     )
 
 
@@ -82,18 +90,21 @@ class Member(ctypes.Structure):
         ("leave_china", Double * 3),
         ("leave_elsewhere", Double * 3),
         ("field_china", Double * 8),
+        ("roots", Double * 2),
         ("settled", Double),
+        ("counted", Double),
         *((name, Double) for name in Weights),
         ("agents", Double * 4),
         ("survived", Word),
-        *((name, Pointer) for name in ("offered", "clock_china", "clock_elsewhere")),
+        *((name, Pointer) for name in ("offered", "clock_china", "clock_elsewhere", "clock_programme")),
+        *((name, Pointer) for name in ("shock_china", "shock_elsewhere")),
     )
 
 
 class Counts(ctypes.Structure):
-    """c/bdsim.h: Tally. C does without the yearly invariants that bdsim checks."""
+    """c/bdsim.h: Tally. C does without the yearly invariants that bdsim checks, and without counts by age."""
 
-    _fields_ = tuple((name, Pointer) for name in (*(n for n in Tally._fields if n != "breaches"), "fate"))
+    _fields_ = tuple((name, Pointer) for name in (*(n for n in Tally._fields if n not in UNCOUNTED), "fate"))
 
 
 @cache
@@ -178,7 +189,7 @@ def _people(work: Workload, kept: list[object]) -> People:
     p = work.world.population.people
     columns = {
         "identity": np.uint64, "group": np.uint8, "field": np.uint8, "entry": np.int16, "enters": np.uint8,
-        "ties": np.float64, "appeal": np.float64, "colleagues": np.uint32, "starts": np.int64,
+        "ties": np.float64, "prominence": np.float64, "appeal": np.float64, "colleagues": np.uint32, "starts": np.int64,
     }  # fmt: skip
     return People(
         rows=work.rows,
@@ -202,15 +213,18 @@ def _member(work: Workload, member: int, kept: list[object]) -> Member:
         (Double * 3)(*b.leave_china),
         (Double * 3)(*b.leave_elsewhere),
         (Double * 8)(*b.field_china),
+        (Double * 2)(*b.roots),
         b.settled,
+        b.counted,
         *b.weights,
-        (Double * 4)(*world.weights),
+        (Double * 4)(*world.agent_size),
         own.survived,
         *(_pointer(column, np.uint64, kept) for column in own[1:]),
+        *(_pointer(table, np.float64, kept) for table in world.shocks or no_shocks(work.years)),
     )
 
 
 def _counts(work: Workload, tally: Tally, kept: list[object]) -> Counts:
-    fate = np.zeros(work.rows, np.uint8)
+    fate = np.zeros(work.rows, np.uint16)
     kept.append(fate)
     return Counts(*(getattr(tally, name).ctypes.data for name, _ in Counts._fields_[:-1]), fate.ctypes.data)

@@ -20,7 +20,18 @@ import numpy as np
 
 from bdsim.model import draws
 from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, ORIGIN_OF_GROUP
-from bdsim.model.rule import CAREER, CHINA, EARLY_UNTIL, ELSEWHERE, MID_UNTIL, TYPICAL_TIES
+from bdsim.model.rule import (
+    CAREER,
+    CHINA,
+    EARLY_UNTIL,
+    ELSEWHERE,
+    MID_UNTIL,
+    OFFERS_FROM,
+    OFFERS_UNTIL,
+    ON_VISA_UNTIL,
+    TYPICAL_TIES,
+)
+from bdsim.model.world import no_shocks
 from bdsim_engines import Luck, Tally, Workload, luck, new_tally
 
 __all__ = ["MigrationModel", "run"]
@@ -34,8 +45,9 @@ class Researcher(mesa.Agent):
     model: MigrationModel
 
     def __init__(
-        self, model: MigrationModel, identity: int, group: int, field: int, entry: int, ties: float, appeal: float
-    ) -> None:
+        self, model: MigrationModel, identity: int, group: int, field: int, entry: int, ties: float,
+        prominence: float, appeal: float,
+    ) -> None:  # fmt: skip
         super().__init__(model)
         self.identity = identity
         self.group = group
@@ -43,6 +55,7 @@ class Researcher(mesa.Agent):
         self.field = field
         self.entry = entry
         self.ties = ties
+        self.prominence = prominence
         self.appeal = appeal
         self.fear = 0.0
         self.here = True
@@ -75,29 +88,32 @@ class Researcher(mesa.Agent):
                 moved += 1
         return (fear / here if here else 0.0), (moved / (here + moved) if moved else 0.0)
 
-    def rates(self, fear: float, ties: float, age: int, offered: float) -> tuple[float, float]:
-        """Rates per year of leaving for China and for elsewhere."""
+    def rates(self, fear: float, ties: float, age: int, shocks: tuple[float, float]) -> tuple[float, float, float]:
+        """Rates per year of leaving for China, for elsewhere and, with an offer, by way of it."""
         m, w, b = self.model, self.model.weights, self.model.behaviour
-        rooted = (w.roots * m.settlement) * math.log(1.0 + age) + w.stay_us * m.log_us
-        pulled = w.funding * m.log_funding + w.offer * offered + w.ties_weight * (ties - TYPICAL_TIES)
-        settled = b.settled if self.group == SETTLED else 0.0
+        is_settled = self.group == SETTLED
+        waiting = 0.0 if is_settled or age >= ON_VISA_UNTIL else w.wait * m.green_card_wait
+        kept = m.roots[is_settled] * (1.0 - math.exp(-age / w.rooting)) + w.stay_us * m.log_us[self.field] - waiting
+        drawn = w.ties_weight * (ties - TYPICAL_TIES) + w.push * fear
+        attracted = w.funding * m.log_funding + w.pull_growth * m.pull
+        settled, stature = b.settled if is_settled else 0.0, w.standing * (self.prominence - 0.5)
         of_field, to_china, to_elsewhere = m.field_china[self.field], m.leave_china, m.leave_elsewhere
-        china = to_china[self.origin] + settled + of_field + pulled + w.push * fear - rooted
-        elsewhere = to_elsewhere[self.origin] + settled + w.push * w.spill * fear - rooted
-        return math.exp(china), math.exp(elsewhere)
+        china = to_china[self.origin] + settled + of_field + attracted - kept + shocks[0] + drawn - stature
+        elsewhere = to_elsewhere[self.origin] + settled - kept + shocks[1] + w.push * w.spill * fear - stature
+        return math.exp(china), math.exp(elsewhere), math.exp(w.accept + drawn)
 
     def survived(self) -> bool:
-        """Whether someone who entered before the first year is still here (engine.settle_before)."""
+        """Whether someone who entered before the first year is still here (engine/before.py)."""
         stays = 1.0
         for age in range(FIRST_YEAR - self.entry):
-            china, elsewhere = self.rates(0.0, self.ties, age, 0.0)
+            china, elsewhere, _ = self.rates(0.0, self.ties, age, (0.0, 0.0))
             stays *= math.exp(-(china + elsewhere))
         return self.luck(self.model.luck.survived) < stays
 
     def was_offered(self) -> bool:
         """Whether a talent programme makes an offer this year."""
         m = self.model
-        if self.appeal <= 0.0 or self.stage == 2 or m.offers <= 0.0:
+        if self.appeal <= 0.0 or not OFFERS_FROM <= self.career_age < OFFERS_UNTIL or m.offers <= 0.0:
             return False
         chance = min(m.offers * self.appeal / m.total_appeal, 1.0)
         return self.luck(m.offer_luck) < chance
@@ -108,10 +124,14 @@ class Researcher(mesa.Agent):
         colleagues_fear, share_moved = self.ask_colleagues()
         exposure = 0.5 + self.ties
         new = (1.0 - w.kappa) * (exposure * m.scrutiny[self.origin]) + w.kappa * colleagues_fear
-        self.next_fear = min(max(w.rho * self.fear + (1.0 - w.rho) * new, 0.0), 1.0)
+        memory = w.rho if new > self.fear else w.fade
+        self.next_fear = min(max(memory * self.fear + (1.0 - memory) * new, 0.0), 1.0)
         self.next_ties = min(self.ties + w.gamma * share_moved, 1.0)
-        china, elsewhere = self.rates(self.next_fear, self.next_ties, self.career_age, float(self.was_offered()))
+        shocks = m.shocks_china[self.field], m.shock_elsewhere
+        china, elsewhere, by_offer = self.rates(self.next_fear, self.next_ties, self.career_age, shocks)
         rings_china = -math.log(self.luck(m.china_luck)) / china
+        if self.was_offered():  # recruits of a programme go to China too
+            rings_china = min(rings_china, -math.log(self.luck(m.programme_luck)) / by_offer)
         rings_elsewhere = -math.log(self.luck(m.elsewhere_luck)) / elsewhere
         self.goes_to: int | None = None
         if min(rings_china, rings_elsewhere) < 1.0:
@@ -145,7 +165,9 @@ class MigrationModel(mesa.Model):
         self.leave_china = self.behaviour.leave_china.tolist()
         self.leave_elsewhere = self.behaviour.leave_elsewhere.tolist()
         self.field_china = self.behaviour.field_china.tolist()
-        self.agent_weight: list[float] = world.weights.tolist()
+        self.roots: list[float] = self.behaviour.roots.tolist()
+        self.agent_size: list[float] = world.agent_size.tolist()
+        self.shocks = world.shocks or no_shocks(world.years)
         self.luck: Luck = luck(work, member)
         self.year, self.last_year = FIRST_YEAR, FIRST_YEAR + work.years - 1
         self.origin_of: list[int] = ORIGIN_OF_GROUP.tolist()
@@ -172,7 +194,9 @@ class MigrationModel(mesa.Model):
         if self.year > FIRST_YEAR:
             self._link(self._welcome(self.year))
             self._look_around()
-        self.total_appeal = sum(a.appeal * self.agent_weight[a.group] for a in self.agents if a.stage < 2)
+        self.total_appeal = sum(
+            a.appeal * self.agent_size[a.group] for a in self.agents if OFFERS_FROM <= a.career_age < OFFERS_UNTIL
+        )
         self.agents.do("decide")
         self.agents.do("advance")
         self.datacollector.collect(self)
@@ -183,9 +207,11 @@ class MigrationModel(mesa.Model):
         """What everyone sees this year."""
         e, t = self.environment, self.year - FIRST_YEAR
         self.scrutiny = e.scrutiny[t].tolist()
-        self.log_funding, self.log_us = float(e.log_funding[t]), float(e.log_us[t])
-        self.settlement, self.offers = float(e.settlement[t]), float(e.offers[t])
-        self.offer_luck = int(self.luck.offered[t])
+        self.log_funding, self.pull = float(e.log_funding[t]), float(e.pull[t])
+        self.log_us, self.green_card_wait = e.log_us[t].tolist(), float(e.green_card_wait[t])
+        self.offers = float(e.offers[t]) * self.behaviour.counted
+        self.shocks_china, self.shock_elsewhere = self.shocks.china[t].tolist(), float(self.shocks.elsewhere[t])
+        self.offer_luck, self.programme_luck = int(self.luck.offered[t]), int(self.luck.clock_programme[t])
         self.china_luck, self.elsewhere_luck = int(self.luck.clock_china[t]), int(self.luck.clock_elsewhere[t])
 
     def _welcome(self, entry: int) -> list[int]:
@@ -218,7 +244,9 @@ class MigrationModel(mesa.Model):
 def _columns(work: Workload) -> tuple[list[Any], ...]:
     """Identity, group, field, entry, ties, appeal and rows of colleagues of everyone, by row."""
     p = work.world.population.people
-    return tuple(c.tolist() for c in (p.identity, p.group, p.field, p.entry, p.ties, p.appeal, p.colleagues))
+    return tuple(
+        c.tolist() for c in (p.identity, p.group, p.field, p.entry, p.ties, p.prominence, p.appeal, p.colleagues)
+    )
 
 
 def _rows_of_entry(work: Workload) -> dict[int, list[int]]:

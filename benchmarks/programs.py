@@ -20,8 +20,8 @@ from bdsim_engines import Tally, Workload
 __all__ = ["PROGRAMS", "MismatchError", "Program", "Sizes", "chosen", "measured", "ratios"]
 
 DECIDED = ("departures", "stocks", "entrants", "retired")  # whole numbers of agents: equal, or a decision differs
-HISTORY = ("left", "left_before")  # likewise
-SUMS = ("expected", "variance")  # sums of probabilities, in an order that an engine may choose
+HISTORY = ("programme", "left", "left_before")  # likewise
+SUMS = ("expected", "variance", "programme_expected")  # sums of probabilities, in an order that an engine may choose
 SUM_TOLERANCE = 1e-11  # relative: sums of up to 10^6 terms in another order
 
 Timed = tuple[float, list[Tally]]  # CPU seconds, one tally a member

@@ -1,7 +1,7 @@
 // What Python hands over, and the arithmetic that all engines share to the last digit.
 //
-// Names and order of operations follow src/bdsim/{rule,elementary,draws}.py. The constants FIRST_YEAR, FIRST_ENTRY,
-// CAREER, EARLY_UNTIL, MID_UNTIL, TYPICAL_TIES and SETTLED come from there too, as -D on the compiler's command line
+// Names and order of operations follow src/bdsim/model/{rule,maths,draws}.py. The constants FIRST_YEAR, FIRST_ENTRY,
+// CAREER, EARLY_UNTIL, MID_UNTIL, OFFERS_FROM, OFFERS_UNTIL, ON_VISA_UNTIL, TYPICAL_TIES and SETTLED come from there too, as -D on the compiler's command line
 // (benchmarks/c_engines.py).
 #ifndef BDSIM_H
 #define BDSIM_H
@@ -11,7 +11,7 @@
 #include <time.h>
 
 enum { GROUPS = 4, ORIGINS = 3, MOST_FIELDS = 8, STAGES = 3, COLLEAGUES = 8 };
-enum { CHINA = 0, ELSEWHERE = 1 };
+enum { CHINA = 0, ELSEWHERE = 1, PROGRAMME = 2 };
 enum { BEFORE = FIRST_YEAR - FIRST_ENTRY };  // cohorts who entered before the first year
 
 typedef struct {
@@ -20,7 +20,7 @@ typedef struct {
     const uint8_t *group, *field; // (rows,)
     const int16_t *entry;         // (rows,) year
     const uint8_t *enters;        // (rows,) 0 or 1
-    const double *ties, *appeal;  // (rows,)
+    const double *ties, *prominence, *appeal;  // (rows,)
     const uint32_t *colleagues;   // (rows, COLLEAGUES); `rows` is nobody
     const int64_t *starts;        // (fields, cohorts + 1)
     const int64_t *origin_of;     // (GROUPS,)
@@ -29,24 +29,28 @@ typedef struct {
 typedef struct {
     int64_t years;
     const double *scrutiny;                                     // (years, ORIGINS)
-    const double *log_funding, *log_us, *settlement, *offers;   // (years,)
+    const double *log_funding, *pull;                           // (years,)
+    const double *log_us;                                       // (years, fields)
+    const double *green_card_wait, *offers;                     // (years,)
 } World;
 
 typedef struct {
-    double leave_china[ORIGINS], leave_elsewhere[ORIGINS], field_china[MOST_FIELDS], settled;
-    double funding, offer, ties_weight, push, spill, roots, stay_us, rho, kappa, gamma;
+    double leave_china[ORIGINS], leave_elsewhere[ORIGINS], field_china[MOST_FIELDS], roots[2], settled, counted;
+    double funding, pull_growth, ties_weight, push, spill, standing, rooting, accept, stay_us, wait, rho, fade, kappa, gamma;
     double agents[GROUPS];                                      // researchers an agent stands for
     uint64_t survived;
-    const uint64_t *offered, *clock_china, *clock_elsewhere;    // (years,) starts of random sequences
+    const uint64_t *offered, *clock_china, *clock_elsewhere, *clock_programme;  // (years,) starts of random sequences
+    const double *shock_china, *shock_elsewhere;                // (years, fields) and (years,)
 } Member;
 
 typedef struct {                                   // counts in agents, C order; S = STAGES, 2 = destinations
     double *departures, *expected, *variance;      // (years, GROUPS, fields, S, 2)
+    double *programme, *programme_expected;        // (years, GROUPS, fields, S)
     double *stocks;                                // (years, GROUPS, fields, S)
     double *entrants, *retired;                    // (years, GROUPS, fields)
     double *left;                                  // (years, ORIGINS, cohorts)
     double *left_before;                           // (ORIGINS, cohorts)
-    uint8_t *fate;                                 // (rows,)
+    uint16_t *fate;                                // (rows,)
 } Tally;
 
 static inline double least(double a, double b) { return a < b ? a : b; }
@@ -108,6 +112,33 @@ static inline uint64_t mix(uint64_t z) {
 static inline double luck_of(uint64_t key, uint64_t identity) {  // uniform in (0, 1)
     uint64_t bits = mix(key + (identity * GOLDEN + GOLDEN));
     return ((double)(int64_t)(bits >> 12) + 0.5) * 0x1p-52;
+}
+
+// What one member's people of a field share in a year, by group and career age: rule.shared.
+typedef struct { double china[GROUPS][CAREER + 2], elsewhere[GROUPS][CAREER + 2]; } Shared;
+
+static inline double retention(const Member *m, const World *v, int64_t year, int64_t fields, int64_t field, int group, int age) {
+    double roots = m->roots[group == SETTLED], waits = group == SETTLED || age >= ON_VISA_UNTIL ? 0.0 : 1.0;
+    double rooted = roots * (1.0 - exp_of(-(double)age / m->rooting));
+    return rooted + m->stay_us * v->log_us[year * fields + field] - m->wait * v->green_card_wait[year] * waits;
+}
+static inline double usual_china(const People *p, const Member *m, int64_t field, int group) {
+    return m->leave_china[p->origin_of[group]] + (group == SETTLED ? m->settled : 0.0) + m->field_china[field];
+}
+static inline double usual_elsewhere(const People *p, const Member *m, int group) {
+    return m->leave_elsewhere[p->origin_of[group]] + (group == SETTLED ? m->settled : 0.0);
+}
+static inline double attraction(const Member *m, const World *v, int64_t year) {
+    return m->funding * v->log_funding[year] + m->pull_growth * v->pull[year];
+}
+static void share(const People *p, const World *v, const Member *m, int64_t year, int64_t field, Shared *s) {
+    double attracted = attraction(m, v, year);
+    for (int group = 0; group < GROUPS; group++)
+        for (int age = 0; age < CAREER; age++) {
+            double retained = retention(m, v, year, p->fields, field, group, age);
+            s->china[group][age] = usual_china(p, m, field, group) + attracted - retained + m->shock_china[year * p->fields + field];
+            s->elsewhere[group][age] = usual_elsewhere(p, m, group) - retained + m->shock_elsewhere[year];
+        }
 }
 
 // First row, and the one after the last, of the field's people who may be here: see engine.window.
