@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -342,12 +343,18 @@ def _over(table: Floats, spans: list[Period]) -> Floats:
 def _noise(scenario: Results, spans: list[Period], cells: tuple[int, ...]) -> Floats:
     """Standard normal numbers at the addresses of (member, span, cell)."""
     n = np.arange(int(np.prod(cells)), dtype=np.uint64)
-    keys = [
-        [draws.key_of(int(seed, 16), last * 10_000 + first, Purpose.CHANCE, 1) for first, last in spans]
-        for seed in scenario.members["seed"]
-    ]
-    luck = draws.unit(draws.output(np.array(keys, np.uint64)[:, :, None], n))
-    return np.asarray(ndtri(luck).reshape(len(keys), len(spans), *cells))
+    keys = _keys(tuple(scenario.members["seed"]), tuple(spans))
+    luck = draws.unit(draws.output(keys[:, :, None], n))
+    return np.asarray(ndtri(luck).reshape(*keys.shape, *cells))
+
+
+@lru_cache(maxsize=32)
+def _keys(seeds: tuple[str, ...], spans: tuple[Period, ...]) -> NDArray[np.uint64]:
+    """Where the numbers of each member and span begin, shape (members, spans): the same for every table."""
+    addresses = [last * 10_000 + first for first, last in spans]
+    keys = [[draws.key_of(int(seed, 16), at, Purpose.CHANCE, 1) for at in addresses] for seed in dict.fromkeys(seeds)]
+    each = dict(zip(dict.fromkeys(seeds), keys, strict=True))  # branches share their members' seeds
+    return np.array([each[seed] for seed in seeds], np.uint64).reshape(len(seeds), len(spans))
 
 
 def stages_of(ages: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -75,7 +75,7 @@ class Fit:
 
     def member(self, seed: int) -> dict[str, float]:
         """The posterior draw of the member whose own seed is `seed`."""
-        return {str(name): float(value) for name, value in self.draws.iloc[self._row(seed)].items()}
+        return dict(zip(map(str, self.draws), self._values[self._row(seed)].tolist(), strict=True))
 
     def member_shocks(self, seed: int, parameters: Parameters, horizon: int) -> Floats:
         """The shocks of the member whose own seed is `seed`, shape (years from FIRST_YEAR, series of study.shocks).
@@ -86,9 +86,8 @@ class Fit:
         shocks = np.zeros((horizon - FIRST_YEAR + 1, len(SERIES)))
         if self.shocks.empty:
             return shocks
-        own = self.shocks[self.shocks["draw"] == self._row(seed)]
-        first = int(own["year"].iloc[0])
-        run_on = continued(parameters.discrepancy(), own[list(SERIES)].to_numpy(), first, horizon, seed)
+        first, observed = self._observed[self._row(seed)]
+        run_on = continued(parameters.discrepancy(), observed, first, horizon, seed)
         shocks[first - FIRST_YEAR :] = run_on
         return shocks
 
@@ -96,6 +95,17 @@ class Fit:
     def targets(self) -> pd.DataFrame:
         """targets.csv: what the fit was held against, and how it met it."""
         return pd.read_csv(io.StringIO(read_text(self.path / "targets.csv", FitError)))
+
+    @cached_property
+    def _values(self) -> Floats:
+        """The draws, shape (draws, parameters)."""
+        return np.asarray(self.draws, np.float64)
+
+    @cached_property
+    def _observed(self) -> dict[int, tuple[int, Floats]]:
+        """By draw: the first observed year, and the shocks of the observed years, shape (years, series)."""
+        of_draws = self.shocks.groupby("draw", sort=False)
+        return {int(draw): (int(own["year"].iloc[0]), own[list(SERIES)].to_numpy()) for draw, own in of_draws}
 
     def _row(self, seed: int) -> int:
         return int(draws.uniform(seed, 0, 0, Purpose.POSTERIOR) * len(self.draws))

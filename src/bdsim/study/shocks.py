@@ -52,12 +52,9 @@ def covariance(size: Discrepancy, years: int) -> Floats:
 
 def normals(seed: int, whose: NDArray[np.uint64] | Sequence[int], years: range) -> Floats:
     """Standard normals at the addresses of `seed`, shape (whose, years, PARTS)."""
-    numbers = np.asarray(whose, np.uint64) * np.uint64(PARTS)
-    each = [
-        [ndtri(draws.uniform(seed, numbers + np.uint64(part), year, Purpose.SHOCK)) for part in range(PARTS)]
-        for year in years
-    ]
-    return np.moveaxis(np.array(each), 2, 0)
+    numbers = np.asarray(whose, np.uint64)[:, None] * np.uint64(PARTS) + np.arange(PARTS, dtype=np.uint64)
+    luck = [draws.uniform(seed, numbers, year, Purpose.SHOCK) for year in years]
+    return np.asarray(ndtri(np.stack(luck, axis=1)))
 
 
 def path(size: Discrepancy, z: Floats, before: Floats | None = None) -> Floats:
