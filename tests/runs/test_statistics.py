@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bdsim.runs.statistics import mean, quantile, ratio, variance_parts
+from bdsim.runs.statistics import explained, mean, quantile, ratio, variance_parts
 
 LEVELS = (0.025, 0.05, 0.5, 0.95, 0.975)
 some_members = st.lists(
@@ -86,3 +86,15 @@ def test_the_variance_of_members_is_split_into_what_was_put_in():
         assert found[name] == pytest.approx(variance / 40, abs=0.02)
     alike = variance_parts(*args, fitted=False)
     assert alike["parameters"] == alike["shocks"] == 0.0
+
+
+def test_what_is_explained_is_what_was_put_in_and_nothing_by_noise():
+    """1,000 draws: 16 of 25 parts of the variance come from two of seven columns; the other five explain nothing.
+    Standard errors are below 0.02, bounds four times that; the seed is fixed."""
+    luck = np.random.default_rng(2)
+    columns = luck.normal(size=(1000, 7))
+    values = 4 * (0.6 * columns[:, 0] + 0.8 * columns[:, 1]) + luck.normal(0, 3, 1000)
+    assert explained(values, columns) == pytest.approx(16 / 25, abs=0.08)
+    assert explained(values, columns[:, 2:]) < 0.08
+    assert explained(values[:5], columns[:5]) == 0.0
+    assert explained(np.ones(1000), columns) == 0.0

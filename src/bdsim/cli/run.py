@@ -13,7 +13,7 @@ from bdsim.cli.options import Json, RunOptions, Years, completed, finishing_firs
 from bdsim.errors import UsageError, did_you_mean, shown
 
 if TYPE_CHECKING:
-    from bdsim.reporting.summary import Summary
+    from bdsim.reporting.summary import Summary, priors_of
     from bdsim.runs.plan import Job
     from bdsim.runs.results import Results
     from bdsim.runs.workers import Workers
@@ -68,7 +68,8 @@ def run(
         comparison = None
         if reference is not None and reference.members["branch"].nunique() == 1:
             comparison = pair(reference, done)
-        answers.append(Summary(done, comparison, folder=folder).answer)
+        priors = priors_of(job.scenario.study, done)
+        answers.append(Summary(done, comparison, folder=folder, priors=priors).answer)
         every += [done, *([reference] if reference is not None else [])]
     said = [part for answer in answers for part in answer.said]
     terminal.show(Answer(said, [answer.plain for answer in answers]), json=json)
@@ -97,11 +98,11 @@ def compare(
     from bdsim.analysis.comparison import compare as pair
     from bdsim.cli import terminal
     from bdsim.reporting.sentences import Answer
-    from bdsim.reporting.summary import summaries
+    from bdsim.reporting.summary import priors_of, summaries
 
     asked = years_of(years)
     runs, study = runs_of([a, *others], how)
-    told = summaries(pair(runs[0], *runs[1:]), asked)
+    told = summaries(pair(runs[0], *runs[1:]), asked, priors_of(study, runs[0]))
     folder = _draw_comparison(told, study, how.results or study.results)
     answers = [summary.answer for summary in told]
     said = [part for answer in answers for part in answer.said]

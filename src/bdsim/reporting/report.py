@@ -24,7 +24,7 @@ from bdsim.reporting.figures.leavers import draw_who
 from bdsim.reporting.figures.runs import comparison_drawings, draw_fan
 from bdsim.reporting.sentences import Block, count, in_years, interval, precision_row, signed, who_blocks, who_sentence
 from bdsim.reporting.style import NAMES, STYLE, Drawing
-from bdsim.reporting.summary import Summary, fit_of, observed, summaries
+from bdsim.reporting.summary import ALL_PRIORS, Summary, fit_of, observed, priors_of, summaries
 from bdsim.runs.plan import Job
 from bdsim.runs.results import Results
 from bdsim.study.coverage import Coverage, coverage_of
@@ -126,7 +126,8 @@ def report_of(
     comparison: Comparison, study: Study, jobs: Sequence[Job | None], years: Period | None = None
 ) -> Report:  # fmt: skip
     """Gather the report of a comparison; as `report_page`."""
-    told, evidence = summaries(comparison, years), load_evidence(study)
+    priors = priors_of(study, comparison.reference)
+    told, evidence = summaries(comparison, years, priors), load_evidence(study)
     others, fit = told[1:], fit_of(study, comparison.reference)
     seen = observed(study, comparison.reference)
     whos = [summary.who for summary in others if summary.who is not None]
@@ -241,6 +242,7 @@ def _precision_table(others: Sequence[Summary]) -> Table:
                 "members for 5%": f"{paired:,}" if paired else "-",
                 "unpaired for 5%": f"{unpaired:,}" if unpaired else "-",
                 **{f"rests on {name}": f"{share:.0%}" for name, share in headline.carries.items()},
+                **({"told by priors alone": f"{headline.priors[ALL_PRIORS]:.0%}"} if headline.priors else {}),
             }
         )  # fmt: skip
     note = (

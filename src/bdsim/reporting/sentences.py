@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from bdsim.analysis.comparison import Period, Precision
 from bdsim.analysis.leavers import SIDES, Who
 from bdsim.reporting.style import NAMES
@@ -29,6 +31,9 @@ __all__ = [
     "who_sentence",
 ]
 
+# Researchers an agent: relative standard deviation of departures 2026-2035, of a policy's effect on them (measured by
+# benchmarks/rounding.py, seeds of the population).
+ROUNDING = {100: (0.0024, 0.006), 1000: (0.0136, 0.025), 10_000: (0.1325, 0.162)}
 TOO_COARSE = 0.005  # share of departures: rounding that is said beside results
 
 
@@ -82,11 +87,13 @@ def precision_sentence(precision: Precision) -> str:
 def rounding(researchers_per_agent: int) -> tuple[float, float]:
     """How far the rounding of one population to agents moves departures of ten years, and a policy's effect on them.
 
-    Relative standard deviations over populations (seeds), as measured by benchmarks/rounding.py: 0.25% of departures
-    and 1% of an effect at 100 researchers an agent, 2.3% and 4.3% at 1,000, 17% and 25% at 10,000.
+    Relative standard deviations over populations, between the scales of ROUNDING and in proportion beyond them.
     """
-    scale = researchers_per_agent / 1000.0
-    return 0.023 * scale**0.95, 0.045 * scale**0.7
+    scales = list(ROUNDING)
+    near = min(max(researchers_per_agent, scales[0]), scales[-1])
+    measured = np.log(np.array(list(ROUNDING.values())))
+    level, effect = (float(np.exp(np.interp(np.log(near), np.log(scales), column))) for column in measured.T)
+    return level * researchers_per_agent / near, effect * researchers_per_agent / near
 
 
 def rounding_sentence(researchers_per_agent: int) -> str:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from bdsim.analysis.comparison import Comparison, Difference, Period, Precision, first_difference, year_bands
 from bdsim.analysis.events import shares_of_events
@@ -33,16 +35,19 @@ from bdsim.reporting.sentences import (
     who_sentence,
 )
 from bdsim.runs.identity import fit_remark
-from bdsim.runs.results import Centre, Results
+from bdsim.runs.results import PARAMETER, Centre, Results
+from bdsim.runs.statistics import explained
 from bdsim.study.evidence import load_evidence
 from bdsim.study.fit import Fit, load_fit
 from bdsim.study.history import Observed, observed_departures
 from bdsim.study.layout import Study
 from bdsim.study.parameters import load_parameters
 
-__all__ = ["PEOPLE", "Headline", "Summary", "fit_of", "observed", "summaries"]
+__all__ = ["PEOPLE", "Headline", "Summary", "fit_of", "observed", "priors_of", "summaries"]
 
 PEOPLE = "scientists of Chinese descent"
+ENOUGH = 100  # draws: fewer do not tell what a number's spread goes with
+ALL_PRIORS = "all"
 PROJECTED = 2025  # a run alone answers for the years from here on, unless others are asked for
 
 
@@ -62,6 +67,7 @@ class Headline:
     members: int
     carries: Mapping[str, float]
     is_difference: bool
+    priors: Mapping[str, float] | None = None  # see Summary.from_priors
 
     @property
     def number(self) -> str:
@@ -80,13 +86,23 @@ class Headline:
         """What carries the interval, the greatest share first; empty where nothing varies."""
         shares = sorted(self.carries.items(), key=lambda item: -item[1])
         said = [f"{share:.0%} {name}" for name, share in shares if share >= 0.005]
-        return f"What its variance rests on: {', '.join(said)}." if said else ""
+        if not said:
+            return ""
+        found = f"What its variance rests on: {', '.join(said)}."
+        if self.priors:
+            most = max((share, name) for name, share in self.priors.items() if name != ALL_PRIORS)[1]
+            found += (
+                f" Of its spread between draws, {self.priors[ALL_PRIORS]:.0%} goes with parameters that only a prior "
+                f"tells, most with '{most}'."
+            )
+        return found
 
     def plain(self) -> dict[str, Any]:
         """As values for JSON."""
         return {
             "what": self.what, "from": self.years[0], "until": self.years[1], "statistic": self.statistic,
             "value": self.value, "p05": self.low, "p95": self.high, "carries": dict(self.carries),
+            "rests_on_priors": dict(self.priors) if self.priors else None,
             "sentence": self.sentence,
         }  # fmt: skip
 
@@ -108,6 +124,7 @@ class Summary:
     comparison: Comparison | None = None
     asked: Period | None = None
     folder: Path | None = None
+    priors: Mapping[str, str] = field(default_factory=dict)  # parameters that only a prior tells: name and label
 
     @property
     def against(self) -> Comparison | None:
@@ -158,7 +175,28 @@ class Summary:
             low, _, high = (float(x) for x in self.results.band(totals))
             what, value = f"Departures of {PEOPLE}, {title}", float(self.results.middle(totals, self.centre))
             carries = self.results.variance_split(*self.years)
-        return Headline(what, self.years, self.centre, value, low, high, members, carries, self.against is not None)
+        difference = self.against is not None
+        return Headline(what, self.years, self.centre, value, low, high, members, carries, difference, self.from_priors)
+
+    @cached_property
+    def from_priors(self) -> dict[str, float] | None:
+        """Shares of the number's variance between draws that go with parameters that only a prior tells.
+
+        ALL_PRIORS first: all of them together; then each alone, by its label. None with fewer than ENOUGH draws.
+        """
+        names = [name for name in self.priors if PARAMETER + name in self.results.members]
+        if self.years is None or self.results.draws < ENOUGH or not names:
+            return None
+        if self.difference is not None:
+            values = self.difference.expected[:, 0]
+        else:
+            first, last = (year - self.results.years[0] for year in self.years)
+            values = self.results.collapsed("expected")[:, first : last + 1].sum(axis=1)
+        members = self.results.members.assign(value=values * self.results.weights).groupby("draw")
+        by_draw = (members["value"].sum() / members["weight"].sum()).to_numpy(np.float64)
+        columns = members[[PARAMETER + name for name in names]].first().to_numpy(np.float64)
+        alone = {self.priors[n]: explained(by_draw, columns[:, [i]]) for i, n in enumerate(names)}
+        return {ALL_PRIORS: explained(by_draw, columns), **alone}
 
     def total(self, results: Results, *axes: str) -> Any:
         """Departures of a run in the years of the answer, shape (members, *axes)."""
@@ -317,9 +355,19 @@ class Summary:
         }  # fmt: skip
 
 
-def summaries(comparison: Comparison, asked: Period | None = None) -> list[Summary]:
-    """Of every run that is compared, the reference first."""
-    return [Summary(results, comparison, asked) for results in comparison.all]
+def summaries(
+    comparison: Comparison, asked: Period | None = None, priors: Mapping[str, str] | None = None
+) -> list[Summary]:
+    """Of every run that is compared, the reference first; `priors` as `priors_of` gives them."""
+    return [Summary(results, comparison, asked, None, priors or {}) for results in comparison.all]
+
+
+def priors_of(study: Study, results: Results) -> dict[str, str]:
+    """The parameters of the run's fit that only a prior tells, with their labels. Raises FitError without the fit."""
+    fit, known = fit_of(study, results), load_parameters(study.parameters)
+    if fit is None:
+        return {}
+    return {name: known.label(name) for name in fit.table.loc[fit.table["verdict"] == "prior", "parameter"]}
 
 
 def first_event(results: Results) -> Period | None:

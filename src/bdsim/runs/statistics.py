@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bdsim.model.categories import Floats
 
-__all__ = ["BAND", "interval", "mean", "quantile", "ratio", "variance_parts"]
+__all__ = ["BAND", "explained", "interval", "mean", "quantile", "ratio", "variance_parts"]
 
 BAND = (0.05, 0.5, 0.95)  # the ends and the middle of an interval that holds 90% of the members' weight
 SAME = 1e-9  # shares of the weight closer than this are one share
@@ -61,6 +61,21 @@ def interval(values: Floats, levels: Sequence[float] = BAND) -> Floats:
     if len(values) < 2:
         found[np.array(levels) != 0.5] = np.nan
     return np.asarray(found)
+
+
+def explained(values: Floats, columns: Floats) -> float:
+    """The share of the variance of `values` (draws,) that goes with `columns` (draws, k), by linear regression.
+
+    Adjusted for the number of columns (Ezekiel 1930), from 0 to 1; draws weigh the same.
+    """
+    draws, k = columns.shape
+    scaled = (columns - columns.mean(axis=0)) / np.maximum(columns.std(axis=0), 1e-300)
+    design = np.column_stack([np.ones(draws), scaled])
+    left = values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
+    total = float(values.var(ddof=1))
+    if total <= 0.0 or draws <= k + 1:
+        return 0.0
+    return float(np.clip(1.0 - (left**2).sum() / (draws - k - 1) / total, 0.0, 1.0))
 
 
 def variance_parts(

@@ -17,7 +17,7 @@ from bdsim.reporting.figures.runs import COMPARISON_FIGURES, comparison_drawing
 from bdsim.reporting.report import UNFITTED, caveats, picture, report_page
 from bdsim.reporting.sentences import Block
 from bdsim.reporting.style import Drawing, save_drawing
-from bdsim.reporting.summary import Summary, fit_of, observed, summaries
+from bdsim.reporting.summary import Summary, fit_of, observed, priors_of, summaries
 from bdsim.runs.ensemble import run_job
 from bdsim.runs.plan import Job, Settings, manifest_of, plan_run
 from bdsim.runs.results import Results
@@ -91,7 +91,7 @@ class Compared:
     @cached_property
     def told(self) -> list[Summary]:
         """What each run says; of each, `plain()` is what `bdsim compare --json` says."""
-        return summaries(self.comparison)
+        return summaries(self.comparison, None, priors_of(self.study, self.comparison.reference))
 
     @cached_property
     def tables(self) -> list[Block]:
