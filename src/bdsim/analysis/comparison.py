@@ -71,8 +71,10 @@ class Difference:
     def by_branch(self) -> dict[str, Floats]:
         """The expected difference on each way that has a chance, by its name, each of shape (periods, *axes)."""
         branch = self.scenario.members["branch"].to_numpy()
-        chances = {b["name"]: b["chance"] for b in self.scenario.manifest["branches"]}
-        return {name: self.expected[branch == name].mean(axis=0) for name, chance in chances.items() if chance > 0.0}
+        weights, chances = self.scenario.weights, self.scenario.manifest["branches"]
+        own = {b["name"]: branch == b["name"] for b in chances if b["chance"] > 0.0}
+        found = {name: (self.expected[way], weights[way]) for name, way in own.items()}
+        return {name: np.average(values, axis=0, weights=w) for name, (values, w) in found.items() if w.sum() > 0.0}
 
     def variance_split(self, period: int = 0) -> dict[str, float]:
         """Shares of the variance over members that parameters, shocks, chance and events carry, without axes."""

@@ -41,6 +41,11 @@ def reweighted(results: Results, chances: Mapping[str, float]) -> Results:
             raise UsageError(
                 f"'{name}' had no chance in the run, so it has no members; edit the file", where="--chance"
             )
+    for event in results.manifest["scenario"]["event"]:
+        named = [o["name"] for o in event["outcomes"] if "chance" in o.get("ranges", {})]
+        if named and any(o["name"] in chances for o in event["outcomes"]):
+            problem = f"the chance of '{named[0]}' has a range, and its members drew their own; edit the file"
+            raise UsageError(problem, where="--chance")
     events = [_changed(event, chances) for event in results.manifest["scenario"]["event"]]
     after = {o["name"]: o["chance"] for event in events for o in event["outcomes"]}
     factor = {

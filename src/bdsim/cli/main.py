@@ -285,6 +285,7 @@ def check(
     from bdsim.study.parameters import load_parameters
     from bdsim.study.remarks import remarks
     from bdsim.study.scenario import load_scenario
+    from bdsim.study.uncertainty.assumptions import assumptions_of
 
     names = files or find_study().scenario_names()
     verdicts: list[dict[str, Any]] = []
@@ -299,6 +300,8 @@ def check(
             scenario = load_scenario(name)
             job = plan_run(scenario, Settings())
             verdict = f"{len(job.plans)} branches" if len(job.plans) > 1 else "ok"
+            if ranges := len(assumptions_of(scenario)):
+                verdict += f", {ranges} assumption{'s' if ranges > 1 else ''} with a range"
             verdicts.append(
                 {
                     "scenario": name,
@@ -362,10 +365,9 @@ def diff(
 def schema() -> None:
     """Print the JSON Schema of scenario files."""
     from bdsim.cli import terminal
-    from bdsim.study.scenario_file import ScenarioFile
+    from bdsim.study.scenario_file import scenario_schema
 
-    document = ScenarioFile.model_json_schema(by_alias=True)
-    terminal.print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **document})
+    terminal.print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **scenario_schema()})
 
 
 for _command in app.registered_commands:

@@ -7,7 +7,7 @@ re-rolls nobody and rewires nobody.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ __all__ = [
     "SETTLED_AGENTS_PER_DOCTORATE",
     "People",
     "Population",
+    "agents_entering",
     "build_population",
     "identity",
 ]
@@ -71,6 +72,15 @@ class Population:
         """Rank in (0, 1), shape (rows,)."""
         return self.people.prominence
 
+    def with_entrants(self, agents: NDArray[np.int64]) -> Population:
+        """The same rows where so many agents enter by entry year, group and field, shape (cohorts, groups, fields).
+
+        Everyone whose number in the cell is lower enters: who is here with fewer is here with more. Needs rows for all.
+        """
+        p = self.people
+        enters = self.ordinal < agents[p.entry - FIRST_ENTRY, p.group, p.field]
+        return replace(self, people=p._replace(enters=enters))
+
     @cached_property
     def entrants(self) -> NDArray[np.int64]:
         """Agents entering by entry year, group and field, shape (cohorts, groups, fields)."""
@@ -103,8 +113,8 @@ def build_population(
     absent under `inflow` keeps a row that never enters; one beyond the reference takes a row at the end of
     the cohort, hears the colleagues around their place, and is heard by none of them.
     """
-    here = _agents(inflow, field_shares, researchers_per_agent, seed)
-    planned = _agents(reference, field_shares, researchers_per_agent, seed)
+    here = agents_entering(inflow, field_shares, researchers_per_agent, seed)
+    planned = agents_entering(reference, field_shares, researchers_per_agent, seed)
     rows = _rows(np.maximum(here, planned), planned, seed)
     cell = (rows.entry - FIRST_ENTRY, rows.group, rows.field)
     people_id = rows.identity
@@ -138,8 +148,10 @@ class _Rows(NamedTuple):
     starts: NDArray[np.int64]
 
 
-def _agents(inflow: Floats, field_shares: Floats, researchers_per_agent: int, seed: int) -> NDArray[np.int64]:
-    """Agents by entry year, group and field. Rounding is by a draw at the cell's own address: unbiased, and a
+def agents_entering(inflow: Floats, field_shares: Floats, researchers_per_agent: int, seed: int) -> NDArray[np.int64]:
+    """Agents by entry year, group and field, as build_population makes them; arguments as there.
+
+    Rounding is by a draw at the cell's own address: unbiased, and a
     change of one year's inflow changes no other year."""
     cohorts = len(inflow)
     per_doctorate = np.array([SETTLED_AGENTS_PER_DOCTORATE if route == "settled" else 1.0 for _, route in GROUPS])

@@ -295,7 +295,7 @@ class Summary:
         question = str(self.results.manifest["scenario"]["question"])
         rows = [period_text(row, self.centre, reference) for row in self.periods]
         found = [Block(f"{self.results.title}: departures of {PEOPLE}", rows, f"{question}\n{self.caption}")]
-        return found + self.event_blocks()
+        return found + self.event_blocks() + self.assumption_blocks()
 
     def event_blocks(self) -> list[Block]:
         """The ways through the events and what each event carries; empty without events."""
@@ -313,6 +313,30 @@ class Summary:
                   [branch_text(row) for row in self.branches]),
             Block(f"What each event carries of the variance of departures {years}", shares),
         ]  # fmt: skip
+
+    @cached_property
+    def assumptions(self) -> list[dict[str, Any]]:
+        """Each range of the scenario: what it says, and the share of the variance it explains by itself."""
+        ranges = self.results.manifest.get("assumptions", [])
+        if not ranges or self.years is None:
+            return []
+        if self.difference is not None:
+            shares = self.results.assumption_parts(self.difference.expected[:, 0], self.difference.discordant[:, 0])
+        else:
+            shares = self.results.assumption_shares(*self.years)
+        return [{"assumption": a["name"], "says": a["says"], "share": shares.get(a["name"], 0.0)} for a in ranges]
+
+    def assumption_blocks(self) -> list[Block]:
+        """What is not known of the scenario, and what each assumption explains; empty without ranges."""
+        if not self.assumptions or self.years is None:
+            return []
+        what = "of the difference" if self.against is not None else "of departures"
+        rows = [
+            {"assumption": r["assumption"], "range": r["says"], "share of variance": f"{r['share']:.0%}"}
+            for r in sorted(self.assumptions, key=lambda r: -r["share"])
+        ]
+        title = f"What each assumption explains by itself {what}, {in_years(self.years)}"
+        return [Block(title, rows, "Every member draws its own values.")]
 
     def sentences(self) -> list[str]:
         """The answer first: the number, what it rests on, how well it is known, whom it changes."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from bdsim.errors import MembersFailedError, ResultsError
 from bdsim.files import durable
 from bdsim.model import draws
-from bdsim.model.categories import FIELDS, FIRST_YEAR, GROUPS
+from bdsim.model.categories import FIELDS, FIRST_YEAR, GROUPS, Floats
 from bdsim.model.counts import TABLES, Counts, check_member, counts_of
 from bdsim.model.engine.batch import MemberInputs, grouped, simulated
 from bdsim.model.engine.full_scale import at_full_scale, programme_at_full_scale
@@ -33,7 +33,7 @@ from bdsim.runs.identity import own_digest, program_hash
 from bdsim.runs.keeping import InMemory, Keeper, KeptParts, Key, kept_on_disk
 from bdsim.runs.parts import Failure, Part
 from bdsim.runs.plan import DEFAULT_HORIZON, Job, Recipe, Settings, content, manifest_of, plan_run
-from bdsim.runs.results import FAILURES, PARAMETER, SHOCK, Results, load_results
+from bdsim.runs.results import ASSUMPTION, FAILURES, PARAMETER, SHOCK, Results, load_results
 from bdsim.runs.workers import Workers
 from bdsim.study.parameters import Parameters
 from bdsim.study.scenario import Plan, Scenario
@@ -137,11 +137,16 @@ def run_member(world: World, seed: int, member: int, *, sampled: bool = True) ->
 def run_one(job: Job, plan: Plan, draw: int) -> Lived:
     """One member of a run, as the run makes it: raises what made it fail there."""
     task = Task(0, job.recipe(plan), job.settings.engine, job.settings.seed, [], program_hash())
-    return _lived(task, task.recipe.population, {draw: job.own(draw)})[draw]
+    return _lived(task, task.recipe.population, {draw: job.inputs(plan, draw)})[draw]
 
 
 def _distinct(job: Job) -> list[list[Plan]]:
-    """Branches with the same yearly tables, grouped: each group is simulated once."""
+    """Branches that come to the same yearly tables, together: they are simulated once.
+
+    Where members draw tables of their own, each branch is by itself.
+    """
+    if job.assumptions:
+        return [[plan] for plan in job.plans]
     found: dict[str, list[Plan]] = {}
     for plan in job.plans:
         found.setdefault(content(plan.timeline), []).append(plan)
@@ -150,7 +155,8 @@ def _distinct(job: Job) -> list[list[Plan]]:
 
 def _run_missing(job: Job, keeper: Keeper, workers: Workers, progress: Progress | None) -> None:
     """Have every member run that the keeper lacks or that failed, and keep each part as it comes."""
-    worlds = [job.recipe(plans[0]) for plans in _distinct(job)]
+    distinct = [plans[0] for plans in _distinct(job)]
+    worlds = [job.recipe(plan) for plan in distinct]
     groups = list(grouped(range(job.settings.members)))
     missing: list[tuple[int, list[int]]] = []
     for world in range(len(worlds)):
@@ -165,7 +171,7 @@ def _run_missing(job: Job, keeper: Keeper, workers: Workers, progress: Progress 
 
     def tasks() -> Iterator[Task]:
         for world, some in _chunks(missing, workers.parts_at_a_time):
-            own = [{draw: job.own(draw) for draw in group} for group in some]
+            own = [{draw: job.inputs(distinct[world], draw) for draw in group} for group in some]
             yield Task(world, worlds[world], job.settings.engine, job.settings.seed, own, program_hash())
 
     for made in workers.each(_carried_out, tasks(), len(missing)):
@@ -236,8 +242,9 @@ def _lived(task: Task, population: Population, members: Mapping[int, MemberInput
         runs = simulated(population, task.recipe.environment, own)
     lived = {}
     for (draw, o), (tally, fates) in zip(members.items(), runs, strict=True):
-        counts = counts_of(tally, o.agent_size, population)
-        check_member(counts, tally, fates, population, draw)
+        people = population if o.entrants is None else population.with_entrants(o.entrants)
+        counts = counts_of(tally, o.agent_size, people)
+        check_member(counts, tally, fates, people, draw)
         lived[draw] = counts, fates
     return lived
 
@@ -267,7 +274,8 @@ def _part(
 def _mesa_member(task: Task, population: Population, draw: int, own: MemberInputs) -> tuple[Tally, Fates]:
     from bdsim.model.agents import WorldModel  # Mesa takes a second to import; most runs never need it
 
-    world = World(population, task.recipe.environment, own.behaviour, own.agent_size, own.shocks)
+    people = population if own.entrants is None else population.with_entrants(own.entrants)
+    world = World(people, own.environment or task.recipe.environment, own.behaviour, own.agent_size, own.shocks)
     model = WorldModel(world, seed=task.seed, member=draw)
     model.run_model()
     return model.tally, model.state.fate
@@ -321,6 +329,9 @@ def _members_table(job: Job, lost: Sequence[set[int]]) -> pd.DataFrame:
     stands = {f"agent_{route}": weights[draw, routes.index(route)] for route in ("doctorate", "settled")}
     drawn = {name: np.array([parameters[name] for parameters in own]) for name in job.parameters}
     varied = {f"{PARAMETER}{name}": values[draw] for name, values in drawn.items() if np.ptp(values) > 0.0}
+    for assumption in job.assumptions:
+        numbers = [assumption.number(draws.member_seed(job.settings.seed, m)) for m in every]
+        varied[f"{ASSUMPTION}{assumption.name}"] = np.array(numbers)[draw]
     moved = [job.own(d).shocks for d in every]
     by_series = {
         **{name: [s.china[:, i] for s in moved if s is not None] for i, name in enumerate(FIELDS)},
@@ -336,7 +347,7 @@ def _members_table(job: Job, lost: Sequence[set[int]]) -> pd.DataFrame:
             "member": np.arange(len(draw)),
             "branch": np.repeat([plan.branch.name for plan in job.plans], sizes),
             "draw": draw,
-            "weight": np.repeat([p.branch.chance / size for p, size in zip(job.plans, sizes, strict=True)], sizes),
+            "weight": np.concatenate(_weights(job, draws_of)),
             "seed": seeds[draw],
             "own": owns[draw],
             **stands,
@@ -344,6 +355,22 @@ def _members_table(job: Job, lost: Sequence[set[int]]) -> pd.DataFrame:
             **shocks,
         }
     )
+
+
+def _weights(job: Job, draws_of: Sequence[NDArray[np.int64]]) -> list[Floats]:
+    """What each member weighs, branch by branch: the chance of its branch, shared out among its draws.
+
+    Where a chance has a range, a member has its own; a branch as a whole weighs the mean over all members.
+    """
+    if not job.assumptions:
+        return [np.repeat(p.branch.chance / len(d), len(d)) for p, d in zip(job.plans, draws_of, strict=True)]
+    chances = [[plan.branch.chance for plan in job.plans_of(draw)] for draw in range(job.settings.members)]
+    every = np.array(chances)
+    found = []
+    for branch, there in enumerate(draws_of):
+        own = every[there, branch]
+        found.append(own / own.sum() * every[:, branch].mean() if own.sum() > 0.0 else own)
+    return found
 
 
 def _failures_table(job: Job, failed: Sequence[Sequence[Failure]]) -> pd.DataFrame:

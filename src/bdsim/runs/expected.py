@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import joblib
@@ -39,34 +38,39 @@ def answers_to(
 ) -> list[Floats]:
     """`of` the counts of every run, for each of `asked` an array whose first axis is its parameter vectors.
 
-    Runs are expected ones, eight side by side on all cores; worlds are made from the job's people and history.
+    Runs are expected ones, eight side by side on all cores, of whatever worlds have the same people; worlds are made
+    from the job's people and history.
     """
-    groups = [(i, group) for i, a in enumerate(asked) for group in grouped(range(len(a.parameters)))]
-    total, done = sum(len(a.parameters) for a in asked), 0
-    found: list[list[Floats]] = [[] for _ in asked]
+    pairs = [(i, n) for i, a in enumerate(asked) for n in range(len(a.parameters))]
+    people: dict[bytes, list[tuple[int, int]]] = {}
+    for i, n in pairs:
+        people.setdefault(asked[i].timeline.inflow().tobytes(), []).append((i, n))
+    groups = [[alike[g] for g in group] for alike in people.values() for group in grouped(range(len(alike)))]
+    done, found = 0, dict[tuple[int, int], Floats]()
     if progress is not None:
-        progress(0, total)
+        progress(0, len(pairs))
     parallel = joblib.Parallel(n_jobs=joblib.cpu_count(), prefer="threads", return_as="generator", batch_size=1)
-    work = (
-        joblib.delayed(_run)(
-            job,
-            asked[i].timeline,
-            [asked[i].parameters[n] for n in group],
-            [job.member_shocks(asked[i].members[n]) if asked[i].members else None for n in group],
-        )
-        for i, group in groups
-    )
-    for (i, group), counts in zip(groups, parallel(work), strict=True):
-        found[i].append(np.asarray(of(counts), np.float64))
+    work = (joblib.delayed(_run)(job, [_one(job, asked[i], n) for i, n in group]) for group in groups)
+    for group, counts in zip(groups, parallel(work), strict=True):
+        found |= dict(zip(group, np.asarray(of(counts), np.float64), strict=True))
         done += len(group)
         if progress is not None:
-            progress(done, total)
-    return [np.concatenate(parts) for parts in found]
+            progress(done, len(pairs))
+    return [np.array([found[i, n] for n in range(len(a.parameters))]) for i, a in enumerate(asked)]
 
 
-def _run(job: Job, timeline: Timeline, parameters: Sequence[Parameters], shocks: Sequence[Shocks | None]) -> Counts:
-    recipe = job.recipe(replace(job.plans[0], timeline=timeline))
-    population = recipe.population
-    own = [MemberInputs(p.behaviour(), job.agent_size(p), 0, s) for p, s in zip(parameters, shocks, strict=True)]
-    runs = simulated(population, recipe.environment, own, sampled=False)
-    return Counts.stacked([counts_of(tally, o.agent_size, population) for (tally, _), o in zip(runs, own, strict=True)])
+def _one(job: Job, asked: Asked, number: int) -> tuple[Timeline, Parameters, Shocks | None]:
+    shocks = job.member_shocks(asked.members[number]) if asked.members else None
+    return asked.timeline, asked.parameters[number], shocks
+
+
+def _run(job: Job, runs: Sequence[tuple[Timeline, Parameters, Shocks | None]]) -> Counts:
+    """Runs of worlds with the same people."""
+    recipes = [job.recipe_of(timeline) for timeline, _, _ in runs]
+    population = recipes[0].population
+    own = [
+        MemberInputs(parameters.behaviour(), job.agent_size(parameters), 0, shocks, recipe.environment)
+        for (_, parameters, shocks), recipe in zip(runs, recipes, strict=True)
+    ]
+    made = simulated(population, recipes[0].environment, own, sampled=False)
+    return Counts.stacked([counts_of(tally, o.agent_size, population) for (tally, _), o in zip(made, own, strict=True)])

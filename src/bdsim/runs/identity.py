@@ -81,6 +81,7 @@ def fingerprint_of(job: Job) -> str:
     return digest_of(
         program_hash(), packages(), job.settings, job.parameters.values, held,
         job.fit.digest if job.fit is not None else None, history_digest(job.history), [_of_plan(p) for p in job.plans],
+        [(a.name, str(a.range.plain() | {"why": ""})) for a in job.assumptions],
     )[:12]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from bdsim.errors import InvariantError, UsageError, did_you_mean, whole_number
 from bdsim.files.digest import digest_of
@@ -26,7 +27,7 @@ from bdsim.model.categories import (
 )
 from bdsim.model.engine.batch import MemberInputs
 from bdsim.model.engine.lanes import WIDTH
-from bdsim.model.people import SETTLED_AGENTS_PER_DOCTORATE, Population, build_population
+from bdsim.model.people import SETTLED_AGENTS_PER_DOCTORATE, Population, agents_entering, build_population
 from bdsim.model.world import Environment, Shocks, Timeline, World
 from bdsim.runs.identity import facts_digests, fingerprint_of, fit_remark, history_digest, program_hash, versions
 from bdsim.study.branches import MOST_BRANCHES
@@ -34,8 +35,9 @@ from bdsim.study.evidence import Evidence, load_evidence
 from bdsim.study.fit import Fit, chosen_fit
 from bdsim.study.history import History, rebuild_history
 from bdsim.study.parameters import Parameters, load_parameters
-from bdsim.study.scenario import Plan, Scenario, load_scenario
+from bdsim.study.scenario import Plan, Scenario, load_scenario, plan_of
 from bdsim.study.shocks import ELSEWHERE
+from bdsim.study.uncertainty.assumptions import Assumption, assumptions_of, drawn_branches, in_numbers
 
 __all__ = ["DEFAULT_HORIZON", "Job", "Recipe", "Settings", "asked_for", "content", "manifest_of", "plan_run"]
 
@@ -43,6 +45,7 @@ FORMAT = 4  # of a results folder
 DEFAULT_HORIZON = 2035
 FIRST_HORIZON = 2010
 MOST_MEMBERS, LARGEST_SEED = 100_000, 2**63 - 1
+MOST_KEPT = 4096  # members whose yearly tables are kept
 ENGINES = ("compiled", "mesa")
 
 # Held against the peak of real runs by benchmarks/reliability.py.
@@ -168,13 +171,79 @@ class Job:
         settled = k * (parameters or self.parameters).settled_per_doctorate() / SETTLED_AGENTS_PER_DOCTORATE
         return np.array([settled if route == "settled" else float(k) for _, route in GROUPS])
 
+    @cached_property
+    def assumptions(self) -> list[Assumption]:
+        """The ranges of the scenario, from which every member draws its own values."""
+        return assumptions_of(self.scenario)
+
+    def plans_of(self, draw: int) -> list[Plan]:
+        """The branches as a member has them, in the order of `plans`: the same where the scenario has no range."""
+        if not self.assumptions:
+            return self.plans
+        found = self._plans_of.get(draw)
+        if found is None:
+            seed = draws.member_seed(self.settings.seed, draw)
+            branches = drawn_branches(self.scenario, [plan.branch for plan in self.plans], seed)
+            found = [plan_of(branch, self.history) for branch in branches]
+            if len(self._plans_of) < MOST_KEPT:
+                self._plans_of[draw] = found
+        return found
+
+    @cached_property
+    def _plans_of(self) -> dict[int, list[Plan]]:
+        return {}
+
+    def inputs(self, plan: Plan, draw: int) -> MemberInputs:
+        """What a member has of its own in one branch."""
+        own = self.own(draw)
+        if not self.assumptions:
+            return own
+        timeline = self.plans_of(draw)[self._number(plan)].timeline
+        agents = self._agents(timeline.inflow())
+        entrants = None if (agents == self._agents(self._most_inflow(plan))).all() else agents
+        return own._replace(environment=self._environment(timeline), entrants=entrants)
+
+    def _agents(self, inflow: Floats) -> NDArray[np.int64]:
+        shares = self.history.fields_of_entrants(self.parameters.field_shares())
+        return agents_entering(inflow, shares, self.settings.researchers_per_agent, self.settings.seed)
+
+    def _most_inflow(self, plan: Plan) -> Floats:
+        """Doctorates by entry year and origin of whichever member has most: people are made for all of them."""
+        most = plan.timeline.inflow()
+        if not any(name.startswith("inflow_") for name in self._uncertain_tables):
+            return most
+        number = self._number(plan)
+        if number not in self._inflows:
+            for draw in range(self.settings.members):
+                most = np.maximum(most, self.plans_of(draw)[number].timeline.inflow())
+            self._inflows[number] = most
+        return self._inflows[number]
+
+    @cached_property
+    def _inflows(self) -> dict[int, Floats]:
+        return {}
+
+    @cached_property
+    def _uncertain_tables(self) -> set[str]:
+        """The yearly tables of levers, where the scenario has a range at all."""
+        return {v.table for plan in self.plans for v in plan.branch.levers} if self.assumptions else set()
+
+    def _number(self, plan: Plan) -> int:
+        return next(i for i, p in enumerate(self.plans) if p.branch.name == plan.branch.name)
+
+    def _environment(self, timeline: Timeline) -> Environment:
+        reference = self.history.timeline.at("funding_ratio", REFERENCE_YEAR)
+        return timeline.environment(reference, self.parameters.funding_lag())
+
     def recipe(self, plan: Plan) -> Recipe:
-        """What one branch is made from."""
-        environment = plan.timeline.environment(
-            self.history.timeline.at("funding_ratio", REFERENCE_YEAR), self.parameters.funding_lag()
-        )
+        """What one branch is made from, with people for whichever member has most entrants."""
+        return self.recipe_of(plan.timeline, self._most_inflow(plan))
+
+    def recipe_of(self, timeline: Timeline, inflow: Floats | None = None) -> Recipe:
+        """What any world is made from; `inflow` makes people for other doctorates than its own, shape (cohorts, 3)."""
+        environment = self._environment(timeline)
         return Recipe(
-            plan.timeline.inflow().tobytes(), self.history.timeline.inflow().tobytes(),
+            (timeline.inflow() if inflow is None else inflow).tobytes(), self.history.timeline.inflow().tobytes(),
             self.history.fields_of_entrants(self.parameters.field_shares()).tobytes(), self.parameters["rewired"],
             self.settings.researchers_per_agent, self.settings.seed, tuple(map(float, self.parameters.sought())),
             environment,
@@ -182,7 +251,7 @@ class Job:
 
     def world(self, plan: Plan) -> World:
         """One branch ready to run."""
-        recipe = self.recipe(plan)
+        recipe = self.recipe_of(plan.timeline)
         return World(recipe.population, recipe.environment, self.parameters.behaviour(), self.agent_size())
 
 
@@ -301,9 +370,16 @@ def manifest_of(job: Job) -> dict[str, Any]:
         "fit": {"name": job.fit.name, "fingerprint": job.fit.manifest["fingerprint"], "draws": job.fit.digest}
         if job.fit
         else None,
+        "assumptions": [
+            {"name": a.name, "says": str(a.range), "why": a.range.why, "centre": in_numbers(a.range.centre)}
+            for a in job.assumptions
+        ],
         "uncertainty": (
             f"parameters and shocks (posterior of fitted/{job.fit.name}), chance and events"
+            + (", and the scenario's assumptions" if job.assumptions else "")
             if job.fit
+            else "chance, events and the scenario's assumptions; parameters are held at their values"
+            if job.assumptions
             else "chance and events only; parameters are held at their values"
         ),
         "rebuilt": {name: {"years": list(y), "how": how} for name, (y, how) in job.history.rebuilt.items()},

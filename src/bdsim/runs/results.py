@@ -23,6 +23,7 @@ from bdsim.model.categories import FIELDS, FIRST_ENTRY, FIRST_YEAR, ORIGINS, Flo
 from bdsim.model.counts import AXES, TABLES, Counts, selection
 from bdsim.model.fates import Fates
 from bdsim.runs import statistics
+from bdsim.runs.explained import explained_alone
 from bdsim.runs.manifest import MANIFEST, read_manifest
 from bdsim.runs.parts import Chosen, Part
 from bdsim.runs.tables import (
@@ -319,7 +320,7 @@ class Results(Drawn):
         return np.stack(lines)
 
     def variance_split(self, first: int, last: int, origin: str = "china") -> dict[str, float]:
-        """Shares of the variance of departures summed over first..last: parameters, shocks, chance, events.
+        """Shares of the variance of departures over first..last: parameters, shocks, chance, events, assumptions.
 
         Chance is the Poisson-binomial variance of single researchers; events the spread of the branches' means;
         shocks what moves everyone in a year; parameters the rest of the spread of members' expected departures within
@@ -339,7 +340,8 @@ class Results(Drawn):
         `expected`, the variance that `chance` adds to it, and what it would be without shocks.
         """
         branch, fitted = self.members["branch"].to_numpy(), self.manifest["fit"] is not None
-        return statistics.variance_parts(expected, chance, unmoved, self.weights, branch, fitted)
+        drawn = self.drawn.to_numpy() if len(self.drawn.columns) else None
+        return statistics.variance_parts(expected, chance, unmoved, self.weights, branch, fitted, drawn)
 
     def unmoved(self, first: int, last: int, origin: str = "china") -> Floats:
         """Expected departures of first..last without the shocks of these years, to first order, shape (members,).
@@ -362,6 +364,33 @@ class Results(Drawn):
         ]
         china, elsewhere = np.stack(series[:-1], axis=2), np.broadcast_to(series[-1][:, :, None], shape)
         return np.stack([china, elsewhere], axis=3)
+
+    @property
+    def drawn(self) -> pd.DataFrame:
+        """What every member drew of the ranges in the scenario file, by the assumption's name; no columns without."""
+        names = [str(name) for name in self.members if str(name).startswith(ASSUMPTION)]
+        return self.members[names].rename(columns=lambda name: str(name).removeprefix(ASSUMPTION))
+
+    def assumption_shares(self, first: int, last: int, origin: str = "china") -> dict[str, float]:
+        """Share of the variance of departures summed over first..last that each assumption explains by itself.
+
+        Shares of the whole variance, chance included: what is known once the assumption is. What assumptions explain
+        only together with an event (a law that is uncertain only where it passes) is in none of them.
+        """
+        check_years(first, last, self.years, "assumption_shares")
+        span = slice(first - FIRST_YEAR, last - FIRST_YEAR + 1)
+        expected, chance = (self.collapsed(name, (), origin)[:, span].sum(axis=1) for name in ("expected", "variance"))
+        return self.assumption_parts(expected, chance)
+
+    def assumption_parts(self, expected: Floats, chance: Floats) -> dict[str, float]:
+        """As `assumption_shares`, of any number of the members: expected, and the variance that chance adds to it."""
+        if not len(self.drawn.columns):
+            return {}
+        centred = expected - self.mean(expected)
+        total = float(self.mean(centred**2) + self.mean(chance))
+        draws = self.members["draw"].to_numpy(np.int64)
+        parts = explained_alone(expected, self.weights, draws, self.drawn.to_numpy())
+        return {name: part / total if total > 0.0 else 0.0 for name, part in zip(self.drawn, parts, strict=True)}
 
     def save(self, folder: Path | str) -> Results:
         """Write the tables, summary.csv and manifest.json into a new folder, whole or not at all; read it back.
@@ -386,7 +415,9 @@ class Results(Drawn):
         written = replace(self, parts=parts)  # what was worked out once is read from here
         written.summary().to_csv(aside / "summary.csv", index=False)
         first = min(2022, self.years[-1])
-        split = {"years": [first, self.years[-1]], **written.variance_split(first, self.years[-1])}
+        split: dict[str, Any] = {"years": [first, self.years[-1]], **written.variance_split(first, self.years[-1])}
+        if alone := written.assumption_shares(first, self.years[-1]):
+            split["each_assumption"] = alone
         manifest = {**self.manifest, "columns": COLUMNS, "variance_of_departures": split}
         (aside / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         sealed(aside)

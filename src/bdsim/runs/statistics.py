@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdsim.model.categories import Floats
+from bdsim.runs.explained import explained_together
 
 __all__ = ["BAND", "explained", "interval", "mean", "quantile", "ratio", "variance_parts"]
 
@@ -79,33 +80,48 @@ def explained(values: Floats, columns: Floats) -> float:
 
 
 def variance_parts(
-    expected: Floats, chance: Floats, unmoved: Floats, weights: Floats, branch: NDArray[Any], fitted: bool
+    expected: Floats,
+    chance: Floats,
+    unmoved: Floats,
+    weights: Floats,
+    branch: NDArray[Any],
+    fitted: bool,
+    drawn: Floats | None = None,
 ) -> dict[str, float]:
     """Shares of the variance over members that parameters, shocks, chance and events carry; 1 together, or all 0.
 
     All of shape (members,): `expected` a number without the chance of single researchers, `chance` the variance of
     that, `unmoved` the number without shocks, `branch` the way through events. Within a branch, parameters carry the
     covariance of the number with `unmoved`, shocks that with the rest. Where members are not `fitted` all have the
-    same parameters, and what differs is chance.
+    same parameters, and what differs is chance. `drawn` (members, assumptions) is what they drew of the ranges of their
+    scenario: what that explains within the branches is a part of its own, taken from that of parameters.
     """
-    inside, alone = (values - _of_branch(values, branch) for values in (expected, unmoved))
+    own = weights if drawn is not None else np.ones(len(weights))  # else members of a branch weigh the same
+    inside, alone = (values - _of_branch(values, branch, own) for values in (expected, unmoved))
     spread = float(mean(inside**2, weights))
     parameters = float(np.clip(mean(inside * alone, weights), 0.0, spread))
-    between = _of_branch(expected, branch)
+    between = _of_branch(expected, branch, own)
     parts = {
         "parameters": parameters,
         "shocks": spread - parameters,
         "chance": float(mean(chance, weights)),
         "events": float(mean((between - mean(between, weights)) ** 2, weights)),
     }
+    held = 0.0
+    if drawn is not None:
+        ways = [branch == name for name in dict.fromkeys(branch)]
+        found = sum(weights[w].sum() * explained_together(expected[w], weights[w], drawn[w]) for w in ways)
+        held = parts["assumptions"] = min(float(found / weights.sum()), spread)
+        parts["parameters"] = max(parts["parameters"] - held, 0.0)
+        parts["shocks"] = spread - held - parts["parameters"]
     if not fitted:
-        parts |= {"parameters": 0.0, "shocks": 0.0, "chance": parts["chance"] + spread}
+        parts |= {"parameters": 0.0, "shocks": 0.0, "chance": parts["chance"] + spread - held}
     total = sum(parts.values())
     return {name: value / total if total > 0 else 0.0 for name, value in parts.items()}
 
 
-def _of_branch(values: Floats, branch: NDArray[Any]) -> Floats:
-    """The mean of each member's branch, whose members weigh the same."""
+def _of_branch(values: Floats, branch: NDArray[Any], own: Floats) -> Floats:
+    """The mean of each member's branch, whose members weigh what is their own; 0 where all of them weigh nothing."""
     names, which = np.unique(branch, return_inverse=True)
-    sums = np.bincount(which, values, len(names)) / np.bincount(which, minlength=len(names))
-    return np.asarray(sums[which])
+    sums, mass = np.bincount(which, own * values, len(names)), np.bincount(which, own, len(names))
+    return np.asarray((sums / np.where(mass > 0.0, mass, 1.0))[which])

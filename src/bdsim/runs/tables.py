@@ -74,6 +74,7 @@ COLUMNS = {
     "agent_settled": "researchers that an agent of the settled route stands for in this member",
     "shock.SERIES.YEAR": "what moves everyone's log rate of leaving in a year and the model does not know",
     "parameter.NAME": "value of the parameter NAME in this member, of each that differs between members",
+    "assumption.NAME": "what the member drew of the range NAME in the scenario file; days as years with a fraction",
     "year": "calendar year",
     "origin": "china (Chinese descent), india or other",
     "route": "doctorate (US doctorate on a temporary visa) or settled (of Chinese descent, other ways)",

@@ -16,7 +16,8 @@ from bdsim.model.world import TABLES, Timeline
 from bdsim.study.branches import Branch, are_sampled, branches_of
 from bdsim.study.history import History
 from bdsim.study.layout import Study, find_study
-from bdsim.study.scenario_file import Event, Lever, Part, Policy, Problem, ScenarioFile, read_scenario_file
+from bdsim.study.scenario_file import Event, Lever, Policy, Problem, ScenarioFile, read_scenario_file
+from bdsim.study.uncertainty.part import Part
 
 __all__ = [
     "Plan",
@@ -28,6 +29,7 @@ __all__ = [
     "load_scenario",
     "located",
     "parent_of",
+    "plan_of",
     "problems_between",
     "resolve",
 ]
@@ -77,7 +79,7 @@ class Scenario:
 
     def plans(self, history: History) -> list[Plan]:
         """One plan per branch: history with the branch's policies and levers applied, in the order of the file."""
-        return [Plan(branch, _timeline(branch, history.timeline)) for branch in self.branches()]
+        return [plan_of(branch, history) for branch in self.branches()]
 
     def plain(self) -> dict[str, Any]:
         """The resolved scenario as plain JSON values, for manifests."""
@@ -97,6 +99,11 @@ def _timeline(branch: Branch, history: Timeline) -> Timeline:
     for lever in branch.levers:
         lever.apply(tables, history.horizon)
     return Timeline(history.horizon, tables)
+
+
+def plan_of(branch: Branch, history: History) -> Plan:
+    """A branch with its yearly tables: history with its policies and levers applied."""
+    return Plan(branch, _timeline(branch, history.timeline))
 
 
 def load_scenario(path: Path | str | Scenario, study: Study | None = None) -> Scenario:
@@ -224,19 +231,27 @@ def _problems_of_events(events: Sequence[Event], own: ScenarioFile, parent: Scen
         if event.given is not None and event.given not in decided:
             problem = f"no outcome named '{event.given}' in an earlier event{did_you_mean(event.given, decided)}"
             yield Problem(f"{place}.given", problem, f"{field}.given")
-        elif event.given is not None and event.on < decided[event.given]:
-            problem = f"on ({event.on}) lies before '{event.given}' ({decided[event.given]})"
+        elif event.given is not None and _end(event, "on", event.on, 0.0) < decided[event.given]:
+            problem = f"on ({event.said('on')}) lies before '{event.given}' ({decided[event.given]})"
             yield Problem(f"{place}.on", problem, f"{field}.on")
         for i, outcome in enumerate(event.outcomes):
             if outcome.name in decided:
                 problem = f"two outcomes are named '{outcome.name}'"
                 yield Problem(f"{place}.outcomes", problem, f"{field}.outcomes[{i}].name")
-            decided[outcome.name] = event.on
-            begins = [p.start for p in outcome.policy]
-            begins += [dt.date(v.years[0], 1, 1) for v in outcome.lever if v.years[0] < event.on.year]
-            if begins and min(begins) < event.on:
-                problem = f"'{outcome.name}' takes effect on {min(begins)}, before it is decided on {event.on}"
+            decided[outcome.name] = _end(event, "on", event.on, 1.0)
+            begins = [_end(p, "from", p.start, 0.0) for p in outcome.policy]
+            first = [_end(v, "years[0]", v.years[0], 0.0) for v in outcome.lever]
+            begins += [dt.date(year, 1, 1) for year in first if year < decided[outcome.name].year]
+            if begins and min(begins) < decided[outcome.name]:
+                problem = (
+                    f"'{outcome.name}' takes effect on {min(begins)}, before it is decided on {decided[outcome.name]}"
+                )
                 yield Problem(f"{place}.outcomes", problem, f"{field}.outcomes[{i}]")
+
+
+def _end(part: Part, key: str, value: Any, quantile: float) -> Any:
+    """A value, or where it has a range the earliest (0) or the latest (1) that it may be."""
+    return part.ranges[key].at(quantile) if key in part.ranges else value
 
 
 def _places_of(event: Event, own: ScenarioFile, parent: ScenarioFile | None) -> tuple[str, str]:
@@ -295,9 +310,10 @@ def changed_values(one: Timeline, other: Timeline) -> list[dict[str, str]]:
 def in_words(part: Part) -> str:
     """A part of a scenario on one line: what it does, and when."""
     if isinstance(part, Policy):
-        return f"scrutiny {part.scrutiny:g} of {', '.join(part.targets)}, {part.start} to {part.until}"
+        dates = f"from {part.said('from')} until {part.said('until')}"
+        return f"scrutiny {part.said('scrutiny')} of {', '.join(part.targets)}, {dates}"
     if isinstance(part, Lever):
         op = next(op for op in ("set", "add", "multiply") if getattr(part, op) is not None)
-        return f"{op} {part.table} {getattr(part, op)} in {part.years[0]}-{part.years[1]}"
+        return f"{op} {part.table} {part.said(op)} in {part.said('years[0]')}-{part.said('years[1]')}"
     assert isinstance(part, Event)  # outcomes are named by their events
-    return f"{part.on}: " + ", ".join(f"{o.name} {o.chance:g}" for o in part.outcomes)
+    return f"{part.said('on')}: " + ", ".join(f"{o.name} {o.said('chance')}" for o in part.outcomes)

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from bdsim.errors import ScenarioError, UsageError, did_you_mean
 from bdsim.files.text import decoded, parsed_toml, read_bytes, readable
 from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, LAST_POSSIBLE_YEAR, ORIGINS, Floats
 from bdsim.model.world import TABLES
+from bdsim.study.uncertainty.part import FIRST_DAY, LARGEST_VALUE, LAST_DAY, Part, RuleError
+from bdsim.study.uncertainty.ranges import Kind, schema_of_range
 
 __all__ = [
     "PARTS",
@@ -30,6 +37,7 @@ __all__ = [
     "problems_of",
     "read_content",
     "read_scenario_file",
+    "scenario_schema",
     "spelled",
     "tables_of",
     "text_of",
@@ -38,7 +46,6 @@ __all__ = [
 MOST_EVENTS = 24
 MOST_PARTS = 500  # policies, or levers
 MOST_PROBLEMS = 1000  # that are counted: the file of more is another kind of file
-LARGEST_VALUE = 1e6  # of a lever
 GREATEST = 1e9  # of any yearly table, whatever levers make of it
 LEAST = {"set": -LARGEST_VALUE, "add": -LARGEST_VALUE, "multiply": 0.0}  # value of a lever
 MOST_SCRUTINY = 10.0
@@ -49,7 +56,6 @@ MOST = {
     **dict.fromkeys(("us_funding", "nih_funding", "nsf_funding", "soft_power"), 10.0),
     **dict.fromkeys(("pull", "green_card_wait"), 100.0),
 }
-FIRST_DAY, LAST_DAY = dt.date(FIRST_YEAR, 1, 1), dt.date(LAST_POSSIBLE_YEAR, 12, 31)
 
 # Bounds that the checks below enforce in words of their own; here so that the schema and a form know them too.
 DAYS: dict[str, Any] = {"formatMinimum": str(FIRST_DAY), "formatMaximum": str(LAST_DAY)}
@@ -74,20 +80,6 @@ class Problem:
     field: str
 
 
-class RuleError(ValueError):
-    """A rule over several values is broken; `at` is the one to look at first, seen from where the rule holds."""
-
-    def __init__(self, at: str, problem: str) -> None:
-        super().__init__(problem)
-        self.at = at
-
-
-class Part(BaseModel):
-    """Any part of a scenario file: unknown keys and lax types are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True)
-
-
 class Policy(Part):
     """Scrutiny between two dates; a year partly covered counts for its share of days. Overlapping ones add."""
 
@@ -97,6 +89,12 @@ class Policy(Part):
     scrutiny: float = Field(ge=0, le=MOST_SCRUTINY, description="1 = the Initiative of 2019-2021")
     targets: list[Origin] = Field(default=["china"], min_length=1, description="Origins that are scrutinised")
     why: Why
+    UNCERTAIN: ClassVar[Mapping[str, Kind]] = {"from": "date", "until": "date", "scrutiny": "number"}
+
+    @classmethod
+    def limits(cls, key: str, given: Mapping[str, Any]) -> tuple[float, float]:
+        """As for every part, but scrutiny has a limit of its own."""
+        return (0.0, MOST_SCRUTINY) if key == "scrutiny" else super().limits(key, given)
 
     @model_validator(mode="after")
     def dates_in_order(self) -> Policy:
@@ -131,6 +129,15 @@ class Lever(Part):
     add: float | list[float] | None = _change("add")
     multiply: float | list[float] | None = _change("multiply")
     why: Why
+    UNCERTAIN: ClassVar[Mapping[str, Kind]] = {"years": "year", **dict.fromkeys(LEAST, "number")}
+
+    @classmethod
+    def limits(cls, key: str, given: Mapping[str, Any]) -> tuple[float, float]:
+        """As for every part; what is set lies where its table may, what is added may be negative."""
+        table = given.get("table")
+        if key == "set" and isinstance(table, str) and table in TABLES:
+            return TABLES[table].least, MOST.get(table, LARGEST_VALUE)
+        return (-LARGEST_VALUE, LARGEST_VALUE) if key == "add" else super().limits(key, given)
 
     @model_validator(mode="after")
     def makes_sense(self) -> Lever:
@@ -182,8 +189,14 @@ class Outcome(Part):
 
     name: Name
     chance: float = Field(ge=0, le=1)
-    policy: list[Policy] = []
-    lever: list[Lever] = []
+    policy: list[Policy] = Field(default=[])
+    lever: list[Lever] = Field(default=[])
+    UNCERTAIN: ClassVar[Mapping[str, Kind]] = {"chance": "number"}
+
+    @classmethod
+    def limits(cls, key: str, given: Mapping[str, Any]) -> tuple[float, float]:
+        """A chance lies between 0 and 1."""
+        return (0.0, 1.0) if key == "chance" else super().limits(key, given)
 
 
 class Event(Part):
@@ -194,6 +207,7 @@ class Event(Part):
     given: Name | None = Field(default=None, description="An outcome of an earlier event")
     outcomes: list[Outcome] = Field(min_length=1, max_length=12)
     why: Why | None = None
+    UNCERTAIN: ClassVar[Mapping[str, Kind]] = {"on": "date"}
 
     @model_validator(mode="after")
     def chances_add_up(self) -> Event:
@@ -229,6 +243,24 @@ class ScenarioFile(Part):
 
 
 PARTS: dict[str, type[Part]] = {"policy": Policy, "lever": Lever, "event": Event, "outcomes": Outcome}
+
+
+def scenario_schema() -> dict[str, Any]:
+    """JSON Schema of a scenario file, for editors: the parts, and ranges where a value may be one."""
+    document = ScenarioFile.model_json_schema(by_alias=True)
+    for model in PARTS.values():
+        properties = document["$defs"][model.__name__]["properties"]
+        for key, kind in model.UNCERTAIN.items():
+            node, a_range = properties[key], {"$ref": f"#/$defs/RangeOf{kind.capitalize()}s"}
+            if node.get("type") == "array":
+                properties[key] = {**node, "items": {"anyOf": [node["items"], a_range]}}
+                continue
+            said = {k: node[k] for k in ("title", "description", "default") if k in node}
+            shapes = node.get("anyOf") or [{k: v for k, v in node.items() if k not in said}]
+            limits = {k: v for k, v in node.items() if k not in said and k != "anyOf"} if "anyOf" in node else {}
+            properties[key] = {**said, "anyOf": [*({**shape, **limits} for shape in shapes), a_range]}
+    document["$defs"] |= {f"RangeOf{kind.capitalize()}s": schema_of_range(kind) for kind in ("number", "year", "date")}
+    return document
 
 
 def read_scenario_file(path: Path) -> ScenarioFile:

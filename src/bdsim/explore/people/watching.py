@@ -198,7 +198,8 @@ def world_of(study: Study, asked: Asked) -> World:
     """The member's own world, as `bdsim run` gives it. Raises InputError of the file or setting at fault."""
     settings = Settings(1, asked.seed, asked.researchers_per_agent, "mesa", asked.horizon)
     job = plan_run(scenario_of(study, asked.scenario), settings, fit=asked.fit or None)
-    plan = next((p for p in job.plans if p.branch.name == asked.branch), job.plans[0])
+    plans = job.plans_of(asked.member)
+    plan = next((p for p in plans if p.branch.name == asked.branch), plans[0])
     return job.member_world(job.world(plan), asked.member)
 
 
@@ -303,7 +304,8 @@ def _rate(weighing: Weighing) -> str:
 def code_of(look: Look) -> str:
     """Lines of Python that print the life and make the network that are on screen, run where the study is."""
     w = look.world
-    chosen = f"next(p for p in job.plans if p.branch.name == {w.branch!r})" if w.branch else "job.plans[0]"
+    plans = f"job.plans_of({w.member})"
+    chosen = f"next(p for p in {plans} if p.branch.name == {w.branch!r})" if w.branch else f"{plans}[0]"
     member = f"world, seed={w.seed}, member={w.member}"
     origin = f", origin={look.origin!r}" if look.origin else ""
     lines = [

@@ -16,6 +16,7 @@ from typing import Any
 from bdsim.errors import InputError, ScenarioError, UsageError
 from bdsim.study.editing.draft import Draft
 from bdsim.study.editing.fields import Entry, Field, PartInForce
+from bdsim.study.editing.toml import rendered
 from bdsim.study.layout import Study
 from bdsim.study.scenario_file import Problem
 
@@ -238,7 +239,7 @@ def _shown(entry: Entry, errors: Mapping[str, str], at: str) -> dict[str, Any]:
         none = [] if known.required else [["", "(none)"]]
         choices = list(dict.fromkeys([*known.choices, *([text] if text else [])]))
         return {**shown, "type": "choice", "choices": [*none, *([c, c] for c in choices)], "value": text}
-    kind = "prose" if known.key in PROSE else known.type
+    kind = "prose" if known.key in PROSE else "text" if _has_range(value) else known.type
     return {**shown, "type": kind, "value": _text(value)}
 
 
@@ -247,13 +248,21 @@ def _help(known: Field) -> str:
         f"{_text(known.least)} to {_text(known.most)}" if known.least is not None and known.most is not None else ""
     )
     words = [known.help.rstrip("."), bounds, "a number, or one a year" if known.one_a_year else ""]
+    words.append('or a range such as { low = ..., high = ..., why = "..." }' if known.may_be_range else "")
     return "; ".join(word for word in words if word)
+
+
+def _has_range(value: Any) -> bool:
+    """Whether a value is a range, or a list with one: it is typed as it stands in the file."""
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value))
 
 
 def _text(value: Any) -> str:
     """A value as somebody would type it."""
     if value is None:
         return ""
+    if _has_range(value):
+        return rendered(value)
     if isinstance(value, list):
         return ", ".join(map(_text, value))
     if isinstance(value, float):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bdsim.model.categories import FIELDS, Floats
 from bdsim.model.engine import compiling, state
@@ -35,6 +36,7 @@ class MemberInputs(NamedTuple):
     seed: int  # draws.member_seed; no matter in an expected run
     shocks: Shocks | None = None  # none: zeros
     environment: Environment | None = None  # none: that of all members
+    entrants: NDArray[np.int64] | None = None  # (cohorts, groups, fields) agents entering; none: as for all members
 
 
 def grouped(members: Iterable[int]) -> Iterator[list[int]]:
@@ -69,10 +71,16 @@ def simulated(
     population: Population, environment: Environment, members: Sequence[MemberInputs], *, sampled: bool = True
 ) -> list[tuple[Tally, Fates]]:
     """Tally and fates, shape (rows,), of each member, in order."""
+    if any(member.entrants is not None for member in members):  # who enters is one for all that run side by side
+        return [_run(_people_of(population, member), environment, [member], sampled) for member in members]
     if len(members) < WORTH_LANES:
         return [_run(population, environment, [member], sampled) for member in members]
     groups = [members[first : first + WIDTH] for first in range(0, len(members), WIDTH)]
     return [pair for group in groups for pair in _together(population, environment, group, sampled)]
+
+
+def _people_of(population: Population, member: MemberInputs) -> Population:
+    return population if member.entrants is None else population.with_entrants(member.entrants)
 
 
 def _together(

@@ -10,12 +10,14 @@ import copy
 import datetime as dt
 import functools
 import re
+import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from bdsim.study.editing.toml import Place, same
-from bdsim.study.scenario_file import FIRST_DAY, LAST_DAY, PARTS, ScenarioFile, spelled
+from bdsim.study.scenario_file import PARTS, ScenarioFile, spelled
+from bdsim.study.uncertainty.part import FIRST_DAY, LAST_DAY
 
 __all__ = [
     "KINDS",
@@ -67,6 +69,7 @@ class Field:
     choices: tuple[str, ...] = ()  # of a choice, or of the items of a list
     longest: int | None = None  # of a text, in characters
     one_a_year: bool = False  # a number that may also be a list of numbers, one a year
+    may_be_range: bool = False  # it, or an item of it, may be a range or distribution
 
 
 @dataclass(frozen=True)
@@ -96,8 +99,11 @@ def fields_of(kind: Kind) -> tuple[Field, ...]:
     """The keys of a kind of part (or of the scenario itself) that have values, in the order of the schema."""
     schema = _schema(kind)
     required = schema.get("required", [])
+    uncertain = PARTS[kind].UNCERTAIN if kind in PARTS else {}
     return tuple(
-        _field(key, node, key in required) for key, node in schema["properties"].items() if key not in lists_of(kind)
+        replace(_field(key, node, key in required), may_be_range=key in uncertain)
+        for key, node in schema["properties"].items()
+        if key not in lists_of(kind)
     )
 
 
@@ -114,6 +120,8 @@ def from_form(field: Field, value: Any) -> Any:
     text = value.replace("\r\n", "\n")
     if text == "" and field.default is None and not field.required:
         return None
+    if "{" in text and (found := _range(text)) is not None:
+        return found
     if field.type == "date":
         return _date(text)
     if field.type == "years" or (field.one_a_year and re.search(r"[\s,]", text.strip())):
@@ -148,6 +156,15 @@ def _items(field: Field, text: str) -> Any:
     pieces = re.split(r"[\s,]+" if field.one_a_year else r"[\s,-]+", text.strip().strip("[]").strip())
     items = [item_from_form(field, piece) for piece in pieces]
     return text if all(isinstance(item, str) for item in items) else items
+
+
+def _range(text: str) -> Any:
+    """A range, or a list with ranges, as it stands in a file: '{ low = 0.3, high = 1.0, why = "..." }'."""
+    try:
+        found = tomllib.loads(f"value = {text.strip()}")["value"]
+    except (tomllib.TOMLDecodeError, KeyError):
+        return None
+    return found if isinstance(found, dict | list) else None
 
 
 def _date(text: str) -> dt.date | str:
