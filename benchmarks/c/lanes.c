@@ -1,20 +1,19 @@
-// Eight members side by side, one to a lane of a 512-bit vector: the practical limit on one core.
+// Eight members side by side, one to a lane of a 512-bit vector or of two 256-bit ones: the practical limit on one core.
 //
-// Members share people and colleagues; each has its own parameters and luck. Identical to scalar.c and to bdsim,
-// member by member and to the last digit, yet free to leave out what cannot change a decision:
-//   - rows without anyone here, in any lane, are skipped; the years of a cohort share one table of log(1 + age);
-//   - the rates with an offer are computed for those who may get one;
+// Members share people and colleagues; each has its own parameters, shocks and luck. Identical to scalar.c and to
+// bdsim, member by member and to the last digit, with every shortcut that bdsim's engine has, and more:
+//   - rows without anyone here, in any lane, are skipped; what a cohort shares in a year is worked out once;
+//   - the rates by an offer are computed for those who may get one;
 //   - a clock takes a logarithm only where a bound, not far above the rate, says that it may ring;
-//   - who of the earlier cohorts is still here follows from a sum in closed form, and is computed as the rule does
-//     it only where luck falls within 1e-9 of that.
-// Nothing is left out because of what this scenario's tables contain (years without scrutiny, say).
+//   - who of the earlier cohorts is still here follows from a sum in closed form;
+//   - years before anybody has been scrutinised do without fear.
 //
-// Parameters whose rates could reach 330 a year are refused, so that exp needs no clamps.
+// Parameters whose rates could reach 220 a year are refused, so that exp needs no clamps.
 //
 // A block of researchers of one cohort goes through short loops, so that the many steps of exp overlap between
 // rows. -DLEAN counts departures, stocks, entrants and retirements only: no probabilities.
 #include "bdsim.h"
-#ifdef __AVX512DQ__
+#if defined __AVX512DQ__ || defined __AVX2__
 #include <immintrin.h>
 #endif
 #ifdef __linux__
@@ -37,11 +36,44 @@ static inline V vmin(V a, V b) { return (V)_mm512_min_pd((__m512d)a, (__m512d)b)
 static inline V vmax(V a, V b) { return (V)_mm512_max_pd((__m512d)a, (__m512d)b); }
 static inline unsigned below(V a, V b) { return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_LT_OQ); }
 static inline V only(unsigned lanes, V a) { return (V)_mm512_maskz_mov_pd((__mmask8)lanes, (__m512d)a); }
-static inline V pick(unsigned lanes, V a, V b) { return (V)_mm512_mask_mov_pd((__m512d)b, (__mmask8)lanes, (__m512d)a); }
 static inline V counts(uint64_t bytes) {
     return (V)_mm512_cvtepi64_pd(_mm512_cvtepu8_epi64(_mm_cvtsi64_si128((long long)bytes)));
 }
 static inline I whole(V x) { return (I)_mm512_cvttpd_epi64((__m512d)x); }
+#elif defined __AVX2__
+typedef union { V whole; __m256d half[2]; } Halves;
+static inline V vmin(V a, V b) {
+    Halves x = {a}, y = {b};
+    for (int h = 0; h < 2; h++) x.half[h] = _mm256_min_pd(x.half[h], y.half[h]);
+    return x.whole;
+}
+static inline V vmax(V a, V b) {
+    Halves x = {a}, y = {b};
+    for (int h = 0; h < 2; h++) x.half[h] = _mm256_max_pd(x.half[h], y.half[h]);
+    return x.whole;
+}
+static inline unsigned below(V a, V b) {
+    Halves x = {a}, y = {b};
+    return (unsigned)_mm256_movemask_pd(_mm256_cmp_pd(x.half[0], y.half[0], _CMP_LT_OQ)) |
+           (unsigned)_mm256_movemask_pd(_mm256_cmp_pd(x.half[1], y.half[1], _CMP_LT_OQ)) << 4;
+}
+static inline __m256d mask_of(unsigned lanes) {  // the lowest four bits as four masks
+    __m256i bit = _mm256_set_epi64x(8, 4, 2, 1), each = _mm256_and_si256(_mm256_set1_epi64x(lanes), bit);
+    return _mm256_castsi256_pd(_mm256_cmpeq_epi64(each, bit));
+}
+static inline V only(unsigned lanes, V a) {
+    Halves x = {a};
+    for (int h = 0; h < 2; h++) x.half[h] = _mm256_and_pd(mask_of(lanes >> 4 * h), x.half[h]);
+    return x.whole;
+}
+static inline V counts(uint64_t bytes) {
+    Halves x;
+    __m128i each = _mm_cvtsi64_si128((long long)bytes);
+    x.half[0] = _mm256_cvtepi32_pd(_mm_cvtepu8_epi32(each));
+    x.half[1] = _mm256_cvtepi32_pd(_mm_cvtepu8_epi32(_mm_srli_si128(each, 4)));
+    return x.whole;
+}
+static inline I whole(V x) { return __builtin_convertvector(x, I); }
 #else
 static inline V vmin(V a, V b) { for (int l = 0; l < LANES; l++) a[l] = a[l] < b[l] ? a[l] : b[l]; return a; }
 static inline V vmax(V a, V b) { for (int l = 0; l < LANES; l++) a[l] = a[l] > b[l] ? a[l] : b[l]; return a; }
@@ -51,7 +83,6 @@ static inline unsigned below(V a, V b) {
     return lanes;
 }
 static inline V only(unsigned lanes, V a) { for (int l = 0; l < LANES; l++) a[l] = lanes >> l & 1 ? a[l] : 0.0; return a; }
-static inline V pick(unsigned lanes, V a, V b) { for (int l = 0; l < LANES; l++) b[l] = lanes >> l & 1 ? a[l] : b[l]; return b; }
 static inline V counts(uint64_t bytes) {
     B8 each;
     memcpy(&each, &bytes, sizeof each);
@@ -86,15 +117,13 @@ static inline V exact_luck(U bits) { return (rough_luck(bits) - 1.0) + 0x1p-53; 
 static inline unsigned may_ring(V rough, V rate) { return (unsigned char)~below(rough + rate * 1.0000001, splat(1.99999999)); }
 
 typedef struct {   // parameters of eight members, and what follows from them
-    V base_china[GROUPS][MOST_FIELDS], base_elsewhere[GROUPS];
-    V ties_weight, push, push_spill, rho, one_less_rho, kappa, one_less_kappa, gamma, agents[GROUPS];
-    V pulled, pulled_offered, rooted[CAREER + 2];   // of this year
-    U survived, offered, clock_china, clock_elsewhere;
-    double roots[LANES], stay_us[LANES];
-    double log_age[CAREER + 2];
+    V usual_china[GROUPS][MOST_FIELDS], usual_elsewhere[GROUPS], lasting[MOST_FIELDS][GROUPS][CAREER];
+    V ties_weight, push, push_spill, standing, accept, rho, fade, kappa, one_less_kappa, gamma, counted, agents[GROUPS];
+    V attracted, china[MOST_FIELDS][GROUPS][CAREER + 2], elsewhere[MOST_FIELDS][GROUPS][CAREER + 2];   // of this year
+    U survived, offered, clock_china, clock_elsewhere, clock_programme;
 } Rule;
 
-typedef struct { V stocks, expected[2], variance[2]; } Cell;
+typedef struct { V stocks, expected[2], variance[2], programme; } Cell;
 
 typedef struct {
     V *fear, *next_fear;         // (rows + 1,) of those here, else 0
@@ -105,106 +134,92 @@ typedef struct {
 
 typedef struct {  // some researchers of one cohort
     int64_t row[BLOCK];
-    V china[BLOCK], elsewhere[BLOCK], to_china[BLOCK], to_elsewhere[BLOCK], pulled[BLOCK];
+    V china[BLOCK], elsewhere[BLOCK], to_china[BLOCK], to_elsewhere[BLOCK], by_offer[BLOCK], programme[BLOCK];
 } Block;
 
 typedef struct {  // what a cohort of a field has in common this year
     int64_t year, field, cohort;
-    int age, stage, may_be_offered, retires;
-    double offers;
+    int age, stage, may_be_offered, retires, calm;
+    V offers;
     V total_appeal, scrutiny[GROUPS];
     Cell *cells;                 // (GROUPS,) of this field and stage
     V *retired;                  // (GROUPS,)
 } Cohort;
 
-static void read_members(const People *p, const Member *m, Rule *w) {
+static void read_members(const People *p, const World *v, const Member *m, Rule *w) {
     for (int l = 0; l < LANES; l++) {
         for (int group = 0; group < GROUPS; group++) {
-            int64_t origin = p->origin_of[group];
-            double settled = group == SETTLED ? m[l].settled : 0.0;
-            w->base_elsewhere[group][l] = m[l].leave_elsewhere[origin] + settled;
-            for (int64_t f = 0; f < p->fields; f++)
-                w->base_china[group][f][l] = m[l].leave_china[origin] + settled + m[l].field_china[f];
+            w->usual_elsewhere[group][l] = usual_elsewhere(p, m + l, group);
+            for (int64_t f = 0; f < p->fields; f++) {
+                w->usual_china[group][f][l] = usual_china(p, m + l, f, group);
+                V *lasting = w->lasting[f][group];
+                lasting[0][l] = 0.0;
+                for (int lived = 1; lived < CAREER; lived++)
+                    lasting[lived][l] = lasting[lived - 1][l] + exp_of(-retention(m + l, v, 0, p->fields, f, group, lived - 1));
+            }
             w->agents[group][l] = m[l].agents[group];
         }
         w->ties_weight[l] = m[l].ties_weight;
         w->push[l] = m[l].push;
         w->push_spill[l] = m[l].push * m[l].spill;
+        w->standing[l] = m[l].standing;
+        w->accept[l] = m[l].accept;
         w->rho[l] = m[l].rho;
-        w->one_less_rho[l] = 1.0 - m[l].rho;
+        w->fade[l] = m[l].fade;
         w->kappa[l] = m[l].kappa;
         w->one_less_kappa[l] = 1.0 - m[l].kappa;
         w->gamma[l] = m[l].gamma;
+        w->counted[l] = m[l].counted;
         w->survived[l] = m[l].survived;
     }
-    for (int age = 0; age < CAREER + 2; age++) w->log_age[age] = log_of(1.0 + age);
 }
 
-static void read_year(const World *v, const Member *m, int64_t year, Rule *w) {
+static void read_year(const People *p, const World *v, const Member *m, int64_t year, Rule *w) {
     for (int l = 0; l < LANES; l++) {
-        w->pulled[l] = m[l].funding * v->log_funding[year] + m[l].offer * 0.0;
-        w->pulled_offered[l] = m[l].funding * v->log_funding[year] + m[l].offer * 1.0;
-        for (int age = 0; age < CAREER + 2; age++)
-            w->rooted[age][l] = (m[l].roots * v->settlement[year]) * w->log_age[age] + m[l].stay_us * v->log_us[year];
+        w->attracted[l] = attraction(m + l, v, year);
+        for (int64_t f = 0; f < p->fields; f++) {
+            Shared s;
+            share(p, v, m + l, year, f, &s);
+            for (int group = 0; group < GROUPS; group++)
+                for (int age = 0; age < CAREER; age++) {
+                    w->china[f][group][age][l] = s.china[group][age];
+                    w->elsewhere[f][group][age][l] = s.elsewhere[group][age];
+                }
+        }
         w->offered[l] = m[l].offered[year];
         w->clock_china[l] = m[l].clock_china[year];
         w->clock_elsewhere[l] = m[l].clock_elsewhere[year];
+        w->clock_programme[l] = m[l].clock_programme[year];
     }
 }
 
-static inline V log_rate_china(const Rule *w, int group, int64_t field, int age, V pulled, V fear, V ties) {
-    return w->base_china[group][field] + (pulled + w->ties_weight * (ties - TYPICAL_TIES)) + w->push * fear - w->rooted[age];
-}
-static inline V log_rate_elsewhere(const Rule *w, int group, int age, V fear) {
-    return w->base_elsewhere[group] + w->push_spill * fear - w->rooted[age];
-}
-
-// Whether every logarithm of a rate lies, for any fear and ties, where exp needs no clamp: above -600, and below
-// 5.8, so that two rates add up to less than 700.
+// Whether every logarithm of a rate lies, for any fear, ties and prominence, where exp needs no clamp: above -600,
+// and below 5.4, so that three rates add up to less than 700.
 static int within_reach(const People *p, const Rule *w) {
-    V low = splat(0.0), high = splat(0.0), none = splat(0.0);
-    for (int group = 0; group < GROUPS; group++)
-        for (int age = 0; age < CAREER; age++) {
-            V spread = vmax(w->push_spill, -w->push_spill), middle = log_rate_elsewhere(w, group, age, none);
-            low = vmin(low, middle - spread), high = vmax(high, middle + spread);
-            spread = vmax(w->push, -w->push) + vmax(w->ties_weight, -w->ties_weight);
-            for (int64_t f = 0; f < p->fields; f++) {
-                V alone = log_rate_china(w, group, f, age, w->pulled, none, none);
-                V offered = log_rate_china(w, group, f, age, w->pulled_offered, none, none);
-                low = vmin(low, vmin(alone, offered) - spread), high = vmax(high, vmax(alone, offered) + spread);
+    V stature = 0.5 * vmax(w->standing, -w->standing), spill = vmax(w->push_spill, -w->push_spill) + stature;
+    V drawn = vmax(w->push, -w->push) + vmax(w->ties_weight, -w->ties_weight), spread = drawn + stature;
+    V low = w->accept - drawn, high = w->accept + drawn;
+    for (int64_t f = 0; f < p->fields; f++)
+        for (int group = 0; group < GROUPS; group++)
+            for (int age = 0; age < CAREER; age++) {
+                V china = w->china[f][group][age], elsewhere = w->elsewhere[f][group][age];
+                low = vmin(low, vmin(china - spread, elsewhere - spill));
+                high = vmax(high, vmax(china + spread, elsewhere + spill));
             }
-        }
-    return below(splat(-600.0), low) == 0xFF && below(high, splat(5.8)) == 0xFF;
-}
-
-// The probability of having stayed through `lived` years, as the rule computes it, in all lanes.
-static V stayed(const Rule *w, int group, int64_t field, int lived, V ties) {
-    V stays = splat(1.0), none = splat(0.0);
-    for (int age = 0; age < lived; age++) {
-        V china = vexp(log_rate_china(w, group, field, age, w->pulled, none, ties));
-        V elsewhere = vexp(log_rate_elsewhere(w, group, age, none)), total = china + elsewhere;
-        V leave = 1.0 - vexp(-total), to_china = leave * (china / total);
-        stays *= 1.0 - (to_china + (leave - to_china));
-    }
-    return stays;
+    return below(splat(-600.0), low) == 0xFF && below(high, splat(5.4)) == 0xFF;
 }
 
 static void settle_before(const People *p, const Rule *w, State *s, Tally *t) {
-    V decay[CAREER], elsewhere[GROUPS][CAREER];  // sums over the years lived
-    decay[0] = splat(0.0);
-    for (int lived = 1; lived < CAREER; lived++) decay[lived] = decay[lived - 1] + vexp(-w->rooted[lived - 1]);
-    for (int group = 0; group < GROUPS; group++)
-        for (int lived = 0; lived < CAREER; lived++) elsewhere[group][lived] = vexp(w->base_elsewhere[group]) * decay[lived];
     for (int64_t field = 0; field < p->fields; field++) {
         const int64_t *starts = p->starts + field * (p->cohorts + 1);
         for (int64_t row = starts[0]; row < starts[BEFORE]; row++) {
             int lived = FIRST_YEAR - p->entry[row], group = p->group[row];
             if (!p->enters[row] || lived >= CAREER) continue;
-            V ties = splat(p->ties[row]);
-            V pull = vexp(w->base_china[group][field] + (w->pulled + w->ties_weight * (ties - TYPICAL_TIES)));
-            V stays = vexp(vmax(-(pull * decay[lived] + elsewhere[group][lived]), splat(-600.0)));
+            V ties = splat(p->ties[row]), stature = w->standing * (p->prominence[row] - 0.5);
+            V china = (w->usual_china[group][field] + w->attracted) + w->ties_weight * (ties - TYPICAL_TIES) - stature;
+            V rates = vexp(china) + vexp(w->usual_elsewhere[group] - stature);
+            V stays = vexp(vmax(-(rates * w->lasting[field][group][lived]), splat(-600.0)));
             V luck = exact_luck(vmix(w->survived + (p->identity[row] * GOLDEN + GOLDEN)));
-            if (below(vmax(luck - stays, stays - luck), splat(1e-9))) stays = stayed(w, group, field, lived, ties);
             unsigned here = below(luck, stays);
             s->here[row] = (uint8_t)here;
             s->ties[row] = ties;
@@ -240,7 +255,7 @@ static V appeal_here(const People *p, int64_t year, const Rule *w, const State *
     int64_t cohort = BEFORE + year;
     for (int64_t field = 0; field < p->fields; field++) {
         const int64_t *starts = p->starts + field * (p->cohorts + 1);
-        for (int64_t row = starts[cohort - MID_UNTIL + 1]; row < starts[cohort + 1]; row++)
+        for (int64_t row = starts[cohort - OFFERS_UNTIL + 1]; row < starts[cohort - OFFERS_FROM + 1]; row++)
             total += only(s->here[row], p->appeal[row] * w->agents[p->group[row]]);
     }
     return total;
@@ -270,26 +285,34 @@ static void feel_and_hear(const People *p, const Rule *w, const Cohort *c, State
         int64_t row = b->row[j];
         const uint32_t *colleague = p->colleagues + row * COLLEAGUES;
         if (row + AHEAD < p->rows)
-            for (int link = 0; link < COLLEAGUES; link++) __builtin_prefetch(fear + colleague[AHEAD * COLLEAGUES + link]);
-        uint64_t known = word[colleague[0]];
-        V sum = fear[colleague[0]];
-        for (int link = 1; link < COLLEAGUES; link++) {
-            known += word[colleague[link]];
-            sum += fear[colleague[link]];
-        }
+            for (int link = 0; link < COLLEAGUES; link++) {
+                __builtin_prefetch(word + colleague[AHEAD * COLLEAGUES + link]);
+                if (!c->calm) __builtin_prefetch(fear + colleague[AHEAD * COLLEAGUES + link]);
+            }
+        uint64_t known = 0;
+        for (int link = 0; link < COLLEAGUES; link++) known += word[colleague[link]];
         int group = p->group[row];
-        V here = counts(known & COUNTED), colleagues_fear = sum / vmax(here, splat(1.0)), ties = s->ties[row];
-        V new = w->one_less_kappa * ((0.5 + ties) * c->scrutiny[group]) + w->kappa * colleagues_fear;
-        V felt = vmin(vmax(w->rho * fear[row] + w->one_less_rho * new, splat(0.0)), splat(1.0));
-        s->next_fear[row] = only(s->here[row], felt);
+        V here = counts(known & COUNTED), ties = s->ties[row], felt = splat(0.0);
+        if (!c->calm) {
+            V sum = fear[colleague[0]];
+            for (int link = 1; link < COLLEAGUES; link++) sum += fear[colleague[link]];
+            V colleagues_fear = sum / vmax(here, splat(1.0));
+            V new = w->one_less_kappa * ((0.5 + ties) * c->scrutiny[group]) + w->kappa * colleagues_fear;
+            I rises = (I)(new > fear[row]);
+            V memory = (V)((rises & (I)w->rho) | (~rises & (I)w->fade));
+            felt = vmin(vmax(memory * fear[row] + (1.0 - memory) * new, splat(0.0)), splat(1.0));
+            s->next_fear[row] = only(s->here[row], felt);
+        }
         if (known & ~COUNTED) {
             V moved = counts(known >> 4 & COUNTED);
             ties = vmin(ties + w->gamma * (moved / (here + vmax(moved, splat(1e-300)))), splat(1.0));
             s->ties[row] = ties;
         }
-        b->china[j] = log_rate_china(w, group, c->field, c->age, w->pulled, felt, ties);
-        b->elsewhere[j] = log_rate_elsewhere(w, group, c->age, felt);
-        if (c->may_be_offered) b->pulled[j] = log_rate_china(w, group, c->field, c->age, w->pulled_offered, felt, ties);
+        V drawn = w->ties_weight * (ties - TYPICAL_TIES) + w->push * felt, stature = w->standing * (p->prominence[row] - 0.5);
+        b->china[j] = w->china[c->field][group][c->age] + drawn - stature;
+        b->elsewhere[j] = w->elsewhere[c->field][group][c->age] + w->push_spill * felt - stature;
+        b->by_offer[j] = splat(0.0);
+        if (c->may_be_offered) b->by_offer[j] = w->accept + drawn;
     }
 }
 
@@ -298,25 +321,28 @@ static void leave(const People *p, const Cohort *c, State *s, Tally *t, int64_t 
     int group = p->group[row];
     int64_t origin = p->origin_of[group];
     int64_t cell = ((c->year * GROUPS + group) * p->fields + c->field) * STAGES + c->stage;
-    t[l].departures[2 * cell + to] += 1.0;
-    t[l].fate[row] = (uint8_t)(1 + 2 * c->year + to);
+    t[l].departures[2 * cell + (to == ELSEWHERE)] += 1.0;
+    if (to == PROGRAMME) t[l].programme[cell] += 1.0;
+    t[l].fate[row] = (uint16_t)(1 + 3 * c->year + to);
     if (group != SETTLED) t[l].left[(c->year * ORIGINS + origin) * p->cohorts + c->cohort] += 1.0;
     s->here[row] &= (uint8_t)~(1u << l);
     ((double *)(s->next_fear + row))[l] = 0.0;
     *word &= ~(0xFFull << 8 * l);
-    if (to == CHINA) *word |= 0x10ull << 8 * l;
+    if (to != ELSEWHERE) *word |= 0x10ull << 8 * l;
 }
 
 // Clocks that may ring, lane by lane, as the rule compares them.
 static void ring(const People *p, const Cohort *c, State *s, Tally *t, int64_t row, unsigned lanes, U of_china,
-                 U of_elsewhere, V china, V elsewhere, uint64_t *word) {
-    V luck_china = exact_luck(of_china), luck_elsewhere = exact_luck(of_elsewhere);
+                 U of_elsewhere, U of_programme, V china, V elsewhere, V by_offer, uint64_t *word) {
+    V luck_china = exact_luck(of_china), luck_elsewhere = exact_luck(of_elsewhere), luck_programme = exact_luck(of_programme);
     for (; lanes; lanes &= lanes - 1) {
         int l = __builtin_ctz(lanes);
         double rings_china = -log_of(luck_china[l]) / china[l];
         double rings_elsewhere = -log_of(luck_elsewhere[l]) / elsewhere[l];
-        if (rings_china >= 1.0 && rings_elsewhere >= 1.0) continue;
-        leave(p, c, s, t, row, l, rings_china <= rings_elsewhere ? CHINA : ELSEWHERE, word);
+        double rings_programme = by_offer[l] > 0.0 ? -log_of(luck_programme[l]) / by_offer[l] : 1e300;
+        double first = least(least(rings_china, rings_elsewhere), rings_programme);
+        if (first >= 1.0) continue;
+        leave(p, c, s, t, row, l, first == rings_china ? CHINA : first == rings_elsewhere ? ELSEWHERE : PROGRAMME, word);
     }
 }
 
@@ -332,7 +358,7 @@ static inline void stay_on(const People *p, const Cohort *c, State *s, int64_t r
 }
 
 static inline V chance_of_offer(const People *p, const Cohort *c, int64_t row) {
-    V chance = vmin(splat(c->offers * p->appeal[row]) / c->total_appeal, splat(1.0));
+    V chance = vmin(c->offers * p->appeal[row] / c->total_appeal, splat(1.0));
     return only(below(splat(0.0), c->total_appeal), chance);
 }
 
@@ -345,35 +371,36 @@ static void probabilities(Block *b, int n) {
         b->elsewhere[j] = vexp(b->elsewhere[j]);
     }
     for (int j = 0; j < n; j++) {
-        V total = b->china[j] + b->elsewhere[j], leave = 1.0 - vexp(-total);
-        b->to_china[j] = leave * (b->china[j] / total);
-        b->to_elsewhere[j] = leave - b->to_china[j];
+        V total = b->china[j] + b->elsewhere[j], share = (1.0 - vexp(-total)) / total;
+        b->to_china[j] = share * b->china[j];
+        b->to_elsewhere[j] = share * b->elsewhere[j];
     }
 }
 
 // Both answers to 'was there an offer?', for those who may get one; and the answer.
-static void offer(const People *p, const Rule *w, const Cohort *c, Block *b, int n) {
+static void offer(const People *p, const Rule *w, const Cohort *c, const State *s, Block *b, int n) {
     int some[BLOCK], m = 0;
     for (int j = 0; j < n; j++) {
         some[m] = j;
         m += p->appeal[b->row[j]] > 0.0;
     }
-    for (int i = 0; i < m; i++) b->pulled[some[i]] = vexp(b->pulled[some[i]]);
+    for (int i = 0; i < m; i++) b->by_offer[some[i]] = vexp(b->by_offer[some[i]]);
+    for (int j = 0; j < n; j++) if (!(p->appeal[b->row[j]] > 0.0)) b->by_offer[j] = splat(0.0);
     for (int i = 0; i < m; i++) {
         int j = some[i];
         int64_t row = b->row[j];
-        V pulled = b->pulled[j], total = pulled + b->elsewhere[j], leave = 1.0 - vexp(-total);
-        V with_china = leave * (pulled / total), with_elsewhere = leave - with_china, chance = chance_of_offer(p, c, row);
-        b->to_china[j] = (1.0 - chance) * b->to_china[j] + chance * with_china;
-        b->to_elsewhere[j] = (1.0 - chance) * b->to_elsewhere[j] + chance * with_elsewhere;
-        V luck = exact_luck(vmix(w->offered + place_of(p, row)));
-        b->china[j] = pick(below(luck, chance), pulled, b->china[j]);
+        V china = b->china[j], elsewhere = b->elsewhere[j], by_offer = b->by_offer[j], total = china + elsewhere + by_offer;
+        V share = (1.0 - vexp(-total)) / total, chance = chance_of_offer(p, c, row), programme = chance * (share * by_offer);
+        b->to_china[j] = (1.0 - chance) * b->to_china[j] + chance * (share * china) + programme;
+        b->to_elsewhere[j] = (1.0 - chance) * b->to_elsewhere[j] + chance * (share * elsewhere);
+        (c->cells + p->group[row])->programme += only(s->here[row], programme);
+        b->by_offer[j] = only(below(exact_luck(vmix(w->offered + place_of(p, row))), chance), by_offer);
     }
 }
 
 static void decide(const People *p, const Rule *w, const Cohort *c, State *s, Tally *t, Block *b, int n) {
     probabilities(b, n);
-    if (c->may_be_offered) offer(p, w, c, b, n);
+    if (c->may_be_offered) offer(p, w, c, s, b, n);
     for (int j = 0; j < n; j++) {
         int64_t row = b->row[j];
         unsigned here = s->here[row];
@@ -386,8 +413,15 @@ static void decide(const People *p, const Rule *w, const Cohort *c, State *s, Ta
         cell->variance[ELSEWHERE] += to_elsewhere * (1.0 - to_elsewhere);
         U of_china = vmix(w->clock_china + place_of(p, row)), of_elsewhere = vmix(w->clock_elsewhere + place_of(p, row));
         unsigned lanes = here & (may_ring(rough_luck(of_china), b->china[j]) | may_ring(rough_luck(of_elsewhere), b->elsewhere[j]));
+        U of_programme = of_china;
+        V by_offer = splat(0.0);
+        if (c->may_be_offered && below(by_offer, b->by_offer[j])) {
+            by_offer = b->by_offer[j];
+            of_programme = vmix(w->clock_programme + place_of(p, row));
+            lanes |= here & may_ring(rough_luck(of_programme), by_offer);
+        }
         uint64_t word = s->word[row] & HERE;
-        if (lanes) ring(p, c, s, t, row, lanes, of_china, of_elsewhere, b->china[j], b->elsewhere[j], &word);
+        if (lanes) ring(p, c, s, t, row, lanes, of_china, of_elsewhere, of_programme, b->china[j], b->elsewhere[j], by_offer, &word);
         stay_on(p, c, s, row, word);
     }
 }
@@ -404,18 +438,21 @@ static void decide(const People *p, const Rule *w, const Cohort *c, State *s, Ta
         int offered = c->may_be_offered && p->appeal[row] > 0.0;
         c->cells[p->group[row]].stocks += only(here, splat(1.0));
         U of_china = vmix(w->clock_china + place_of(p, row)), of_elsewhere = vmix(w->clock_elsewhere + place_of(p, row));
-        V most_china = exp_or_more(offered ? vmax(b->pulled[j], b->china[j]) : b->china[j]);
-        V most_elsewhere = exp_or_more(b->elsewhere[j]);
-        unsigned lanes = here & (may_ring(rough_luck(of_china), most_china) | may_ring(rough_luck(of_elsewhere), most_elsewhere));
-        uint64_t word = s->word[row] & HERE;
-        if (lanes) {
-            V china = vexp(b->china[j]);
-            if (offered) {
-                V luck = exact_luck(vmix(w->offered + place_of(p, row)));
-                china = pick(below(luck, chance_of_offer(p, c, row)), vexp(b->pulled[j]), china);
+        unsigned lanes = here & (may_ring(rough_luck(of_china), exp_or_more(b->china[j])) |
+                                 may_ring(rough_luck(of_elsewhere), exp_or_more(b->elsewhere[j])));
+        U of_programme = of_china;
+        V by_offer = splat(0.0);
+        if (offered) {
+            unsigned lucky = below(exact_luck(vmix(w->offered + place_of(p, row))), chance_of_offer(p, c, row)) & here;
+            if (lucky) {
+                by_offer = only(lucky, vexp(b->by_offer[j]));
+                of_programme = vmix(w->clock_programme + place_of(p, row));
+                lanes |= here & may_ring(rough_luck(of_programme), by_offer);
             }
-            ring(p, c, s, t, row, lanes, of_china, of_elsewhere, china, vexp(b->elsewhere[j]), &word);
         }
+        uint64_t word = s->word[row] & HERE;
+        if (lanes)
+            ring(p, c, s, t, row, lanes, of_china, of_elsewhere, of_programme, vexp(b->china[j]), vexp(b->elsewhere[j]), by_offer, &word);
         stay_on(p, c, s, row, word);
     }
 }
@@ -442,6 +479,7 @@ static void book(const People *p, int64_t year, Cell (*cells)[STAGES][GROUPS], V
                 int64_t at = place * STAGES + stage;
                 for (int l = 0; l < LANES; l++) {
                     t[l].stocks[at] = cell->stocks[l];
+                    t[l].programme_expected[at] = cell->programme[l];
                     for (int to = 0; to < 2; to++) {
                         t[l].expected[2 * at + to] = cell->expected[to][l];
                         t[l].variance[2 * at + to] = cell->variance[to][l];
@@ -451,13 +489,13 @@ static void book(const People *p, int64_t year, Cell (*cells)[STAGES][GROUPS], V
         }
 }
 
-static void live_year(const People *p, const World *v, const Rule *w, int64_t year, State *s, Tally *t, Block *b) {
+static void live_year(const People *p, const World *v, const Rule *w, int64_t year, int calm, State *s, Tally *t, Block *b) {
     Cell cells[MOST_FIELDS][STAGES][GROUPS];
     V retired[MOST_FIELDS][GROUPS];
     memset(cells, 0, sizeof cells);
     memset(retired, 0, sizeof retired);
     open_year(p, year, s, t);
-    Cohort c = {.year = year, .offers = v->offers[year], .total_appeal = appeal_here(p, year, w, s)};
+    Cohort c = {.year = year, .calm = calm, .offers = v->offers[year] * w->counted, .total_appeal = appeal_here(p, year, w, s)};
     for (int group = 0; group < GROUPS; group++) c.scrutiny[group] = splat(v->scrutiny[year * ORIGINS + p->origin_of[group]]);
     for (c.field = 0; c.field < p->fields; c.field++) {
         c.retired = retired[c.field];
@@ -466,7 +504,7 @@ static void live_year(const People *p, const World *v, const Rule *w, int64_t ye
             c.age = (int)(now - c.cohort);
             c.stage = stage_of(c.age);
             c.cells = cells[c.field][c.stage];
-            c.may_be_offered = c.stage < 2 && c.offers > 0.0;
+            c.may_be_offered = c.age >= OFFERS_FROM && c.age < OFFERS_UNTIL && v->offers[year] > 0.0;
             c.retires = c.age + 1 >= CAREER;
             live_cohort(p, w, &c, s, t, b);
         }
@@ -492,14 +530,16 @@ static int simulate(const People *p, const World *v, const Member *m, State s, R
     memset(s.word, 0, (rows + 1) * sizeof *s.word);
     memset(s.next_word, 0, (rows + 1) * sizeof *s.word);
     memset(s.here, 0, rows);
-    read_members(p, m, w);
-    read_year(v, m, 0, w);
+    read_members(p, v, m, w);
+    read_year(p, v, m, 0, w);
     if (!within_reach(p, w)) return 0;
     settle_before(p, w, &s, t);
+    int calm = 1;
     for (int64_t year = 0; year < v->years; year++) {
-        read_year(v, m, year, w);
+        read_year(p, v, m, year, w);
         if (!within_reach(p, w)) return 0;
-        live_year(p, v, w, year, &s, t, b);
+        for (int o = 0; o < ORIGINS; o++) calm &= v->scrutiny[year * ORIGINS + o] == 0.0;
+        live_year(p, v, w, year, calm, &s, t, b);
         State other = s;
         s.fear = other.next_fear;
         s.next_fear = other.fear;
