@@ -162,7 +162,7 @@ class Fuzzed:
         none = pd.DataFrame()
         run = Results(read_manifest(self.path.parent), none, none, ())
         all_readable(run.manifest)
-        assert all(isinstance(text, str) for text in (run.name, run.title, run.fingerprint, run.held_by_hand))
+        assert all(isinstance(text, str) for text in (run.name, run.title, run.fingerprint, run.held))
         assert len(run.years) >= 1
 
 

@@ -85,7 +85,7 @@ WRONG = {
     "spending as departures": (
         entry('file = "rd_expenditure", value = "us"', DEPARTURES),
         "facts.value",
-        "holds nothing that a target of",
+        "holds values that a target of",
     ),
     "doctorates as departures": (
         entry('file = "doctorates", value = "doctorates"', DEPARTURES),
@@ -342,7 +342,7 @@ def test_notes_without_an_entry_in_sources_are_not_evidence_and_a_target_on_them
 
 def test_a_source_without_its_file_is_refused(fresh_study: Study) -> None:
     fresh_study.sources.write_text(fresh_study.sources.read_text(encoding="utf-8") + SOURCE, encoding="utf-8")
-    with pytest.raises(EvidenceError, match=r"sources.toml: my_series: describes my_series.csv, which is not there"):
+    with pytest.raises(EvidenceError, match=r"sources.toml: my_series: describes my_series.csv, which does not exist"):
         load_evidence(fresh_study)
 
 

@@ -127,7 +127,7 @@ def test_set_changes_a_parameter_and_the_fingerprint(here, capsys):
     assert len(folders) == 2
     values = [json.loads((f / "manifest.json").read_text())["parameters"] for f in folders]
     assert 1.5 in [v["values"]["push"] for v in values]
-    assert [v["set_by_hand"] for v in values if v["values"]["push"] == 1.5] == [["leave_china.china", "push"]]
+    assert [v["held"] for v in values if v["values"]["push"] == 1.5] == [["leave_china.china", "push"]]
 
 
 def test_results_can_go_elsewhere(here, tmp_path, capsys):

@@ -159,7 +159,7 @@ def test_another_file_is_overwritten_only_when_asked_to(fresh_study, part_of):
     editor.pressed({"pressed": "overwrite"})
     editor.pressed({"pressed": "save"})
     assert path.read_bytes() == kept
-    assert "is there already" in errors_of(editor.naming.groups)["name"]
+    assert "exists already" in errors_of(editor.naming.groups)["name"]
     assert [b["key"] for b in editor.keep.buttons] == ["save", "overwrite"]
     editor.chosen({"set": {"edit": "baseline"}})
     assert "save or revert them first" in errors_of(editor.choosing.groups)["edit"]

@@ -376,7 +376,7 @@ def test_runs_are_paired_by_what_their_members_were_given(fitted):
     known = load_parameters(fitted.parameters)
     fit = load_fit(fitted, "default", known)
     name = str(next(iter(fit.draws)))
-    with pytest.raises(UsageError, match=rf"differ in {name}: .* by hand; run both with the same --set"):
+    with pytest.raises(UsageError, match=rf"differ in {name}: .* held; run both with the same --set"):
         bdsim.compare(reference, bdsim.run(revival, parameters={name: fit.centre(known)[name]}, **few))
     with pytest.raises(UsageError, match=r"differ in seed, 0 against 1; run both with the same"):
         bdsim.compare(reference, bdsim.run(revival, seed=1, **few))

@@ -33,7 +33,7 @@ def test_a_flipped_bit_anywhere_is_named(folder, seed):
     content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
     path.write_bytes(content)
     (problem,) = verified(folder)
-    assert problem.startswith(path.name) and "is not what was written" in problem
+    assert problem.startswith(path.name) and "has changed since it was written" in problem
 
 
 def test_a_missing_table_and_a_cut_one_are_named(folder, capsys):
@@ -44,7 +44,7 @@ def test_a_missing_table_and_a_cut_one_are_named(folder, capsys):
     assert caught.value.code == 1
     said = capsys.readouterr().err
     assert "stocks.parquet is missing" in said
-    assert "summary.csv is not what was written" in said
+    assert "summary.csv has changed since it was written" in said
 
 
 def test_a_run_is_made_again_from_its_manifest_alone(folder, fresh_study, capsys):
@@ -91,11 +91,11 @@ def test_tables_of_two_runs_are_not_mixed_unseen(folder, fresh_study):
     for path in sorted(folder.glob("*.parquet")):
         kept = path.read_bytes()
         path.write_bytes((other / path.name).read_bytes())
-        with pytest.raises(ResultsError, match=rf"{path.name} is of another run"):
+        with pytest.raises(ResultsError, match=rf"{path.name} belongs to another run"):
             bdsim.load_results(folder)
         path.write_bytes(kept)
     (folder / "manifest.json").write_bytes((other / "manifest.json").read_bytes())
-    with pytest.raises(ResultsError, match="is of another run"):
+    with pytest.raises(ResultsError, match="belongs to another run"):
         bdsim.load_results(folder)
 
 

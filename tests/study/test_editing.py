@@ -732,7 +732,7 @@ def test_fields_know_bounds_and_choices_from_the_schema() -> None:
         ("policy", "until"): ("date", "2000-01-01", "2100-12-31"),
         ("policy", "scrutiny"): ("number", 0, 10),
         ("lever", "years"): ("years", 2000, 2100),
-        ("lever", "set"): ("number", 0, LARGEST_VALUE),
+        ("lever", "set"): ("number", -LARGEST_VALUE, LARGEST_VALUE),
         ("lever", "add"): ("number", -LARGEST_VALUE, LARGEST_VALUE),
         ("lever", "multiply"): ("number", 0, LARGEST_VALUE),
         ("event", "on"): ("date", "2000-01-01", "2100-12-31"),
@@ -764,6 +764,8 @@ def test_bounds_are_where_the_loader_has_them(study: Study, name: str) -> None:
             draft = Draft.open(name, study)
             draft.set(entry.place, [value, value] if field.type == "years" else value)
             wrong = [p for p in draft.problems() if p.field.startswith(entry.place) and "after from" not in p.message]
+            if ok and field.key in ("set", "add", "multiply"):  # a table may have narrower bounds of its own
+                wrong = [problem for problem in wrong if "it lies between" not in problem.message]
             assert (not wrong) == ok or field.type == "date", (entry.place, value, wrong)
 
 
@@ -813,8 +815,8 @@ def test_what_was_opened_is_saved_and_saved_again(fresh_study: Study) -> None:
 def test_a_file_that_is_not_the_one_that_was_opened_is_not_overwritten(fresh_study: Study) -> None:
     draft, before = Draft.open("talent-surge", fresh_study), fresh_study.scenario_file("baseline").read_bytes()
     draft.remove("extends")
-    assert "is there already; choose another name, or overwrite it" in refusal(lambda: draft.save("baseline"))
-    assert "is there already" in refusal(Draft.new("talent-surge", fresh_study).save)
+    assert "exists already; choose another name, or overwrite it" in refusal(lambda: draft.save("baseline"))
+    assert "exists already" in refusal(Draft.new("talent-surge", fresh_study).save)
     assert fresh_study.scenario_file("baseline").read_bytes() == before
     draft.save("baseline", overwrite=True)
     assert load_scenario("baseline", fresh_study).title == "Talent surge"
@@ -887,7 +889,7 @@ def test_a_draft_that_grew_too_large_is_a_problem_and_can_shrink_again(fresh_stu
 def test_a_folder_in_the_way_is_no_file_to_save_to(fresh_study: Study) -> None:
     (fresh_study.scenarios / "mine.toml").mkdir()
     draft = Draft.new("mine", fresh_study)
-    assert "is there already" in refusal(draft.save)
+    assert "exists already" in refusal(draft.save)
     with pytest.raises(StorageError):
         draft.save(overwrite=True)
 

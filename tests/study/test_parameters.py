@@ -55,7 +55,7 @@ def parameters(study: Study) -> Parameters:
 
 def test_the_shipped_file_gives_every_parameter_and_no_other(parameters: Parameters) -> None:
     assert sorted(parameters) == sorted(required_names())
-    assert parameters.changed == ()
+    assert parameters.held == ()
 
 
 @pytest.mark.parametrize("name", required_names())
@@ -119,8 +119,8 @@ def one_line(error: InputError) -> str:
 def test_a_changed_value_is_named_as_changed_and_the_original_stays(parameters: Parameters) -> None:
     changed = parameters.with_values({"push": 0.5}).with_values({"kappa": 0.0})
     assert (changed["push"], changed["kappa"]) == (0.5, 0.0)
-    assert changed.changed == ("kappa", "push")
-    assert parameters["push"] == 0.3 and parameters.changed == ()
+    assert changed.held == ("kappa", "push")
+    assert parameters["push"] == 0.3 and parameters.held == ()
     assert changed.values == {**parameters.values, "push": 0.5, "kappa": 0.0}
 
 
@@ -162,7 +162,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(parameters: Parameters, na
 def test_field_shares_that_leave_nothing_for_life_are_refused(parameters: Parameters) -> None:
     for first, second in ((0.6, 0.4), (0.9, 0.9), (0.5, 0.5)):
         shares = {"field_share.engineering_cs": first, "field_share.math_physical": second}
-        with pytest.raises(ParameterError, match="leave nothing for life sciences") as caught:
+        with pytest.raises(ParameterError, match="leave nothing for the life sciences") as caught:
             parameters.with_values(shares)
         one_line(caught.value)
 

@@ -90,10 +90,10 @@ TOLD = {
         ["lever 'L' ends in 2029: from 2030 on us_funding is as without it"],
     ),
     "a late end": (
-        lever("us_funding", 2026, 2040, "multiply = 0.75"), ["lever 'L' goes on until 2040; the horizon is 2035"],
+        lever("us_funding", 2026, 2040, "multiply = 0.75"), ["lever 'L' continues until 2040; the horizon is 2035"],
     ),
     "a late policy end": (
-        policy("2030-01-01", "2040-01-01", 1), ["policy 'P' goes on until 2040-01-01; the horizon is 2035"],
+        policy("2030-01-01", "2040-01-01", 1), ["policy 'P' continues until 2040-01-01; the horizon is 2035"],
     ),
     "all of it too late": (
         lever("us_funding", 2040, 2041, "multiply = 0.75") + policy("2050-01-01", "2051-01-01", 1),

@@ -213,11 +213,11 @@ def cause_of(table: str) -> str:
 def cannot_tell(fit: Fit | None, causes: Sequence[str], what: str = "the share of") -> tuple[str, ...]:
     """Which shares rest on the prior, by the fit's verdicts on the parameters behind them."""
     if fit is None:
-        return ("parameters are held at their values: the intervals hold nothing",)
+        return ("parameters are held at their values, so there are no intervals",)
     verdict = dict(zip(fit.table["parameter"], fit.table["verdict"], strict=True))
     said = []
     for cause in causes:
         weak = [f"{name} ({verdict[name]})" for name in RESTS_ON[cause] if verdict.get(name) in ("prior", "partly")]
         if weak:
-            said.append(f"{what} {cause} rests on {', '.join(weak)}: not, or only partly, told by the data")
+            said.append(f"{what} {cause} rests on {', '.join(weak)}, which the data inform only partly or not at all")
     return tuple(said)

@@ -87,7 +87,7 @@ class Discovery:
         """One sentence a box, as one would say it; one that says so where there is none."""
         asked = self.threshold.meaning
         if not self.boxes:
-            return [f"No limits on the inputs tell the futures with {asked} from the others."]
+            return [f"No limits on the inputs separate the futures with {asked} from the others."]
         return [
             f"In {box.coverage:.0%} of the futures with {asked}, {_joined([self.said(v) for v in box.limits])}; "
             f"of the futures in which that holds, {box.density:.0%} are such futures, and {self.base:.0%} of all."

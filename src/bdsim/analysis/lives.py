@@ -239,7 +239,7 @@ class Watch:
         Its AgentSet `agents` is that of now. Raises UsageError for a year not reached yet.
         """
         if self.year != FIRST_YEAR + len(self._pictures) - 1:
-            raise UsageError("the model was stepped behind the back of its Watch", where="model")
+            raise UsageError("the model was stepped by itself; step its Watch instead", where="model")
         if not FIRST_YEAR <= year <= self.year:
             raise UsageError(f"{year} is not among the years {FIRST_YEAR} to {self.year} seen so far", where="year")
         return self._pictures[year - FIRST_YEAR]

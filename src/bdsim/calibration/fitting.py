@@ -129,7 +129,7 @@ class Calibration(Drawn):
     def manifest(self, name: str) -> dict[str, Any]:
         """How the fit came about and what it is worth, as plain JSON values."""
         problem, low_median_high = self.problem, [round(x, 4) for x in self.scrutiny_share]
-        entries, changed = problem.parameters.entries, problem.parameters.changed
+        entries, changed = problem.parameters.entries, problem.parameters.held
         held = {
             n: e.value for n, e in entries.items() if n not in problem.free and (e.prior is not None or n in changed)
         }

@@ -392,10 +392,12 @@ def trade_offs(problem: Problem, table: pd.DataFrame, posterior: Posterior) -> l
     best = direction[:, 0] * np.sign(direction[np.argmax(np.abs(direction[:, 0])), 0])
     named = [f"{best[k]:+.2f} {problem.free[k]}" for k in np.argsort(-np.abs(best))[:4] if abs(best[k]) > 0.2]
     if len(problem.free) > 1:
-        said.append(f"best told is {' '.join(named)}, each in prior sds: its posterior sd is {np.sqrt(size[0]):.3f}")
+        said.append(
+            f"best informed is {' '.join(named)}, each in prior sds: its posterior sd is {np.sqrt(size[0]):.3f}"
+        )
     prior_only = table.loc[table["verdict"] == "prior", "parameter"].tolist()
     if prior_only:
-        said.append(f"carried from the prior, not told by the data: {', '.join(prior_only)}")
+        said.append(f"carried from the prior, not informed by the data: {', '.join(prior_only)}")
     rests = (
         "so rho is informed, at most, by how fast fear rose; projections rely on its prior"
         if "rho" in problem.free
@@ -412,5 +414,5 @@ def rests_on_priors(table: pd.DataFrame) -> str:
     """Which parameters of a fit only a prior tells, in a sentence; `table` is parameters.csv."""
     prior = table.loc[table["verdict"] == "prior", "parameter"].tolist()
     if not prior:
-        return f"The facts tell all {len(table)} parameters at least partly."
+        return f"The facts inform all {len(table)} parameters at least partly."
     return f"Of {len(table)} parameters, {len(prior)} rest on their priors alone: {', '.join(prior)}."

@@ -339,7 +339,7 @@ def _fact(entry: Entry, row: Mapping[str, Any]) -> float:
     else:
         holds = HOLDS.get((facts.file, facts.value)) if facts.file in FILES else entry.statistic
     if holds != entry.statistic:
-        what = f"{holds}, not {entry.statistic}" if holds else f"nothing that a target of {entry.statistic} can be"
+        what = f"{holds}, not {entry.statistic}" if holds else f"values that a target of {entry.statistic} cannot use"
         raise RefusedError("facts.value", f"'{facts.value}' of '{facts.file}' holds {what}")
     if row.get("unit") == "lower bound" and entry.bound != "lower":
         raise RefusedError("bound", "the fact is a lower bound: say bound = 'lower'")

@@ -105,7 +105,7 @@ def _row(name: str, effect: Effect | None, implied: Implied | None, values: Floa
         "source": effect.source if effect is not None else "",
         "median": median, "p05": p05, "p95": p95,
         "agrees": _agrees(effect, low, high, float(p05), float(p95)) if comparable else None,
-        "note": implied.note if implied is not None else "the model implies no such number",
+        "note": implied.note if implied is not None else "the model has no number for this",
     }  # fmt: skip
 
 
@@ -215,7 +215,7 @@ IMPLIED: dict[str, Implied] = {
     "stay_india_2021": Implied(lambda w: _stay(w.counts, "india", (2010, 2012), 2021), "a fitted target"),
     "recruits": Implied(
         lambda w: float(_recruits(w, *RECENT).mean()),
-        "published: all recruits from the US, whoever began a career elsewhere among them",
+        "published: all recruits from the US, including those who began a career elsewhere",
         "recruits through programmes a year, 2016-2017", 180.0, 330.0,
     ),
     "later_leavers": Implied(

@@ -23,9 +23,9 @@ def register(app: typer.Typer) -> None:
 
 def explore(
     study: Annotated[
-        Path | None, typer.Argument(metavar="[STUDY]", help="A folder of a study (default: where you stand).")
+        Path | None, typer.Argument(metavar="[STUDY]", help="A folder of a study (default: the current folder).")
     ] = None,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 0,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 chooses a free one.")] = 0,
     address: Annotated[str, typer.Option("--address", help="Where to listen.")] = (LOOPBACK),
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open it in a browser.")] = True,
 ) -> None:

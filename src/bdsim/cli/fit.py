@@ -18,7 +18,7 @@ __all__ = ["register"]
 
 TUNED = "tuned"
 Free = Annotated[
-    list[str] | None, typer.Option("--free", metavar="A,B", help="Free only these; the rest keeps its value.")
+    list[str] | None, typer.Option("--free", metavar="A,B", help="Free only these; the others keep their values.")
 ]
 Fix = Annotated[list[str] | None, typer.Option("--fix", metavar="NAME=VALUE", help="Hold a parameter at a value.")]
 
@@ -49,9 +49,11 @@ def calibrate(
     free: Free = None,
     fix: Fix = None,
     start: Annotated[
-        list[str] | None, typer.Option("--start", metavar="NAME=VALUE", help="Where the first start has a parameter.")
+        list[str] | None, typer.Option("--start", metavar="NAME=VALUE", help="Value of a parameter in the first start.")
     ] = None,
-    starts: Annotated[int, typer.Option("--starts", help="Starts polished; they should agree.")] = 4,
+    starts: Annotated[
+        int, typer.Option("--starts", help="Starting points of the search; their results should agree.")
+    ] = 4,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, help="Seed of the posterior's draws.")] = 0,
     json: Json = False,
 ) -> None:
@@ -78,7 +80,7 @@ def calibrate(
                 start=_settings(start, "--start"), starts=starts, seed=seed, report=report,
             )  # fmt: skip
     except KeyboardInterrupt:
-        terminal.note("What is done so far is kept: the same command goes on from here.")
+        terminal.note("What is done so far is kept: the same command continues from here.")
         raise
     save_all(fit_drawings(result), study.fitted / name / "figures")
     manifest = result.manifest(name)
@@ -116,7 +118,10 @@ def fit_report(
     fit: Annotated[str | None, typer.Option("--fit", help="Start from this fit (none: parameters.toml).")] = None,
     targets: Annotated[Path | None, typer.Option("--targets", help="Another targets.toml.")] = None,
     researchers_per_agent: Annotated[
-        int, typer.Option("--researchers-per-agent", "-k", min=1, max=10_000, help="25 is what fits are made with.")
+        int,
+        typer.Option(
+            "--researchers-per-agent", "-k", min=1, max=10_000, help="Researchers an agent; fits are made with 25."
+        ),
     ] = 25,
     json: Json = False,
 ) -> None:

@@ -174,7 +174,7 @@ def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or em
 @app.command(epilog="Examples:  bdsim evidence  |  bdsim evidence retention  |  bdsim evidence --rebuilt")
 def evidence(
     name: Annotated[str | None, typer.Argument(metavar="[FILE]", help="Show the rows of one file of facts.")] = None,
-    rebuilt: Annotated[bool, typer.Option("--rebuilt", help="Show the years that no fact gives.")] = False,
+    rebuilt: Annotated[bool, typer.Option("--rebuilt", help="Show the years that no fact covers.")] = False,
     json: Json = False,
 ) -> None:
     """List the facts with their sources, and what was rebuilt."""
@@ -225,7 +225,7 @@ def evidence(
         for file in facts.unread:
             terminal.tell(f"{file} is not read: it has no entry in calibration/sources.toml")
         terminal.tell(
-            "Missing years are missing in the files; 'bdsim evidence --rebuilt' lists what the model rebuilds."
+            "Years that no fact covers are not in the files; 'bdsim evidence --rebuilt' lists what the model rebuilds."
         )
     else:
         terminal.print_table(title, rows)
@@ -262,7 +262,7 @@ def parameters(
         used = chosen_fit(study, None, known)
         if used is not None:
             terminal.tell(
-                f"Runs stand on fitted/{used.name}: what it freed ({len(list(used.draws))} parameters) they draw from "
+                f"Runs use fitted/{used.name}: what it freed ({len(list(used.draws))} parameters) they draw from "
                 "its posterior. The values above count for the rest, and for all under --fit none."
             )
 

@@ -65,11 +65,13 @@ class RunOptions:
     ] = None
     chance: Annotated[
         list[str] | None,
-        typer.Option("--chance", metavar="OUTCOME=CHANCE", help="Weigh an event's outcome otherwise; no new run."),
+        typer.Option(
+            "--chance", metavar="OUTCOME=CHANCE", help="Give an event's outcome another chance, without a new run."
+        ),
     ] = None
     results: Annotated[Path | None, typer.Option("--results", help="Folder for results (default: the study's).")] = None
-    workers: Annotated[int | None, typer.Option("--workers", help="Threads (default: one a core).")] = None
-    chunk: Annotated[int, typer.Option("--chunk", help="Members handed out at a time, in eights.")] = 8
+    workers: Annotated[int | None, typer.Option("--workers", help="Threads (default: one per core).")] = None
+    chunk: Annotated[int, typer.Option("--chunk", help="Members per task, in multiples of eight.")] = 8
     backend: Annotated[str, typer.Option("--backend", help="threads, or dask with --scheduler.")] = "threads"
     scheduler: Annotated[
         str | None, typer.Option("--scheduler", metavar="ADDRESS", help="A Dask scheduler, e.g. tcp://10.0.0.1:8786.")

@@ -53,7 +53,8 @@ def register(app: typer.Typer) -> None:
 
 def attribute(
     scenario: Annotated[
-        str | None, typer.Argument(metavar="[SCENARIO]", help="Its effect; without one, the growth of departures.")
+        str | None,
+        typer.Argument(metavar="[SCENARIO]", help="Explain its effect; without a scenario, the growth of departures."),
     ] = None,
     first: Annotated[int, typer.Option("--from", help="Growth from this year.")] = GROWTH[0],
     last: Annotated[int, typer.Option("--until", help="Growth until this year.")] = GROWTH[1],

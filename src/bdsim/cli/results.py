@@ -44,9 +44,9 @@ def report(
     ],
     how: RunOptions,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where to (default: results/report-.../).")
+        Path | None, typer.Option("--output", "-o", help="Folder to write to (default: results/report-.../).")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     years: Years = None,
     json: Json = False,
 ) -> None:
@@ -90,7 +90,7 @@ def export(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File (default: departures.ENDING here).")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
 ) -> None:
     """Write departures by year for other tools: CSV, Excel, Parquet, IAMC."""
     from bdsim.cli import terminal
@@ -123,7 +123,7 @@ def verify(
         for problem in problems:
             terminal.note(f"{shown(folder)}: {problem}")
         if not problems and not json:
-            terminal.tell(f"{shown(folder)}: every table is what was written")
+            terminal.tell(f"{shown(folder)}: every table is unchanged")
     if any(found.values()):
         raise SystemExit(1)
 
@@ -131,7 +131,7 @@ def verify(
 def retry(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A results folder with members that failed.")],
     draw: Annotated[
-        int | None, typer.Option("--draw", help="Only run this one again, keep nothing, and show what it raises.")
+        int | None, typer.Option("--draw", help="Run only this draw again, save nothing, and show its error.")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -148,7 +148,7 @@ def retry(
     results, study = load_results(folder), find_study()
     job = job_of(results.manifest, study)
     if job.fingerprint != results.fingerprint:
-        raise ResultsError("the program or the study is not what it was; run the scenario again", where=folder)
+        raise ResultsError("the program or the study has changed since the run; run the scenario again", where=folder)
     if draw is not None:
         text = replayed(job, results, draw)
         terminal.tell(text or f"draw {draw} succeeded")

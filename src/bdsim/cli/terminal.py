@@ -146,7 +146,7 @@ def _progress_lines(title: str, what: str) -> Report:
         nonlocal spoken
         rate, now = pace.rate(done), time.monotonic()
         if not spoken:
-            note(f"{title}: {done} of {total} {what} are there, going on ..." if done else f"{title} ...")
+            note(f"{title}: {done} of {total} {what} are already done, continuing ..." if done else f"{title} ...")
         elif now - spoken > QUIET and rate > 0:
             note(f"{title}: {done} of {total} {what}, {rate:.3g} a second, {(total - done) / rate:.0f} s left")
         else:

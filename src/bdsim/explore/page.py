@@ -69,7 +69,7 @@ def serve(study: Study, port: int, address: str, tell: Callable[[str], None], *,
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((address, port))
     except OSError as error:
-        raise StorageError(f"cannot be served there: {error.strerror or error}", where=f"{address}:{port}") from None
+        raise StorageError(f"cannot listen there: {error.strerror or error}", where=f"{address}:{port}") from None
     server = pn.serve(
         {"/": lambda: page(study)}, port=port, address=address, show=False, start=False, verbose=False, title=TITLE
     )

@@ -120,7 +120,9 @@ def _carried(summary: Summary, fit: Fit | None, label: Callable[[str], str]) -> 
     if len(np.unique(groups)) < ENOUGH or not sample.inputs or np.ptp(values) == 0.0:
         prior = ", ".join(label(n).lower() for n in fit.table.loc[fit.table["verdict"] == "prior", "parameter"])
         return (
-            f"Carried from the prior, not told by the data: {prior}." if prior else "Every parameter is told by data."
+            f"Carried from the prior, not informed by the data: {prior}."
+            if prior
+            else "The data inform every parameter."
         )
     top = scores(sample, values).iloc[0]
     verdicts = dict(zip(fit.table["parameter"], fit.table["verdict"], strict=True))

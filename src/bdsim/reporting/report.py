@@ -38,7 +38,7 @@ from bdsim.study.scenario_file import PARTS
 __all__ = ["UNFITTED", "Report", "Section", "Table", "caveats", "picture", "repeat_words", "report_page"]
 
 INITIATIVE_ENDED = 2022
-UNFITTED = "Parameters are held at the values of parameters.toml: intervals hold none of their uncertainty."
+UNFITTED = "Parameters are held at the values of parameters.toml: the intervals leave their uncertainty out."
 CAVEATS = (
     "Differences between scenarios are differences of the model, paired person by person, not causal estimates.",
     "Published growth is not the Initiative's effect: departures were rising before, and the pre-trend decides the "
@@ -347,7 +347,7 @@ def _calibration(fit: Fit | None) -> list[Section]:
     ]
     return [
         Section("What the data can and cannot identify", prose, points=[*m["identifiability"], *m["warnings"]],
-                tables=[Table.of("Parameters: prior, posterior, and whether the data tell them", rows)]),
+                tables=[Table.of("Parameters: prior, posterior, and whether the data inform them", rows)]),
         Section("Calibration quality", tables=[Table.of("Every fact, fitted or held out, beside the model", facts)]),
     ]  # fmt: skip
 
@@ -360,8 +360,8 @@ def _provenance(comparison: Comparison) -> Table:
         for name in ("members", "seed", "researchers_per_agent", "engine", "horizon", "uncertainty", "program")
     ]
     rows.append({"what": "fit", "value": f"{m['fit']['name']} ({m['fit']['fingerprint']})" if m["fit"] else "none"})
-    if comparison.reference.held_by_hand:
-        rows.append({"what": "held by hand", "value": comparison.reference.held_by_hand})
+    if comparison.reference.held:
+        rows.append({"what": "held at a value (--set)", "value": comparison.reference.held})
     rows += [{"what": package, "value": version} for package, version in m["versions"].items()]
     rows += [{"what": f"{path} (SHA-256)", "value": digest[:16]} for path, digest in m["inputs"].items()]
     return Table.of("Provenance", rows)
@@ -374,7 +374,7 @@ def repeat_words(command: str, runs: Sequence[Results], years: Period | None = N
     words: list[Any] = ["bdsim", command, *names, "--members", m["members"], "--seed", m["seed"]]
     words += ["--researchers-per-agent", m["researchers_per_agent"], "--horizon", m["horizon"], "--engine", m["engine"]]
     words += ["--fit", m["fit"]["name"] if m["fit"] else "none"]
-    for name in m["parameters"]["set_by_hand"]:
+    for name in m["parameters"]["held"]:
         words += ["--set", f"{name}={m['parameters']['values'][name]!r}"]
     for results in runs:
         for name, chance in results.manifest.get("reweighted", {}).items():

@@ -71,7 +71,7 @@ def precision_sentence(precision: Precision) -> str:
     """How well the mean is known, and what pairing gains."""
     needed, unpaired = precision.members_needed(), precision.members_needed(paired=False)
     if math.isnan(precision.half_width):
-        return "How well its mean is known cannot be told from one member."
+        return "One member cannot show how well the mean is known."
     said = f"Its mean over members is known to within {precision.half_width:,.0f}."
     if needed is None or not precision.variance:
         return said
@@ -114,7 +114,7 @@ def who_sentence(who: Who) -> str:
     totals = {side: table[(table["side"] == side) & (table["by"] == "field")]["mean"].sum() for side in SIDES[:2]}
     side = max(totals, key=lambda s: totals[s])
     if totals[side] == 0.0:
-        return f"{who.titles[0]}: at this scale no single agent decides otherwise, so whom it changes cannot be told."
+        return f"{who.titles[0]}: at this scale no single agent decides otherwise, so it is unknown whom it changes."
     chosen = table[table["side"] == side].set_index(["by", "label"])["share"]
     best = who.top_decile.set_index("under")["mean"]
     return (

@@ -66,7 +66,7 @@ STYLE: dict[Any, Any] = {
 }
 # What the data say of a parameter: in words, and in a colour.
 VERDICTS = {
-    "told by the data": ("Told by the data", COLOURS[0]),
+    "told by the data": ("Informed by the data", COLOURS[0]),
     "partly": ("Partly told", COLOURS[4]),
     "prior": ("Carried from the prior", REFERENCE),
 }

@@ -285,8 +285,8 @@ class Summary:
         ]
         if self.results.draws < 2:
             sentences.append("One draw has no interval: run more members.")
-        if self.results.held_by_hand:
-            sentences.append(f"Held by hand: {self.results.held_by_hand}.")
+        if self.results.held:
+            sentences.append(f"Held at a value: {self.results.held}.")
         return " ".join(s for s in [*sentences, rounding_sentence(m["researchers_per_agent"])] if s)
 
     def blocks(self) -> list[Block]:
@@ -369,7 +369,7 @@ class Summary:
             "reference": self.against.reference.name if self.against else None,
             "answer": self.headline.plain() if self.headline else None, "centre": self.centre,
             "uncertainty": m["uncertainty"], "parameters": m["parameters"]["status"], "note": m["parameters"]["note"],
-            "held_by_hand": self.results.held_by_hand,
+            "held": self.results.held,
             "periods": self.periods, "branches": self.branches, "events": self.events, "ways": m["ways"],
             "reweighted": m.get("reweighted", {}),
             "precision": precision_row(self.precision) if self.precision else None,
@@ -417,5 +417,7 @@ def fit_of(study: Study, results: Results) -> Fit | None:
     fit = load_fit(study, used["name"], written)
     found = [fit_remark(fit, study, load_evidence(study), written)]
     if fit.digest != used["draws"]:
-        found.append(f"the fit '{fit.name}' was made anew after this run, which drew from the old one; run it again")
+        found.append(
+            f"the fit '{fit.name}' was made again after this run, which used the old one; run the scenario again"
+        )
     return replace(fit, manifest={**fit.manifest, "warnings": [*fit.manifest["warnings"], *filter(None, found)]})

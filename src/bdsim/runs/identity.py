@@ -77,7 +77,7 @@ def _version(package: str) -> str:
 
 def fingerprint_of(job: Job) -> str:
     """12 hexadecimal digits of everything that determines the numbers of a run."""
-    held = {name: job.parameters[name] for name in (*job.parameters.changed, *job.held)}
+    held = {name: job.parameters[name] for name in (*job.parameters.held, *job.held)}
     return digest_of(
         program_hash(), packages(), job.settings, job.parameters.values, held,
         job.fit.digest if job.fit is not None else None, history_digest(job.history), [_of_plan(p) for p in job.plans],
@@ -240,9 +240,9 @@ def _members_apart(one: Results, other: Results) -> str:
         return f"{both} draw from two states of the fit '{fits[0]['name']}'; {_run_again(_older(one, other))}"
     ours, theirs = (r.manifest["parameters"] for r in (one, other))
     for name, value in ours["values"].items():
-        by_hand = bool(different) and (name in ours["set_by_hand"]) != (name in theirs["set_by_hand"])
+        by_hand = bool(different) and (name in ours["held"]) != (name in theirs["held"])
         if value != theirs["values"].get(name) or by_hand:
-            said = [f"{p['values'].get(name)}{' by hand' if name in p['set_by_hand'] else ''}" for p in (ours, theirs)]
+            said = [f"{p['values'].get(name)}{' held' if name in p['held'] else ''}" for p in (ours, theirs)]
             return f"{both} differ in {name}: {said[0]} against {said[1]}; run both with the same --set"
     if different:
         old = _run_again(_older(one, other))

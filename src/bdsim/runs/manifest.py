@@ -54,13 +54,13 @@ class _BranchShape(_Shape):
 class _ParametersShape(_Shape):
     status: str
     note: str
-    set_by_hand: list[str]
+    held: list[str]
     values: dict[str, float]
     units: dict[str, str]
 
     @model_validator(mode="after")
     def complete(self) -> _ParametersShape:
-        if not set(self.set_by_hand) | {"mainland_stem"} <= set(self.values):
+        if not set(self.held) | {"mainland_stem"} <= set(self.values):
             raise ValueError("a value is missing")
         return self
 

@@ -109,7 +109,7 @@ class Job:
     evidence: Evidence
     written: Parameters  # as parameters.toml has them, before a fit or a hand changes any
     fit: Fit | None = None
-    held: Mapping[str, float] = field(default_factory=dict)  # set by hand, whatever the fit says
+    held: Mapping[str, float] = field(default_factory=dict)  # at these values, whatever the fit says
 
     @cached_property
     def fingerprint(self) -> str:
@@ -363,7 +363,7 @@ def manifest_of(job: Job) -> dict[str, Any]:
         "parameters": {
             "status": p.status,
             "note": p.note,
-            "set_by_hand": list(p.changed),
+            "held": list(p.held),
             "values": p.values,
             "units": {name: entry.unit for name, entry in p.entries.items()},
         },

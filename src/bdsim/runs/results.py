@@ -109,10 +109,10 @@ class Results(Drawn):
         return str(self.manifest["fingerprint"])
 
     @property
-    def held_by_hand(self) -> str:
+    def held(self) -> str:
         """Parameters that --set held at a value, e.g. 'push = 0.5'; empty without any."""
         p = self.manifest["parameters"]
-        return ", ".join(f"{name} = {p['values'][name]:g}" for name in p["set_by_hand"])
+        return ", ".join(f"{name} = {p['values'][name]:g}" for name in p["held"])
 
     @property
     def years(self) -> range:

@@ -127,7 +127,7 @@ def check_run(schema: pa.Schema, run: str, path: Path) -> None:
     """Raises ResultsError for a table of another run."""
     found = (schema.metadata or {}).get(RUN, b"").decode(errors="replace")
     if found != run:
-        raise ResultsError(f"{path.name} is of another run ({found or 'unknown'}, not {run})", where=path.parent)
+        raise ResultsError(f"{path.name} belongs to another run ({found or 'unknown'}, not {run})", where=path.parent)
 
 
 def write_whole(path: Path, table: pd.DataFrame, run: str) -> None:

@@ -58,7 +58,7 @@ def _problems(folder: Path) -> list[str]:
 def _damage(name: str, was: str, found: str | None) -> str:
     if found is None:
         return f"{name} is missing"
-    return f"{name} is not what was written (SHA-256 {found[:16]}, was {was[:16]})"
+    return f"{name} has changed since it was written (SHA-256 {found[:16]}, was {was[:16]})"
 
 
 def hashes_in(folder: Path) -> dict[str, str]:
@@ -66,7 +66,7 @@ def hashes_in(folder: Path) -> dict[str, str]:
     text = read_bytes(folder / SEAL, ResultsError, LARGEST_SEAL).decode("utf-8", "surrogateescape")
     _, _, lines = text.partition("\n")
     if text != signed(lines):
-        raise ResultsError("is not what was written", where=folder / SEAL)
+        raise ResultsError("has changed since it was written", where=folder / SEAL)
     return {line[66:]: line[:64] for line in lines.split("\n") if line}
 
 
@@ -100,7 +100,7 @@ def job_of(manifest: Mapping[str, Any], study: Study) -> Job:
         plain["notes"], plain["extends"], tuple(parts.policy), tuple(parts.lever), tuple(parts.event),
     )  # fmt: skip
     names = ("members", "seed", "researchers_per_agent", "engine", "horizon")
-    held = {name: manifest["parameters"]["values"][name] for name in manifest["parameters"]["set_by_hand"]}
+    held = {name: manifest["parameters"]["values"][name] for name in manifest["parameters"]["held"]}
     fit = manifest["fit"]["name"] if manifest["fit"] else "none"
     return plan_run(scenario, Settings(*(manifest[name] for name in names)), held, fit)
 

@@ -91,7 +91,7 @@ def load_evidence(study: Study) -> Evidence:
     for name in (*FILES, *(n for n in sources if n not in FILES)):
         path = study.evidence / f"{name}.csv"
         if name not in FILES and not path.is_file():
-            raise EvidenceError(f"describes {path.name}, which is not there", where=study.sources, place=name)
+            raise EvidenceError(f"describes {path.name}, which does not exist", where=study.sources, place=name)
         facts[name] = read_rows(path, FILES[name] if name in FILES else own_row(path))
         _check_coverage(name, facts[name], sources[name], study)
     unread = tuple(sorted(p.name for p in study.evidence.glob("*.csv") if p.stem not in sources))

@@ -84,13 +84,13 @@ class Parameter(BaseModel):
 
 @dataclass(frozen=True)
 class Parameters:
-    """All parameters of a study by name, e.g. `push`, `leave_china.china`; `changed` names those set by hand."""
+    """All parameters of a study by name, e.g. `push`, `leave_china.china`; `held` names those held at a value."""
 
     path: Path
     status: str
     note: str
     entries: Mapping[str, Parameter]
-    changed: tuple[str, ...] = field(default=())
+    held: tuple[str, ...] = field(default=())
 
     def __getitem__(self, name: str) -> float:
         if name not in self.entries:
@@ -125,11 +125,11 @@ class Parameters:
             _check_whole(name, number, where, name)
             entries[name] = entries[name].model_copy(update={"value": number})
         _check_field_shares(entries, where)
-        changed = tuple(sorted({*self.changed, *values}))
-        return Parameters(self.path, self.status, self.note, entries, changed)
+        held = tuple(sorted({*self.held, *values}))
+        return Parameters(self.path, self.status, self.note, entries, held)
 
     def described(self, status: str, note: str) -> Parameters:
-        """The same values under another status; nothing counts as changed by hand."""
+        """The same values under another status; nothing counts as held."""
         return Parameters(self.path, status, note, self.entries)
 
     def behaviour(self) -> Behaviour:
@@ -275,7 +275,7 @@ def _check_field_shares(entries: Mapping[str, Parameter], where: Path | str | No
     total = sum(entries[f"field_share.{f}"].value for f in FIELDS[:-1])
     if total >= 1.0:
         raise ParameterError(
-            f"the shares add up to {total:g} and leave nothing for life sciences",
+            f"the shares add up to {total:g} and leave nothing for the life sciences",
             where=where,
             place="field_share",
         )

@@ -47,7 +47,7 @@ def _of_policies(policies: Sequence[Policy], history: Timeline) -> Iterator[str]
         elif policy.scrutiny == 0:
             yield f"policy '{policy.name}' has scrutiny 0: it changes nothing"
         elif policy.until.year > history.horizon + 1:
-            yield f"policy '{policy.name}' goes on until {policy.until}; the horizon is {history.horizon}"
+            yield f"policy '{policy.name}' continues until {policy.until}; the horizon is {history.horizon}"
 
 
 def _of_levers(levers: Sequence[Lever], history: Timeline, branch: Branch) -> Iterator[str]:
@@ -70,7 +70,7 @@ def _of_levers(levers: Sequence[Lever], history: Timeline, branch: Branch) -> It
         if np.array_equal(before, tables[lever.table]):
             yield f"{_called(lever)} leaves {lever.table} as it is: it changes nothing"
         if last > horizon:
-            yield f"{_called(lever)} goes on until {last}; the horizon is {horizon}"
+            yield f"{_called(lever)} continues until {last}; the horizon is {horizon}"
         elif last < horizon:
             yield f"{_called(lever)} ends in {last}: from {last + 1} on {lever.table} is as without it"
     for name, table in tables.items():

@@ -64,7 +64,7 @@ Year = Annotated[int, Field(json_schema_extra={"minimum": FIRST_YEAR, "maximum":
 READABLE = AfterValidator(readable)
 Name = Annotated[str, Field(min_length=1, max_length=120), READABLE]
 Sentence = Annotated[str, Field(min_length=1), READABLE]
-Why = Annotated[Sentence, Field(description="Where this assumption comes from; say so when it is one")]
+Why = Annotated[Sentence, Field(description="Where this number comes from; say so if it is an assumption")]
 Origin = Literal["china", "india", "other"]
 
 

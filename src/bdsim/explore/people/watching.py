@@ -282,7 +282,7 @@ def differs(mine: Twin, other: Twin, name: str) -> str:
     first = years[0]
     before = f"The same in {name} until {first - 1}. " if first > min(here) else ""
     if first not in there:
-        return f"{before}In {name} it is over: {other.life.ending}."
+        return f"{before}In {name} this life has ended: {other.life.ending}."
     a, b = here[first], there[first]
     pairs = [
         ("fear", f"{a.fear:.2f}", f"{b.fear:.2f}"), ("ties", f"{a.ties:.2f}", f"{b.ties:.2f}"),

@@ -50,7 +50,7 @@ class Editing:
         """A scenario that does not exist yet. Raises UsageError for a name that is not valid, or is taken."""
         draft = Draft.new(name, study)
         if draft.path.exists():
-            raise UsageError(f"'{draft.path.stem}' is there already; choose it above to edit it")
+            raise UsageError(f"'{draft.path.stem}' exists already; choose it above to edit it")
         return cls(draft, None)
 
     @classmethod
@@ -205,7 +205,7 @@ def _group(part: PartInForce, parent: str, errors: Mapping[str, str], at: str) -
     name = part.name or "without a name"
     inside = [_group(inner, parent, errors, f"{at}.{i}") for i, inner in enumerate(part.parts)]
     more = {"event": ("outcomes",), "outcomes": ("policy", "lever")}.get(part.kind, ())
-    verb = "Give back the inherited" if part.replaces else "Remove" if own else "Leave out"
+    verb = "Restore the inherited" if part.replaces else "Remove" if own else "Leave out"
     removing = {"text": f"{verb} {kind}", "label": f"{verb} {kind} {name}", "message": {"remove": [part.place]}}
     return {
         "title": f"{kind.capitalize()}: {name}" + (f" ({origin})" if origin else ""),

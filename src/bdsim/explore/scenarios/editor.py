@@ -49,7 +49,7 @@ class Editor:
         """Open what the address names; what of it was ignored, in words."""
         name, word = asked.get("edit", ""), asked.get("draft", "")
         if not name:
-            return ["draft: of no scenario"] if word else []
+            return ["draft: names no scenario"] if word else []
         try:
             if not word:
                 self.editing = Editing.open(name, self._study)

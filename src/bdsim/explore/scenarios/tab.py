@@ -30,7 +30,7 @@ LABELS = {
     "members": "Members", "researchers_per_agent": "Researchers per agent", "horizon": "Horizon", "seed": "Seed",
 }  # fmt: skip
 HELP = {
-    "members": "histories of chance; --members", "researchers_per_agent": "1 is full scale; -k",
+    "members": "simulated histories; --members", "researchers_per_agent": "1 is full scale; -k",
     "horizon": "last simulated year", "seed": "of people and luck",
 }  # fmt: skip
 EXPORTS = {"svg": "Figure (SVG)", "png": "Figure (PNG)", "csv": "Its numbers (CSV)", "report": "Report (HTML)"}

@@ -205,7 +205,9 @@ def draw_corner(result: Calibration) -> Drawing:
     if len(names) < len(every.columns):
         left_out += f" Of {len(every.columns)} the {len(names)} that move together most; all are in the numbers."
     title = (
-        "Posterior of the parameters that the data tell" if told else "Posterior: the prior, for the data tell nothing"
+        "Posterior of the parameters that the data inform"
+        if told
+        else "Posterior: the prior, since the data add nothing"
     )
     caption(figure, title, f"{text}{left_out} {_made_by(result)}")
     return Drawing("posterior", figure, every, "Pairwise posterior draws, with prior and correlations")
@@ -275,7 +277,7 @@ def draw_profile(table: pd.DataFrame, parameter: Parameter, fit: str, facts: str
     flat = "All other parameters fitted anew at each value. A flat line: the data cannot tell."
     caption(
         board.figure,
-        f"How well the data tell: {parameter.label}",
+        f"How well the data inform: {parameter.label}",
         f"{flat} {facts} Model: {_version()}, around fitted/{fit}.".replace("  ", " "),
     )
     return Drawing(f"profile-{name}", board.figure, table, f"Profile likelihood of {name}")

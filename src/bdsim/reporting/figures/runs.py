@@ -325,8 +325,8 @@ def _finish(
         parts.append("Shaded: scrutiny policies in force, by name.")
     if m["parameters"]["status"] == "provisional":
         parts.append("Provisional parameters: illustration only.")
-    if runs[0].held_by_hand:
-        parts.append(f"Held by hand: {runs[0].held_by_hand}.")
+    if runs[0].held:
+        parts.append(f"Held at a value: {runs[0].held}.")
     if observed is not None:
         parts.append(observed.source)
     if rescaled:

@@ -336,7 +336,7 @@ class Draft:
             yield
         except EditError:
             self._text = before
-            raise UsageError("cannot be changed by itself; change it in the file", where=place) from None
+            raise UsageError("cannot be changed on its own; change it in the file", where=place) from None
         except (ValueError, TypeError, RecursionError):
             self._text = before
             raise UsageError("TOML has no such value", where=place) from None
@@ -349,7 +349,7 @@ class Draft:
             if not target.exists():
                 return
             if self._opened is None or not target.samefile(self._opened[0]):
-                raise UsageError("is there already; choose another name, or overwrite it", where=target)
+                raise UsageError("exists already; choose another name, or overwrite it", where=target)
             if target.read_bytes() != self._opened[1]:
                 raise UsageError("has changed since it was opened; choose another name, or overwrite it", where=target)
         except OSError as error:
