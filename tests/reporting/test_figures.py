@@ -212,3 +212,13 @@ def test_the_judge_sees_what_is_wrong():
     figure.text(0.1, 0.9, "small", fontsize=4)
     said = " ".join(faults(figure))
     assert all(words in said for words in ("'one' lies on 'two'", "cut off", "4 points"))
+
+
+def test_values_are_under_the_mouse(comparison, tmp_path):
+    drawing = runs.draw_difference(comparison)
+    save_drawing(drawing, tmp_path)
+    svg = (tmp_path / "difference.svg").read_text(encoding="utf-8")
+    assert "tip-" not in svg
+    mine = drawing.numbers.query("scenario == 'initiative-revival' and `from` == 2030").iloc[0]
+    (said,) = set(re.findall(r"<title>(Initiative revival, 2030: [^<]*)</title>", svg))
+    assert f"[{mine['p05']:,.0f}, {mine['p95']:,.0f}]" in said

@@ -23,7 +23,7 @@ from bdsim.analysis.comparison import Comparison, Period
 from bdsim.reporting.figures.leavers import draw_who
 from bdsim.reporting.figures.runs import comparison_drawings, draw_fan
 from bdsim.reporting.sentences import Block, count, in_years, interval, precision_row, signed, who_blocks, who_sentence
-from bdsim.reporting.style import NAMES, STYLE, Drawing
+from bdsim.reporting.style import NAMES, STYLE, Drawing, with_tips
 from bdsim.reporting.summary import ALL_PRIORS, Summary, fit_of, observed, priors_of, summaries
 from bdsim.runs.plan import Job
 from bdsim.runs.results import Results
@@ -180,7 +180,7 @@ def picture(drawing: Drawing, prefix: str) -> Picture:
     file = io.StringIO()
     with mpl.rc_context(STYLE):
         drawing.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    svg = file.getvalue()
+    svg = with_tips(file.getvalue())
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', svg)
@@ -191,8 +191,13 @@ def picture(drawing: Drawing, prefix: str) -> Picture:
     svg = re.sub(
         r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1), count=1
     )
-    numbers = drawing.numbers.to_csv(index=False, float_format="%.4g")
+    numbers = drawing.numbers.to_csv(index=False, float_format=_plain)
     return Picture(svg, numbers, len(drawing.numbers))
+
+
+def _plain(number: float) -> str:
+    """Four digits, and large counts whole: never in powers of ten unless a number is next to nothing."""
+    return f"{number:.0f}" if abs(number) >= 1000 else f"{number:.4g}"
 
 
 def _escaped(text: str) -> str:
@@ -335,8 +340,8 @@ def _calibration(fit: Fit | None) -> list[Section]:
     targets = pd.read_csv(fit.path / "targets.csv")
     facts = [
         {
-            "fact": r.label, "role": r.role.replace("_", " "), "observed": f"{r.fact:.4g}", "model": f"{r.median:.4g}",
-            "90%": f"{r.p05:.4g} to {r.p95:.4g}", "residual, errors": f"{r.residual:+.1f}",
+            "fact": r.label, "role": r.role.replace("_", " "), "observed": _plain(r.fact), "model": _plain(r.median),
+            "90%": f"{_plain(r.p05)} to {_plain(r.p95)}", "residual, errors": f"{r.residual:+.1f}",
         }
         for r in targets.itertuples()
     ]  # fmt: skip

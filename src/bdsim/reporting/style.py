@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import io
+import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
+from urllib.parse import quote, unquote
+from xml.sax.saxutils import escape
 
 import matplotlib as mpl
 import pandas as pd
@@ -32,6 +35,8 @@ __all__ = [
     "save_all",
     "save_drawing",
     "styled",
+    "tip",
+    "with_tips",
     "year_axis",
 ]
 
@@ -41,6 +46,7 @@ P = ParamSpec("P")
 REFERENCE = "#6e6e6e"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("-", (0, (6, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)))
+TIP = "tip-"  # begins the ids of artists that say something under the mouse
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],  # a reader of the SVG takes the first that he has
@@ -119,9 +125,25 @@ def save_drawing(drawing: Drawing, folder: Path) -> list[Path]:
     paths = [folder / f"{drawing.name}{ending}" for ending in (".png", ".svg", ".csv")]
     with mpl.rc_context(STYLE):
         drawing.figure.savefig(paths[0], dpi=200, metadata={"Software": "bdsim"})
-        drawing.figure.savefig(paths[1], metadata={"Date": None, "Description": drawing.alt})
+        file = io.StringIO()
+        drawing.figure.savefig(file, format="svg", metadata={"Date": None, "Description": drawing.alt})
+        paths[1].write_text(with_tips(file.getvalue()), encoding="utf-8")
     drawing.numbers.to_csv(paths[2], index=False, float_format="%.4f")
     return paths
+
+
+def tip(text: str) -> str:
+    """The id of an artist that says `text` under the mouse, once `with_tips` has put it into the SVG."""
+    return TIP + quote(text, safe="")
+
+
+def with_tips(svg: str) -> str:
+    """The SVG with a title, which browsers show under the mouse, in place of every id made by `tip`."""
+
+    def titled(found: re.Match[str]) -> str:
+        return f"<g><title>{escape(unquote(found[1]))}</title>"
+
+    return re.sub(rf'<g id="{TIP}([^"]*)">', titled, svg)
 
 
 def save_all(drawings: Sequence[Drawing], folder: Path, texts: Mapping[str, str] | None = None) -> None:

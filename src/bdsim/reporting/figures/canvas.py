@@ -15,7 +15,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.patheffects import Stroke, withStroke
 
 from bdsim.model.categories import Floats
-from bdsim.reporting.style import COLOURS, DASHES, REFERENCE, year_axis
+from bdsim.reporting.style import COLOURS, DASHES, REFERENCE, tip, year_axis
 from bdsim.runs.results import Results
 from bdsim.study.coverage import Coverage
 
@@ -99,6 +99,13 @@ def steps(ax: Axes, years: Sequence[int], band: Floats, number: int, label: str,
         middle, edges, baseline=None, color=colour_of(number), ls=dash_of(number), lw=1.5, label=label,
         path_effects=HALO, zorder=3 + 0.01 * number,
     )  # fmt: skip
+    for year, least, value, most in zip(years, low, middle, high, strict=True):
+        said = f"{label}, {year}: {_number(value)}" + (f" [{_number(least)}, {_number(most)}]" if most > least else "")
+        ax.plot([year + 0.5], [value], "o", ms=7, alpha=0.0, gid=tip(said), zorder=6)  # unseen, but under the mouse
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.2g}"
 
 
 def ways(ax: Axes, years: Sequence[int], each: Sequence[Floats], number: int, since: float | None = None) -> None:
