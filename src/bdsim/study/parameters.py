@@ -286,7 +286,7 @@ def as_markdown(parameters: Parameters) -> str:
     lines = [
         f"Status: {parameters.status}. {parameters.note}",
         "",
-        "| name | label | value | unit | bounds | prior (mean, sd) | told by the data | meaning | source |",
+        "| name | label | value | unit | bounds | prior (mean, sd) | informed by the data | meaning | source |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, entry in parameters.entries.items():
