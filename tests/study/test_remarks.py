@@ -103,6 +103,10 @@ TOLD = {
         ],
     ),
     "nothing to tell": (lever("us_funding", 2026, 2035, "multiply = 0.75"), []),
+    "more taken than there is at one end of a range": (
+        lever("inflow_china", 2030, 2035, 'add = { low = -7000, high = 0, why = "test" }'),
+        ["lever 'L' would take inflow_china to -1,019 in 2030-2035; it is held at 0"],
+    ),
     "a policy until the horizon's end": (policy("2026-01-01", "2036-01-01", 1), []),
 }  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -12,7 +12,8 @@ from bdsim.model.world import TABLES, Timeline
 from bdsim.study.branches import Branch
 from bdsim.study.evidence import in_spans
 from bdsim.study.scenario import Plan
-from bdsim.study.scenario_file import GREATEST, MOST, Lever, Policy
+from bdsim.study.scenario_file import GREATEST, LEAST, MOST, Lever, Policy
+from bdsim.study.uncertainty.part import with_values
 
 __all__ = ["remarks"]
 
@@ -63,16 +64,29 @@ def _of_levers(levers: Sequence[Lever], history: Timeline, branch: Branch) -> It
         if first > horizon:
             yield _too_late("lever", lever.name or lever.table, first, horizon)
             continue
-        before, asked = tables[lever.table], lever.asked(tables[lever.table], horizon)
+        before = tables[lever.table]
         lever.apply(tables, horizon)
         span = range(first, min(last, horizon) + 1)
-        yield from _beyond(lever, asked, span)
+        for end in _ends(lever):
+            yield from _beyond(lever, end.asked(before, horizon), span)
         if np.array_equal(before, tables[lever.table]):
             yield f"{_called(lever)} leaves {lever.table} as it is: it changes nothing"
         if last > horizon:
             yield f"{_called(lever)} continues until {last}; the horizon is {horizon}"
         elif last < horizon:
             yield f"{_called(lever)} ends in {last}: from {last + 1} on {lever.table} is as without it"
+    yield from _too_much(tables, history)
+
+
+def _ends(lever: Lever) -> Iterator[Lever]:
+    """The lever as it stands, and with its ranges of values at either end."""
+    yield lever
+    for end in (0.0, 1.0) if lever.ranges else ():
+        values = {at: known.at(end) for at, known in lever.ranges.items() if not at.startswith("years")}
+        yield lever.model_copy(update={k: v for k, v in with_values(dict(lever), values).items() if k in LEAST})
+
+
+def _too_much(tables: Mapping[str, Floats], history: Timeline) -> Iterator[str]:
     for name, table in tables.items():
         most = MOST.get(name, np.inf)
         if table.max() > most:
