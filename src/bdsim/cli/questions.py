@@ -21,7 +21,6 @@ __all__ = ["register"]
 
 MANY = 9  # runs go eight side by side, and those left over alone
 HORIZON = 2035
-GROWTH = (2010, 2021)  # years whose growth is attributed, unless others are asked for
 Draws = Annotated[int, typer.Option("--draws", help="Sets of parameters, drawn from the fit, behind the intervals.")]
 Scale = Annotated[
     int, typer.Option("--researchers-per-agent", "-k", help="How many an agent stands for; 1 is full scale.")
@@ -56,8 +55,12 @@ def attribute(
         str | None,
         typer.Argument(metavar="[SCENARIO]", help="Explain its effect; without a scenario, the growth of departures."),
     ] = None,
-    first: Annotated[int, typer.Option("--from", help="Growth from this year.")] = GROWTH[0],
-    last: Annotated[int, typer.Option("--until", help="Growth until this year.")] = GROWTH[1],
+    first: Annotated[
+        int | None, typer.Option("--from", help="Growth from this year (default: the first of the departure series).")
+    ] = None,
+    last: Annotated[
+        int | None, typer.Option("--until", help="Growth until this year (default: the last of the departure series).")
+    ] = None,
     of: Annotated[str | None, typer.Option("--of", metavar="QUANTITY", help="E.g. departures:2025-2035.")] = None,
     years: Years = None,
     draws: Draws = 40,
@@ -78,10 +81,14 @@ def attribute(
     from bdsim.reporting.questions import attribution_answer
 
     asked = years_of(years)
-    if asked is not None and (":" in (of or "") or (first, last) != GROWTH):
+    if asked is not None and (":" in (of or "") or (first, last) != (None, None)):
         raise UsageError("names the years a second time; give them once", where="--years")
+    if scenario is None and of is not None:
+        raise UsageError("belongs to a scenario's effect; growth is that of departures", where="--of")
+    if scenario is not None and (first, last) != (None, None):
+        raise UsageError("belong to growth; an effect has --years", where="--from, --until")
     if scenario is None:
-        begin, end = asked or (first, last)
+        begin, end = asked or _growth(first, last)
         job = _job("baseline", draws, researchers_per_agent, max(end, 2010), fit, seed)
         with _progress("attribute") as report:
             found = attribute_growth(job, begin, end, report)
@@ -214,6 +221,16 @@ def regret(
         found = regret_of(base, chosen, coming, quantity, more=more, progress=report)
     question = f"{policies} {futures} {of} {more}"
     _answer("regret", base, question, draw_regret(found), regret_answer(found), results, json)
+
+
+def _growth(first: int | None, last: int | None) -> tuple[int, int]:
+    """The years whose growth is asked for; where they are not given, those that the departure series covers."""
+    from bdsim.study.coverage import coverage_of
+    from bdsim.study.evidence import load_evidence
+    from bdsim.study.layout import find_study
+
+    known = coverage_of(load_evidence(find_study())).departures
+    return known.first if first is None else first, known.last if last is None else last
 
 
 def _job(name: str, draws: int, scale: int, horizon: int, fit: str | None, seed: int) -> Job:

@@ -198,10 +198,14 @@ def _weighed(results: Results, how: RunOptions) -> Results:
 
 def _check_chances(how: RunOptions, events: list[dict[str, Any]]) -> None:
     """Before anything runs: --chance names outcomes that there are."""
+    from bdsim.cli import terminal
+
     known = [outcome["name"] for event in events for outcome in event["outcomes"]]
     for name in how.chances():
         if name not in known:
             raise UsageError(f"no outcome named '{name}'{did_you_mean(name, known)}", where="--chance")
+        if known.count(name) > 1:
+            terminal.note(f"--chance {name}: several of these scenarios have that outcome; it is weighed in each")
 
 
 def named_by(runs: Sequence[Results], years: tuple[int, int] | None = None) -> str:

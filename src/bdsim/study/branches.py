@@ -47,13 +47,16 @@ def branches_of(policies: Sequence[Policy], levers: Sequence[Lever], events: Seq
     Where there are more than MOST_BRANCHES ways, as many are sampled by their chances, the same on every call; a
     way that comes up n times is one branch that weighs n of them. `policies` and `levers` hold in all of them.
     """
-    found = []
+    found: list[Branch] = []
     for outcomes, chance in _sampled(events) if are_sampled(events) else _ways(events, {}, 1.0):
         if chance > 0.0:
             own_policies = (*policies, *(p for o in outcomes for p in o.policy))
             own_levers = (*levers, *(v for o in outcomes for v in o.lever))
             names = tuple(o.name for o in outcomes)
-            found.append(Branch(", ".join(names) or "as stated", chance, own_policies, own_levers, names))
+            name = ", ".join(names) or "as stated"
+            if any(branch.name == name for branch in found):  # outcomes with commas in their names
+                name = f"{name} ({len(found) + 1})"
+            found.append(Branch(name, chance, own_policies, own_levers, names))
     return found
 
 
