@@ -14,9 +14,10 @@ reference's; colleagues and ties are away in both worlds, so that their share is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from math import factorial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,10 @@ from bdsim.runs.plan import Job
 from bdsim.runs.statistics import interval
 from bdsim.study.fit import Fit
 
-__all__ = ["CAUSES", "Attribution", "attribute_effect", "attribute_growth", "cannot_tell", "cause_of", "shapley"]
+__all__ = [
+    "CAUSES", "Attribution", "acts_through", "attribute_effect", "attribute_growth", "by_verdict", "cannot_tell",
+    "cause_of", "shapley",
+]  # fmt: skip
 
 CAUSES: dict[str, tuple[str, ...]] = {  # the yearly tables of each; colleagues and ties have parameters instead
     "scrutiny": ("scrutiny_china", "scrutiny_india", "scrutiny_other"),
@@ -51,7 +55,7 @@ RESTS_ON = {  # the parameters through which a cause acts
     "other pull of China": ("pull_growth",),
     "colleagues and ties": ("kappa", "gamma", "ties_weight"),
     "population growth": (),
-    "US conditions": ("stay_us",),
+    "US conditions": ("stay_us", "wait"),
 }
 ALWAYS = ("scrutiny", "Chinese funding", "talent offers", "population growth")  # named even where they change nothing
 UNDER_WAY, TOTAL = "under way before", "total"
@@ -67,6 +71,21 @@ class Attribution:
     values: Floats
     total: Floats
     cannot_tell: tuple[str, ...]  # what the data cannot identify, in words
+    by_verdict: Mapping[str, float] = field(
+        default_factory=dict
+    )  # share of the change by what the data say of each cause's parameter; empty: no fit
+
+    @property
+    def rests_on(self) -> str:
+        """How much of the change rests on parameters that only a prior informs, in a sentence; empty without a fit."""
+        if not self.by_verdict:
+            return ""
+        shares = {verdict: self.by_verdict.get(verdict, 0.0) for verdict in ("prior", "partly", "told by the data")}
+        return (
+            f"Of what is laid to causes, {shares['prior']:.0%} acts through parameters that only a prior informs, "
+            f"{shares['partly']:.0%} through some that the data tell partly, {shares['told by the data']:.0%} through "
+            "some that they tell."
+        )
 
     def table(self) -> pd.DataFrame:
         """cause, mean, p05, median, p95 (researchers), share, share_p05, share_p95 (of the total, over draws)."""
@@ -135,7 +154,7 @@ def attribute_growth(job: Job, first: int, last: int, progress: Progress | None 
     return Attribution(
         f"growth of yearly departures of scientists of Chinese descent, {first} to {last}",
         (*players, UNDER_WAY), np.column_stack([values, under_way]), worth[frozenset(players)],
-        cannot_tell(job.fit, players),
+        cannot_tell(job.fit, players), by_verdict(job.fit, players, values),
     )  # fmt: skip
 
 
@@ -170,6 +189,7 @@ def attribute_effect(job: Job, reference: Job, quantity: Quantity, progress: Pro
     return Attribution(
         f"{job.scenario.title} against {reference.scenario.title}: {quantity.meaning}",
         players, values, effect[frozenset(players)], cannot_tell(job.fit, players),
+        by_verdict(job.fit, players, values),
     )  # fmt: skip
 
 
@@ -221,3 +241,42 @@ def cannot_tell(fit: Fit | None, causes: Sequence[str], what: str = "the share o
         if weak:
             said.append(f"{what} {cause} rests on {', '.join(weak)}, which the data inform only partly or not at all")
     return tuple(said)
+
+
+def by_verdict(fit: Fit | None, causes: Sequence[str], values: Floats) -> dict[str, float]:
+    """Shares of the causes' mean sizes by the fit's verdict on the first parameter through which each acts.
+
+    `values` (draws, causes) in researchers. Causes that act through no parameter, such as the number of doctorates, are
+    left out; a parameter that is held counts as told by a prior.
+    """
+    if fit is None:
+        return {}
+    verdict = dict(zip(fit.table["parameter"], fit.table["verdict"], strict=True))
+    sizes: dict[str, float] = {}
+    for cause, size in zip(causes, np.abs(values.mean(axis=0)), strict=True):
+        if RESTS_ON[cause]:
+            of = verdict.get(RESTS_ON[cause][0], "prior")
+            sizes[of] = sizes.get(of, 0.0) + float(size)
+    total = sum(sizes.values())
+    return {of: size / total for of, size in sizes.items()} if total > 0.0 else {}
+
+
+def acts_through(fit: Fit | None, scenario: Mapping[str, Any]) -> str:
+    """Through which parameters a scenario acts and what the data say of them, in a sentence; empty without a fit.
+
+    `scenario` is the plain form that a manifest keeps.
+    """
+    if fit is None:
+        return ""
+    outcomes = [outcome for event in scenario["event"] for outcome in event["outcomes"]]
+    parts = [scenario, *outcomes]
+    tables = {lever["table"] for part in parts for lever in part.get("lever", ())}
+    causes = {cause_of(table) for table in tables} | ({"scrutiny"} if any(p.get("policy") for p in parts) else set())
+    verdict = dict(zip(fit.table["parameter"], fit.table["verdict"], strict=True))
+    said: dict[str, list[str]] = {}
+    for cause in CAUSES:
+        for name in RESTS_ON[cause] if cause in causes else ():
+            said.setdefault(verdict.get(name, "prior"), []).append(name)
+    words = {"prior": "only a prior informs", "partly": "the data tell partly", "told by the data": "the data tell"}
+    found = [f"{', '.join(said[of])} ({words[of]})" for of in ("prior", "partly", "told by the data") if of in said]
+    return f"It acts through {'; '.join(found)}." if found else ""

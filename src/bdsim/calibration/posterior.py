@@ -399,14 +399,13 @@ def trade_offs(problem: Problem, table: pd.DataFrame, posterior: Posterior) -> l
     if prior_only:
         said.append(f"carried from the prior, not informed by the data: {', '.join(prior_only)}")
     rests = (
-        "so rho is informed, at most, by how fast fear rose; projections rely on its prior"
-        if "rho" in problem.free
-        else f"so projections rest on the value at which rho is held, {problem.parameters['rho']:g}"
+        "so fade is carried from its prior, and so is what projections make of it"
+        if "fade" in problem.free
+        else f"so projections rest on the value at which fade is held, {problem.parameters['fade']:g}"
     )
-    if problem.shock_years and problem.shock_years[-1] < LAST_QUESTION:
-        said.append(
-            f"how fast fear fades after the Initiative's end is not in the data: the series ends before it, {rests}"
-        )
+    said.append(
+        f"how fast fear fades after the Initiative's end is not in the data: the series ends before it, {rests}"
+    )
     return said
 
 

@@ -112,13 +112,15 @@ def validate(
     """Show published sizes of effects beside what the model implies.
 
     Acceptance of offers, hazards by career age, the effect of a lapsed grant and of a year of waiting, and others
-    (calibration/evidence/effects.csv). None was fitted as a series; some are where a prior is from, and are marked.
+    (calibration/evidence/effects.csv). None was fitted as a series; some are where a prior is from, and are marked. The
+    table is kept with the fit, and reports show it.
     """
     from bdsim.calibration.validate import validate as published_effects
     from bdsim.cli import terminal
+    from bdsim.files.durable import write_file
     from bdsim.reporting.figures.checks import draw_validation
     from bdsim.reporting.style import save_all
-    from bdsim.study.fit import NO_FIT, chosen_fit
+    from bdsim.study.fit import NO_FIT, VALIDATION, chosen_fit
     from bdsim.study.layout import find_study
     from bdsim.study.parameters import load_parameters
 
@@ -129,6 +131,8 @@ def validate(
         table = published_effects(study, used, lambda done, total: report("worlds", done, total))
     folder = (results or study.results) / f"validate-{used.name if used is not None else NO_FIT}"
     save_all([draw_validation(table)], folder)
+    if used is not None:  # a report shows it
+        write_file(used.path / VALIDATION, table.to_csv(index=False, float_format="%.4g").encode())
     records = table.astype(object).where(table.notna(), None).to_dict("records")
     if json:
         terminal.print_json(records)

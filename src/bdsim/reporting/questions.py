@@ -27,8 +27,10 @@ def attribution_answer(found: Attribution) -> Answer:
     ]  # fmt: skip
     draws = f"{len(found.total)} posterior draws" if len(found.total) > 1 else "one draw"
     caption = f"Shapley shares over {draws} add up exactly; they are shares of the model, not measured effects."
-    plain = {"of": found.of, "shares": table.to_dict("records"), "cannot_tell": list(found.cannot_tell)}
-    return Answer([Block(f"Why: {found.of}", rows, caption), *_limits(found.cannot_tell)], plain)
+    plain = {"of": found.of, "shares": table.to_dict("records"), "cannot_tell": list(found.cannot_tell),
+             "by_verdict": dict(found.by_verdict)}  # fmt: skip
+    rests = [found.rests_on] if found.rests_on else []
+    return Answer([Block(f"Why: {found.of}", rows, caption), *rests, *_limits(found.cannot_tell)], plain)
 
 
 def breakeven_answer(found: BreakEven, fit: Fit | None) -> Answer:

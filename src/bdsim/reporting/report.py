@@ -19,6 +19,7 @@ import markupsafe
 import matplotlib as mpl
 import pandas as pd
 
+from bdsim.analysis.attribution import acts_through
 from bdsim.analysis.comparison import Comparison, Period
 from bdsim.reporting.figures.leavers import draw_who
 from bdsim.reporting.figures.runs import comparison_drawings, draw_fan
@@ -152,7 +153,7 @@ def report_of(
     ]  # fmt: skip
     title = " and ".join(s.title for s in comparison.others) + f" against {comparison.reference.title}"
     questions = [str(s.manifest["scenario"]["question"]) for s in comparison.others]
-    return Report(title, questions, [sentence for summary in others for sentence in _answer(summary)], sections)
+    return Report(title, questions, [sentence for summary in others for sentence in _answer(summary, fit)], sections)
 
 
 def caveats(coverage: Coverage) -> list[str]:
@@ -208,7 +209,7 @@ def _drawings(comparison: Comparison, observed: Observed) -> list[Drawing]:
     return [*comparison_drawings(comparison, observed), *(draw_fan(s, observed) for s in comparison.others)]
 
 
-def _answer(summary: Summary) -> list[str]:
+def _answer(summary: Summary, fit: Fit | None) -> list[str]:
     """The number to quote and what it is made of; every number in it stands in a table, written the same way."""
     if summary.headline is None or summary.against is None or summary.precision is None:
         return summary.sentences()
@@ -222,6 +223,7 @@ def _answer(summary: Summary) -> list[str]:
         "countries.",
         f"{summary.headline.grounds} How far fear outlasts a policy is not in the data, and this is a difference of "
         "the model, not a causal estimate.",
+        *filter(None, [acts_through(fit, summary.results.manifest["scenario"])]),
     ]
 
 
@@ -354,7 +356,28 @@ def _calibration(fit: Fit | None) -> list[Section]:
         Section("What the data can and cannot identify", prose, points=[*m["identifiability"], *m["warnings"]],
                 tables=[Table.of("Parameters: prior, posterior, and whether the data inform them", rows)]),
         Section("Calibration quality", tables=[Table.of("Every fact, fitted or held out, beside the model", facts)]),
+        *_validation(fit),
     ]  # fmt: skip
+
+
+def _validation(fit: Fit) -> list[Section]:
+    """Published effects beside the model, where `bdsim validate` has kept them with the fit."""
+    table = fit.validation
+    if table is None:
+        return []
+    known = table[table["median"].notna()]
+    rows = [
+        {
+            "what": r.what,
+            "published": "" if pd.isna(r.published) else f"{r.published:g}",
+            "range": "" if pd.isna(r.low) and pd.isna(r.high) else f"{r.low:g} to {r.high:g}",
+            "model": f"{r.median:.3g}", "90%": f"{r.p05:.3g} to {r.p95:.3g}",
+            "agree": "" if pd.isna(r.agrees) else "yes" if str(r.agrees) == "True" else "no", "note": r.note,
+        }
+        for r in known.itertuples()
+    ]  # fmt: skip
+    caption = "Published effects beside what the model implies; none was fitted as a series"
+    return [Section("Validation", tables=[Table.of(caption, rows)])]
 
 
 def _provenance(comparison: Comparison) -> Table:

@@ -24,10 +24,11 @@ from bdsim.study.layout import Study
 from bdsim.study.parameters import Parameters
 from bdsim.study.shocks import SERIES, continued
 
-__all__ = ["DEFAULT_FIT", "NO_FIT", "Fit", "chosen_fit", "load_fit"]
+__all__ = ["DEFAULT_FIT", "NO_FIT", "VALIDATION", "Fit", "chosen_fit", "load_fit"]
 
 DEFAULT_FIT = "default"
 NO_FIT = "none"
+VALIDATION = "validation.csv"
 
 
 class _FitManifest(BaseModel):
@@ -106,6 +107,12 @@ class Fit:
         """By draw: the first observed year, and the shocks of the observed years, shape (years, series)."""
         of_draws = self.shocks.groupby("draw", sort=False)
         return {int(draw): (int(own["year"].iloc[0]), own[list(SERIES)].to_numpy()) for draw, own in of_draws}
+
+    @property
+    def validation(self) -> pd.DataFrame | None:
+        """validation.csv: published effects beside what the fit implies, as `bdsim validate` keeps it; None without."""
+        path = self.path / VALIDATION
+        return pd.read_csv(io.StringIO(read_text(path, FitError))) if is_there(path) else None
 
     def _row(self, seed: int) -> int:
         return int(draws.uniform(seed, 0, 0, Purpose.POSTERIOR) * len(self.draws))
