@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from scipy.special import gammaincinv, ndtr, ndtri
 
-from bdsim.calibration.problem import LAST_QUESTION, Problem
+from bdsim.calibration.problem import Problem
 from bdsim.calibration.shocks import conditioned, root_of
 from bdsim.calibration.surrogate import Surrogate, coefficients
 from bdsim.errors import FitError
