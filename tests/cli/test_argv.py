@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bdsim.cli.main import COMMAND_LINE_ERROR, app
-from bdsim.errors import BdsimError
+from bdsim.errors import BdsimError, StudyError
 from bdsim.study.layout import Study, create_study
 
 pytestmark = pytest.mark.one_python
@@ -153,6 +153,11 @@ def test_a_fresh_study_has_nothing_of_ones_own(tmp_path: Path, monkeypatch: pyte
     shutil.rmtree(checkout / ".git")  # as an unpacked archive
     fresh = create_study(tmp_path / "another").root
     assert (fresh / "scenarios/mine.toml").is_file() and not (fresh / "calibration/fitted/.mine.unfinished").exists()
+
+
+def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="cannot be made: File name too long"):
+        create_study(tmp_path / ("x" * 300))
 
 
 def test_only_finished_fits_are_offered(fresh_study: Study) -> None:

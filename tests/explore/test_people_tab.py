@@ -18,7 +18,7 @@ from bdsim.explore.people import html as people_html
 from bdsim.explore.people import tab as people
 from bdsim.explore.people import watching
 from bdsim.explore.people.tab import PeoplePart
-from bdsim.explore.people.watching import Asked, Look, Watching, asked_from
+from bdsim.explore.people.watching import Look, Watching, WorldChoice, asked_from
 from bdsim.explore.session import Session
 from bdsim.model.categories import FIRST_YEAR
 from bdsim.model.rule import STAY
@@ -188,7 +188,7 @@ def test_what_the_address_asks_in_vain_is_ignored_with_a_word(opened):
            "people_fit": "../default", "year": "1066", "field": "alchemy", "origin": "mars", "colour": "<b>",
            "other": "nowhere", "beside": "no", "branch": "no"}  # fmt: skip
     part = opened(bad)
-    assert part.look == Look(Asked())
+    assert part.look == Look(WorldChoice())
     shown(part)
     assert len(part.notes) == len(bad)
     assert all(f"{word}=" in text_of(part.status.html) for word in bad)
@@ -308,7 +308,7 @@ def test_models_are_let_go_of(study):
     before = set(map(id, known))
     watched = Watching(study)
     for again in range(6):
-        watched.scene(Look(Asked(researchers_per_agent=5000, horizon=2010), again=again), lambda *_: None)
+        watched.scene(Look(WorldChoice(researchers_per_agent=5000, horizon=2010), again=again), lambda *_: None)
         assert len(set(map(id, known)) - before) <= watching.KEPT
     watched.close()
     assert not set(map(id, known)) - before

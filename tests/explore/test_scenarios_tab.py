@@ -23,12 +23,12 @@ pytest.importorskip("panel", reason="bdsim explore is an extra: pip install 'bds
 
 from bdsim.explore.scenarios.editing import Editing
 from bdsim.explore.scenarios.tab import ScenariosPart
-from bdsim.explore.scenarios.worlds import FIGURES, Asked, Worlds
+from bdsim.explore.scenarios.worlds import FIGURES, Choices, Worlds
 from bdsim.explore.session import Session
 
 pytestmark = pytest.mark.one_python
 
-SMALL = Asked(members=4, researchers_per_agent=400, horizon=2028)
+SMALL = Choices(members=4, researchers_per_agent=400, horizon=2028)
 WORDS = ("--members", "4", "-k", "400", "--horizon", "2028")
 
 
@@ -214,7 +214,7 @@ def test_the_address_brings_the_same_state_back(fresh_study, part_of):
 )  # fmt: skip
 def test_what_is_wrong_in_an_address_is_ignored_with_a_word(fresh_study, part_of, words):
     part = part_of(fresh_study, words)
-    assert part.asked == Asked()
+    assert part.asked == Choices()
     assert part.editor.editing is None
     assert "Ignored in the address" in part.ignored.html or words == "runs="
     assert "<script" not in part.ignored.html

@@ -114,7 +114,11 @@ def create_study(folder: Path | str) -> Study:
     Raises StudyError when it is not, StorageError when it cannot be written; nothing is written then.
     """
     target = Path(folder).resolve()  # `.` has a name by which it can be replaced
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    try:
+        taken = target.exists() and (not target.is_dir() or any(target.iterdir()))
+    except OSError as error:  # a name that the file system refuses
+        raise StudyError(f"cannot be made: {error.strerror}", where=shown(target)[:80]) from None
+    if taken:
         raise StudyError("exists and is not an empty folder; choose a new one", where=shown(target))
     with new_folder(target) as aside:
         for file in shipped():

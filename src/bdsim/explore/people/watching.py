@@ -22,11 +22,11 @@ from bdsim.study.scenario import Scenario, load_scenario
 
 __all__ = [
     "COLOURS",
-    "Asked",
     "Look",
     "Scene",
     "Twin",
     "Watching",
+    "WorldChoice",
     "asked_from",
     "branches_of",
     "code_of",
@@ -42,7 +42,7 @@ KEPT = 2  # worlds watched at a time: this one, and the other in which the same 
 
 
 @dataclass(frozen=True)
-class Asked:
+class WorldChoice:
     """Which world: everything that its numbers depend on. '' is the first branch, and the study's default fit."""
 
     scenario: str = "baseline"
@@ -63,7 +63,7 @@ class Asked:
 class Look:
     """All that one looks at: the page follows from it."""
 
-    world: Asked
+    world: WorldChoice
     year: int = FIRST_YEAR
     field: str = FIELDS[0]
     origin: str = ""  # '': all
@@ -75,7 +75,7 @@ class Look:
     again: int = 0  # how often the world was asked for anew
 
     @property
-    def elsewhere(self) -> Asked | None:
+    def elsewhere(self) -> WorldChoice | None:
         """The world beside: the other scenario, all else alike."""
         return replace(self.world, scenario=self.other, branch=self.beside) if self.other else None
 
@@ -122,9 +122,9 @@ def _number(text: object) -> Any:
     return int(words) if digits.isascii() and digits.isdigit() and len(digits) <= 20 else words[:60]
 
 
-def asked_from(study: Study, typed: Mapping[str, str]) -> tuple[Asked, dict[str, str]]:
+def asked_from(study: Study, typed: Mapping[str, str]) -> tuple[WorldChoice, dict[str, str]]:
     """The world that the words of the address mean, and what is wrong with them by word; a wrong one is as usual."""
-    asked = Asked(scenario="baseline" if "baseline" in (names := study.scenario_names()) else (names or [""])[0])
+    asked = WorldChoice(scenario="baseline" if "baseline" in (names := study.scenario_names()) else (names or [""])[0])
     wrong: dict[str, str] = {}
     for word, taken in _TAKEN.items():
         if word in typed:
@@ -137,7 +137,7 @@ def asked_from(study: Study, typed: Mapping[str, str]) -> tuple[Asked, dict[str,
     return asked, wrong
 
 
-def _scenario(study: Study, _asked: Asked, text: str) -> dict[str, Any]:
+def _scenario(study: Study, _asked: WorldChoice, text: str) -> dict[str, Any]:
     names = study.scenario_names()
     if text not in names:  # never a path: the address may come from anybody
         raise StudyError(f"no scenario named '{text}'{did_you_mean(text, names)}", where=study.scenarios)
@@ -145,22 +145,22 @@ def _scenario(study: Study, _asked: Asked, text: str) -> dict[str, Any]:
     return {"scenario": text}
 
 
-def _branch(study: Study, asked: Asked, text: str) -> dict[str, Any]:
+def _branch(study: Study, asked: WorldChoice, text: str) -> dict[str, Any]:
     names = branches_of(study, asked.scenario)
     if text and text not in names:
         raise UsageError(f"no branch named '{text}'{did_you_mean(text, names)}", where="branch")
     return {"branch": "" if text == names[0] else text}
 
 
-def _fit(study: Study, _asked: Asked, text: str) -> dict[str, Any]:
+def _fit(study: Study, _asked: WorldChoice, text: str) -> dict[str, Any]:
     if text and text not in fits_of(study):
         raise UsageError(f"no fit named '{text}'{did_you_mean(text, fits_of(study))}", where="fit")
     chosen_fit(study, text or None, load_parameters(study.parameters))
     return {"fit": text}
 
 
-def _setting(name: str) -> Callable[[Study, Asked, str], dict[str, Any]]:
-    def taken(_study: Study, _asked: Asked, text: str) -> dict[str, Any]:
+def _setting(name: str) -> Callable[[Study, WorldChoice, str], dict[str, Any]]:
+    def taken(_study: Study, _asked: WorldChoice, text: str) -> dict[str, Any]:
         value = _number(text)
         Settings(**{name: value})
         return {name: value}
@@ -168,7 +168,9 @@ def _setting(name: str) -> Callable[[Study, Asked, str], dict[str, Any]]:
     return taken
 
 
-_TAKEN: dict[str, Callable[[Study, Asked, str], dict[str, Any]]] = {  # in this order: a branch is one of a scenario
+_TAKEN: dict[
+    str, Callable[[Study, WorldChoice, str], dict[str, Any]]
+] = {  # in this order: a branch is one of a scenario
     "world": _scenario,
     "branch": _branch,
     "people_fit": _fit,
@@ -194,7 +196,7 @@ def branches_of(study: Study, name: str) -> list[str]:
     return [branch.name for branch in scenario_of(study, name).branches()]
 
 
-def world_of(study: Study, asked: Asked) -> World:
+def world_of(study: Study, asked: WorldChoice) -> World:
     """The member's own world, as `bdsim run` gives it. Raises InputError of the file or setting at fault."""
     settings = Settings(1, asked.seed, asked.researchers_per_agent, "mesa", asked.horizon)
     job = plan_run(scenario_of(study, asked.scenario), settings, fit=asked.fit or None)
@@ -208,7 +210,7 @@ class Watching:
 
     def __init__(self, study: Study) -> None:
         self.study = study
-        self._kept: dict[tuple[Asked, int], Watch] = {}
+        self._kept: dict[tuple[WorldChoice, int], Watch] = {}
         self._at_work = threading.Lock()
 
     def scene(self, look: Look, report: Callable[[str, int, int], None]) -> Scene:
@@ -235,7 +237,7 @@ class Watching:
             everyone[everyone["status"] != "here"], mine, other,
         )  # fmt: skip
 
-    def _reached(self, asked: Asked, look: Look, report: Callable[[str, int, int], None]) -> Watch:
+    def _reached(self, asked: WorldChoice, look: Look, report: Callable[[str, int, int], None]) -> Watch:
         """The world stepped at least to the year one looks at."""
         key = (asked, look.again)
         watch = self._kept.pop(key, None)

@@ -14,7 +14,7 @@ import panel as pn
 from bdsim.errors import BdsimError, InputError
 from bdsim.explore.controls import Form, Html, Job, Split, Toolbar
 from bdsim.explore.scenarios.editor import Editor
-from bdsim.explore.scenarios.worlds import FIGURES, NUMBERS, Asked, Compared, Worlds
+from bdsim.explore.scenarios.worlds import FIGURES, NUMBERS, Choices, Compared, Worlds
 from bdsim.explore.session import Latest, Session
 from bdsim.model.engine.batch import is_compiled
 from bdsim.reporting.sentences import Block
@@ -49,7 +49,7 @@ class ScenariosPart:
         self._session = session
         self.worlds = Worlds(session.study)
         self.editor = Editor(session, self._draft_changed)
-        self.asked, self.errors = Asked(), dict[str, str]()
+        self.asked, self.errors = Choices(), dict[str, str]()
         self.figure = next(iter(FIGURES))
         ignored = [*self.editor.ignored, *self._from_address(session.asked)]
         self.compared: Compared | None = None
@@ -85,7 +85,7 @@ class ScenariosPart:
         if "others" in typed:
             typed["others"] = typed["others"].split(BETWEEN)
         self.asked, wrong = self.worlds.checked(self.asked, typed, self.editor.draft)
-        self.asked = _apart(self.asked, Asked())
+        self.asked = _apart(self.asked, Choices())
         ignored = [f"{WORDS[name]}: {problem}" for name, problem in wrong.items()]
         figure = words.get("figure", self.figure)
         if figure not in FIGURES:
@@ -95,7 +95,7 @@ class ScenariosPart:
 
     def address(self) -> Mapping[str, str]:
         """What is compared and shown, as far as it is not the usual, and the draft."""
-        usual = Asked()
+        usual = Choices()
         words = {}
         for name, word in WORDS.items():
             value = getattr(self.asked, name)
@@ -130,12 +130,12 @@ class ScenariosPart:
         reference = now if self.asked.reference == before and now else self.asked.reference
         if now and now not in (reference, *others):
             others.append(now)
-        usual = Asked()
+        usual = Choices()
         reference = reference if reference in known else usual.reference
         others = [n for n in dict.fromkeys(others) if n in known and n != reference]
         others = others or [n for n in (*usual.others, *known) if n in known and n != reference][:1]
-        asked = {f.name: getattr(self.asked, f.name) for f in fields(Asked)}
-        self.asked = Asked(**{**asked, "reference": reference, "others": tuple(others)})
+        asked = {f.name: getattr(self.asked, f.name) for f in fields(Choices)}
+        self.asked = Choices(**{**asked, "reference": reference, "others": tuple(others)})
         self._show_settings()
         self._say_if_stale()
         self._session.moved()
@@ -195,7 +195,7 @@ class ScenariosPart:
         asked, draft, key, stop = self.asked, copy.copy(self.editor.draft), self._key(), self._stop
         self._session.begin(lambda: self._run(asked, draft, key, stop))
 
-    def _run(self, asked: Asked, draft: Any, key: tuple[Any, ...], stop: threading.Event) -> None:
+    def _run(self, asked: Choices, draft: Any, key: tuple[Any, ...], stop: threading.Event) -> None:
         """In the background. Every report is a chance to notice that nobody looks any more."""
 
         def report(name: str, done: int, total: int) -> None:
@@ -316,13 +316,13 @@ class ScenariosPart:
         self._session.later(self._show_exports)
 
 
-def _apart(asked: Asked, before: Asked) -> Asked:
+def _apart(asked: Choices, before: Choices) -> Choices:
     """A reference is not compared with itself: where it was, the one before it goes."""
     others = [n for n in asked.others if n != asked.reference]
     if not others:
         others = [n for n in (before.reference, *before.others, "baseline") if n != asked.reference][:1]
-    values = {f.name: getattr(asked, f.name) for f in fields(Asked)}
-    return Asked(**{**values, "others": tuple(others)})
+    values = {f.name: getattr(asked, f.name) for f in fields(Choices)}
+    return Choices(**{**values, "others": tuple(others)})
 
 
 def _paragraphs(sentences: Sequence[str], kind: str) -> str:

@@ -31,7 +31,7 @@ from bdsim.study.parameters import load_parameters
 from bdsim.study.remarks import remarks
 from bdsim.study.scenario import Scenario, load_scenario
 
-__all__ = ["FIGURES", "NUMBERS", "Asked", "Compared", "Worlds"]
+__all__ = ["FIGURES", "NUMBERS", "Choices", "Compared", "Worlds"]
 
 FIGURES = {
     "departures": "Departures with bands",
@@ -48,7 +48,7 @@ DRAWING = threading.Lock()  # Matplotlib's style belongs to the whole process
 
 
 @dataclass(frozen=True)
-class Asked:
+class Choices:
     """What is compared, and how: the arguments of `bdsim compare`."""
 
     reference: str = "baseline"
@@ -81,7 +81,7 @@ class Asked:
 class Compared:
     """A comparison, with everything that is shown of it."""
 
-    asked: Asked
+    asked: Choices
     study: Study
     jobs: tuple[Job, ...]
     comparison: Comparison
@@ -169,11 +169,11 @@ class Worlds:
         return [*self.study.fit_names(), NO_FIT]
 
     def checked(
-        self, asked: Asked, typed: Mapping[str, Any], draft: Draft | None = None
-    ) -> tuple[Asked, dict[str, str]]:
+        self, asked: Choices, typed: Mapping[str, Any], draft: Draft | None = None
+    ) -> tuple[Choices, dict[str, str]]:
         """The settings with what somebody typed or chose, by field, and what is wrong with each that was not taken."""
         errors: dict[str, str] = {}
-        for name in (f.name for f in fields(Asked) if f.name in typed):
+        for name in (f.name for f in fields(Choices) if f.name in typed):
             try:
                 asked = replace(asked, **{name: self._value(name, typed[name], draft)})
             except InputError as error:
@@ -200,7 +200,7 @@ class Worlds:
             raise UsageError("nothing to compare with")
         return names[0] if name == "reference" else tuple(dict.fromkeys(names))
 
-    def jobs(self, asked: Asked, draft: Draft | None = None) -> tuple[Job, ...]:
+    def jobs(self, asked: Choices, draft: Draft | None = None) -> tuple[Job, ...]:
         """Every run, planned; the draft stands for the scenario whose name it has. Raises InputError."""
         return tuple(plan_run(self._scenario(n, draft), asked.settings, None, asked.fit or None) for n in asked.names)
 
@@ -211,7 +211,7 @@ class Worlds:
 
     def compared(
         self,
-        asked: Asked,
+        asked: Choices,
         draft: Draft | None = None,
         *,
         stop: threading.Event | None = None,
