@@ -9,8 +9,7 @@ import bdsim
 from bdsim.errors import EvidenceError
 from bdsim.model.categories import FIELDS
 from bdsim.reporting.figures.runs import run_drawings
-from bdsim.study.coverage import coverage_of
-from bdsim.study.evidence import load_evidence
+from bdsim.study.evidence import coverage_of, load_evidence
 from bdsim.study.facts import FILES
 from bdsim.study.history import observed_departures
 from bdsim.study.layout import Study

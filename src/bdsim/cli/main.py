@@ -180,8 +180,7 @@ def evidence(
     """List the facts with their sources, and what was rebuilt."""
     from bdsim.cli import terminal
     from bdsim.runs.plan import DEFAULT_HORIZON
-    from bdsim.study.coverage import coverage_of
-    from bdsim.study.evidence import in_spans, load_evidence
+    from bdsim.study.evidence import coverage_of, in_spans, load_evidence
     from bdsim.study.history import rebuild_history
     from bdsim.study.layout import find_study
     from bdsim.study.parameters import load_parameters

@@ -28,8 +28,7 @@ from bdsim.reporting.style import NAMES, STYLE, Drawing, with_tips
 from bdsim.reporting.summary import ALL_PRIORS, Summary, fit_of, observed, priors_of, summaries
 from bdsim.runs.plan import Job
 from bdsim.runs.results import Results
-from bdsim.study.coverage import Coverage, coverage_of
-from bdsim.study.evidence import Source, load_evidence
+from bdsim.study.evidence import Coverage, Source, coverage_of, load_evidence
 from bdsim.study.fit import Fit
 from bdsim.study.history import Observed
 from bdsim.study.layout import Study

@@ -1,8 +1,12 @@
-"""Facts with their sources: read, checked, listed. Nothing is interpolated here (see history.py)."""
+"""Facts with their sources: read, checked, listed, and what they cover. Nothing is interpolated here (see history.py).
+
+Figures, texts, targets and backtests take years and publishers from `coverage_of`, so that they are true of a user's
+data too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -11,10 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bdsim.errors import EvidenceError, did_you_mean
 from bdsim.files.text import read_toml
-from bdsim.study.facts import FILES, Anchor, ChinaDepartures, Effect, Row, own_row, read_rows
+from bdsim.model.categories import FIELDS
+from bdsim.study.facts import FILES, Anchor, ChinaDepartures, Effect, Row, own_row, read_rows, years_of
 from bdsim.study.layout import Study
 
-__all__ = ["Evidence", "Source", "in_spans", "load_evidence"]
+__all__ = ["Coverage", "Evidence", "Series", "Source", "coverage_of", "in_spans", "load_evidence"]
+
+DEPARTURES = "departures_to_china"
 
 Span = Annotated[list[int], Field(min_length=2, max_length=2)]
 AnyRow = TypeVar("AnyRow", bound=Row)
@@ -152,3 +159,79 @@ def in_spans(years: Iterable[int]) -> str:
         else:
             runs.append([year, year])
     return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+@dataclass(frozen=True)
+class Series:
+    """One file of facts: the years it speaks of and whom to name for them."""
+
+    file: str
+    first: int
+    last: int
+    credit: str  # 'Xie et al., PNAS 2023 (doi:...)', and who gave the years that these did not publish
+
+    @property
+    def years(self) -> str:
+        """'2000-2021'."""
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """`series[file]` for every file of facts that speaks of years."""
+
+    series: Mapping[str, Series]
+
+    def __getitem__(self, file: str) -> Series:
+        return self.series[file]
+
+    @property
+    def departures(self) -> Series:
+        """The yearly series of departures to China, of the fields that the model has."""
+        return self.series[DEPARTURES]
+
+    @property
+    def no_later(self) -> str:
+        """'No departure data after 2021.', for the caption of a figure."""
+        return f"No departure data after {self.departures.last}."
+
+    def ends_before(self, year: int) -> bool:
+        """Whether the departure series ends before `year`."""
+        return self.departures.last < year
+
+    def credits(self, *files: str) -> str:
+        """Whom to name for several files, each once: 'Xie et al., PNAS 2023 (doi:...); CSET 2022; NCSES'."""
+        return "; ".join(dict.fromkeys(part for f in files for part in self.series[f].credit.split("; ")))
+
+
+def coverage_of(evidence: Evidence) -> Coverage:
+    """Read off the facts themselves what they cover. Raises EvidenceError when there is no departure series."""
+    series = {}
+    for file in evidence.facts:
+        spans = list(_spans(evidence, file))
+        if spans:
+            first, last = min(s[0] for s in spans), max(s[1] for s in spans)
+            series[file] = Series(file, first, last, _credit(file, evidence.sources[file], spans))
+    if DEPARTURES not in series:
+        problem = f"no departures in any field of the model ({', '.join(FIELDS)})"
+        raise EvidenceError(problem, where=evidence.folder / f"{DEPARTURES}.csv")
+    return Coverage(series)
+
+
+def _spans(evidence: Evidence, file: str) -> Iterator[tuple[int, int, str, str]]:
+    """First year, last year, origin and own source of every row that counts."""
+    for row in evidence.rows(file):
+        cells = row.model_dump(by_alias=True)
+        years = years_of(cells)
+        if years is not None and (file != DEPARTURES or cells["field"] in FIELDS):
+            yield *years, str(cells.get("origin", "")), str(cells.get("source", ""))
+
+
+def _credit(file: str, source: Source, spans: list[tuple[int, int, str, str]]) -> str:
+    """The publisher, and for rows of other years than `covers` their own source or that they have none."""
+    others: dict[str, set[int]] = {}
+    for first, last, origin, own in spans:
+        covered = source.covers.get(origin) if isinstance(source.covers, dict) else source.covers
+        if covered is not None and not covered[0] <= first <= last <= covered[1]:
+            others.setdefault(own or f"added to {file}.csv without a source", set()).update(range(first, last + 1))
+    return "; ".join([source.publisher, *(f"{in_spans(years)}: {who}" for who, years in others.items())])

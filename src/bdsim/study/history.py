@@ -10,8 +10,7 @@ import numpy as np
 from bdsim.errors import EvidenceError
 from bdsim.model.categories import FIELDS, FIRST_ENTRY, FIRST_YEAR, GROUPS, ORIGINS, REFERENCE_YEAR, Floats
 from bdsim.model.world import TABLES, Timeline
-from bdsim.study.coverage import Coverage, coverage_of
-from bdsim.study.evidence import Evidence, in_spans
+from bdsim.study.evidence import Coverage, Evidence, coverage_of, in_spans
 from bdsim.study.facts import Doctorates, DoctoratesByField, Spending, TalentBatch
 
 __all__ = ["History", "Observed", "observed_departures", "rebuild_history"]

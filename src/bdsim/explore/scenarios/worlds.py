@@ -22,9 +22,8 @@ from bdsim.runs.ensemble import run_job
 from bdsim.runs.plan import Job, Settings, manifest_of, plan_run
 from bdsim.runs.results import Results
 from bdsim.runs.workers import Workers
-from bdsim.study.coverage import coverage_of
 from bdsim.study.editing.draft import Draft
-from bdsim.study.evidence import load_evidence
+from bdsim.study.evidence import coverage_of, load_evidence
 from bdsim.study.fit import NO_FIT, chosen_fit
 from bdsim.study.layout import Study
 from bdsim.study.parameters import load_parameters

@@ -17,7 +17,7 @@ from matplotlib.patheffects import Stroke, withStroke
 from bdsim.model.categories import Floats
 from bdsim.reporting.style import COLOURS, DASHES, REFERENCE, tip, year_axis
 from bdsim.runs.results import Results
-from bdsim.study.coverage import Coverage
+from bdsim.study.evidence import Coverage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -21,8 +21,7 @@ from bdsim.model.categories import FIELDS, FIRST_YEAR
 from bdsim.reporting.figures.canvas import WIDTH, canvas
 from bdsim.reporting.style import COLOURS, NAMES, REFERENCE, VERDICTS, Drawing, caption, styled, year_axis
 from bdsim.runs.identity import versions
-from bdsim.study.coverage import coverage_of
-from bdsim.study.evidence import load_evidence
+from bdsim.study.evidence import coverage_of, load_evidence
 from bdsim.study.parameters import Parameter, Prior
 
 if TYPE_CHECKING:
