@@ -11,9 +11,13 @@ from hypothesis import strategies as st
 
 from bdsim.errors import ScenarioError
 from bdsim.model import draws
+from bdsim.study.evidence import load_evidence
+from bdsim.study.history import rebuild_history
+from bdsim.study.parameters import load_parameters
 from bdsim.study.scenario import changed_parts, load_scenario
 from bdsim.study.scenario_file import ScenarioFile, parse_scenario
 from bdsim.study.uncertainty.assumptions import assumptions_of, drawn, in_numbers, luck
+from bdsim.study.uncertainty.outlook import TRENDS, damped_trend, driver_forecasts, outlook_text
 from bdsim.study.uncertainty.ranges import read_range
 
 pytestmark = pytest.mark.one_python
@@ -178,7 +182,26 @@ def test_days_become_years_with_a_fraction():
     assert in_numbers(dt.date(2028, 7, 1)) == pytest.approx(2028.4973, abs=1e-4)
 
 
+def test_the_outlook_is_what_the_facts_give(study):
+    """The shipped file is the one that `bdsim outlook` writes, and 90% intervals of its drivers held 80% and more."""
+    history = rebuild_history(load_evidence(study), 2035, load_parameters(study.parameters)["past_growth"])
+    assert (study.scenarios / "outlook.toml").read_text() == outlook_text(history)
+    table = driver_forecasts(history, (2016, 2018))
+    assert table["fact"].between(table["p05"], table["p95"]).mean() >= 0.8
+    assert {(d, u) for d, u in zip(table["driver"], table["until"], strict=True)} == {
+        (driver, until) for driver in TRENDS for until in (2016, 2018)
+    }
+
+
+def test_a_damped_trend_grows_less_each_year_and_levels_off():
+    values = 100.0 * 1.05 ** np.arange(10)
+    path, sd = damped_trend(values, 60)
+    growth = np.diff(np.log(np.concatenate([values[-1:], path])))
+    assert growth == pytest.approx(np.log(1.05) * 0.8 ** np.arange(1, 61)) and sd == pytest.approx(0.0, abs=1e-12)
+    assert path[-1] == pytest.approx(values[-1] * 1.05**4.0, rel=1e-4)  # 0.8 + 0.8^2 + ... = 4
+
+
 def test_a_file_without_ranges_has_none(study):
-    for path in sorted(study.scenarios.glob("*.toml")):
+    for path in sorted(set(study.scenarios.glob("*.toml")) - {study.scenarios / "outlook.toml"}):
         own = parse_scenario(path.read_bytes(), path)
         assert not any(part.ranges for part in (*own.policy, *own.lever, *own.event)), path

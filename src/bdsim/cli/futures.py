@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
         epilog="Examples:  bdsim sweep --lever us_funding=0.6..1.2 --policy-scrutiny 0..1.5 --steps 7  |  "
         "bdsim sweep initiative-revival --lever offers=0..4 --of to_china:2035"
     )(sweep)
+    app.command(epilog="Examples:  bdsim outlook > scenarios/outlook.toml  |  bdsim outlook --backtest")(outlook)
 
 
 @with_run_options
@@ -166,6 +167,44 @@ def sweep(
         said = f"Across: {names[1]}. Mean of {len(found.values)} posterior draws; intervals are in the folder."
     terminal.print_table(f"{found.title}: {quantity.meaning}", rows, said)
     terminal.tell(f"Figure and numbers: {shown(folder)}")
+
+
+def outlook(
+    backtest: Annotated[
+        bool, typer.Option("--backtest", help="How trends of the drivers would have done from 2016 and 2018.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Write the outlook's scenario file from the facts in use.
+
+    Funding and doctorates go on as damped trends, as uncertain as their past; with --backtest, how such forecasts of
+    the drivers would have done, beside their last values.
+    """
+    from bdsim.cli import terminal
+    from bdsim.study.evidence import load_evidence
+    from bdsim.study.history import rebuild_history
+    from bdsim.study.layout import find_study
+    from bdsim.study.parameters import load_parameters
+    from bdsim.study.uncertainty.outlook import driver_forecasts, outlook_text
+
+    study = find_study()
+    history = rebuild_history(load_evidence(study), 2035, load_parameters(study.parameters)["past_growth"])
+    if not backtest:
+        terminal.tell(outlook_text(history).rstrip("\n"))
+        return
+    table = driver_forecasts(history, (2016, 2018))
+    if json:
+        terminal.print_json(table.to_dict("records"))
+        return
+    rows = []
+    for (driver, until), part in table.groupby(["driver", "until"], sort=False):
+        fact = part["fact"]
+        misses = ((part[rule] / fact - 1.0).abs().mean() for rule in ("median", "last"))
+        trend, last = (f"{miss:.1%}" for miss in misses)
+        held = f"{int(fact.between(part['p05'], part['p95']).sum())} of {len(part)}"
+        rows.append({"driver": driver, "from": str(until), "90% held": held, "missed by": trend, "last value": last})
+    held = table["fact"].between(table["p05"], table["p95"]).mean()
+    terminal.print_table("Damped trends of the drivers", rows, f"90% intervals held {held:.0%} of {len(table)} years.")
 
 
 def _lever_range(text: str) -> tuple[str, tuple[float, float]]:

@@ -45,7 +45,7 @@ def _of_policies(policies: Sequence[Policy], history: Timeline) -> Iterator[str]
     for policy in policies:
         if policy.start.year > history.horizon:
             yield _too_late("policy", policy.name, policy.start.year, history.horizon)
-        elif policy.scrutiny == 0:
+        elif policy.scrutiny == 0 and not policy.ranges:
             yield f"policy '{policy.name}' has scrutiny 0: it changes nothing"
         elif policy.until.year > history.horizon + 1:
             yield f"policy '{policy.name}' continues until {policy.until}; the horizon is {history.horizon}"
@@ -55,7 +55,7 @@ def _of_levers(levers: Sequence[Lever], history: Timeline, branch: Branch) -> It
     horizon = history.horizon
     for one, other in combinations(levers[:MOST_PARTS], 2):
         first, last = max(one.years[0], other.years[0]), min(one.years[1], other.years[1], horizon)
-        if one.table == other.table and first <= last:
+        if one.table == other.table and first <= last and not (one.ranges or other.ranges):
             how = "the second replaces the first" if other.set is not None else "they are applied in this order"
             yield f"{_called(one)} and {_called(other)} both change {one.table} in {_years(first, last)}: {how}"
     tables = branch.with_policies(history)
@@ -69,7 +69,7 @@ def _of_levers(levers: Sequence[Lever], history: Timeline, branch: Branch) -> It
         span = range(first, min(last, horizon) + 1)
         for end in _ends(lever):
             yield from _beyond(lever, end.asked(before, horizon), span)
-        if np.array_equal(before, tables[lever.table]):
+        if not lever.ranges and np.array_equal(before, tables[lever.table]):
             yield f"{_called(lever)} leaves {lever.table} as it is: it changes nothing"
         if last > horizon:
             yield f"{_called(lever)} continues until {last}; the horizon is {horizon}"
