@@ -1,4 +1,4 @@
-"""The commands that try a model: forecasts of years that it has not seen, and effects that others have published."""
+"""The commands that try a model or a fit: forecasts of years not seen, effects that others publish, another fit."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ __all__ = ["register"]
 SHORT = {"last": "last", "linear": "linear", "loglinear": "loglin", "damped": "damped"}  # in narrow columns
 ENOUGH = 100  # effective draws of a posterior
 LAST_SEEN = 2018  # the Initiative began in its November
+NOTICEABLE = 0.1  # posterior standard deviations: smaller shifts and pulls are not listed
+MOST_FACTS = 20
 MANY = 9  # parameter vectors run eight side by side, and those left over alone
 
 
@@ -24,6 +26,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
     app.command(epilog="Examples:  bdsim backtest --until 2018  |  bdsim backtest --rolling 2014..2020")(backtest)
     app.command(epilog="Examples:  bdsim validate  |  bdsim validate --fit mine --json")(validate)
+    app.command("fit-diff", epilog="Example:  bdsim fit-diff default tuned")(fit_diff)
 
 
 def backtest(
@@ -179,3 +182,59 @@ def _cuts(until: int | None, rolling: str | None) -> list[int]:
     if not years or len(years) > 100:
         raise FitError(f"'{rolling}' is not a list of years such as 2014..2020 or 2015,2017", where="--rolling")
     return years
+
+
+def fit_diff(
+    a: Annotated[str, typer.Argument(metavar="A", help="Name of a fit in calibration/fitted.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Name of another.")],
+    json: Json = False,
+) -> None:
+    """Say what changed from fit A to fit B, and which facts pulled.
+
+    Shifts are in posterior standard deviations of A. Pulls are first-order: what the sensitivities of the fits say that
+    facts which changed, came or went did to a parameter.
+    """
+    from bdsim.calibration.fit_diff import fit_difference
+    from bdsim.cli import terminal
+    from bdsim.study.layout import find_study
+
+    found = fit_difference(find_study(), a, b)
+    if json:
+        terminal.print_json(
+            {
+                "a": a, "b": b, "notes": list(found.notes),
+                **{name: getattr(found, name).to_dict("records") for name in ("parameters", "facts", "pulls")},
+            }
+        )  # fmt: skip
+        return
+    moved = found.parameters[found.parameters["shift"].abs() >= NOTICEABLE]
+    if len(moved):
+        rows = []
+        for row in moved.itertuples():
+            pulls = found.strongest(str(row.parameter))
+            said = [f"{p.label} {p.pull:+.2f}" for p in pulls.itertuples() if abs(float(p.pull)) >= NOTICEABLE]
+            rows.append(
+                {
+                    "parameter": row.parameter, "from": f"{row.a:.4g}", "to": f"{row.b:.4g}",
+                    "shift": f"{row.shift:+.2f}", "by facts": f"{row.predicted:+.2f}",
+                    "sd": f"x {row.sd_ratio:.2f}", "pulled by": "; ".join(said),
+                }
+            )  # fmt: skip
+        terminal.print_table(f"Parameters that moved from {a} to {b}, in posterior sds of {a}", rows)
+    else:
+        terminal.tell(f"No parameter moved by as much as {NOTICEABLE:g} posterior sd from {a} to {b}.")
+    if len(found.facts):
+        rows = [
+            {"fact": f.label, "change": f.change, "from": _number(f.a), "to": _number(f.b)}
+            for f in found.facts.head(MOST_FACTS).itertuples()
+        ]
+        more = len(found.facts) - len(rows)
+        terminal.print_table("Facts that differ", rows, caption=f"and {more} more; --json has all" if more > 0 else "")
+    else:
+        terminal.tell("Both were fitted to the same facts.")
+    for note in found.notes:
+        terminal.tell(f"Also: {note}.")
+
+
+def _number(value: object) -> str:
+    return "" if value != value else f"{value:g}"  # a fact that a fit lacks is not a number

@@ -16,7 +16,6 @@ from bdsim import __version__
 from bdsim.cli import checks as cli_checks
 from bdsim.cli import explore as cli_explore
 from bdsim.cli import fit as cli_fit
-from bdsim.cli import fit_diff as cli_fit_diff
 from bdsim.cli import futures as cli_futures
 from bdsim.cli import questions as cli_why
 from bdsim.cli import results as cli_report
@@ -45,7 +44,7 @@ app = typer.Typer(
     "drawn from the fit. Intervals hold 90% of members.",
 )
 
-for _module in (cli_study, cli_run, cli_report, cli_fit, cli_fit_diff, cli_checks, cli_why, cli_futures, cli_explore):
+for _module in (cli_study, cli_run, cli_report, cli_fit, cli_checks, cli_why, cli_futures, cli_explore):
     _module.register(app)
 
 

@@ -225,8 +225,7 @@ def regret(
 
 def _growth(first: int | None, last: int | None) -> tuple[int, int]:
     """The years whose growth is asked for; where they are not given, those that the departure series covers."""
-    from bdsim.study.coverage import coverage_of
-    from bdsim.study.evidence import load_evidence
+    from bdsim.study.evidence import coverage_of, load_evidence
     from bdsim.study.layout import find_study
 
     known = coverage_of(load_evidence(find_study())).departures
