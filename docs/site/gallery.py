@@ -17,17 +17,16 @@ from bdsim.study.layout import create_study, find_study
 ROOT = find_study(Path(__file__)).root
 PICTURES = ROOT / "docs" / "figures" / "gallery"
 PAGE = ROOT / "docs" / "gallery.md"
-FEW = "--members 24 -k 20"
-SMALL = "--draws 16 -k 50"
+FEW = "--members 24 -k 40"
+SMALL = "--draws 8 -k 200"
 REVIVAL = "initiative-revival-2027"
 COMMANDS = (  # what the page says, and what keeps it quick
     (f"compare baseline {REVIVAL} us-funding-cut", FEW),
     ("run protect-act", FEW),
     (f"attribute {REVIVAL} --of departures:2027-2032", SMALL),
     ("breakeven --lever us_funding --target 'departures:2035<=4000'", SMALL),
-    (f"sensitivity {REVIVAL} --excess", "--samples 8"),
+    (f"sensitivity {REVIVAL} --excess", "--samples 4 -k 200"),
     (f"regret --policies baseline,us-retention-package,talent-surge --futures baseline,{REVIVAL}", SMALL),
-    ("profile push", "--points 5"),
 )
 
 
@@ -66,10 +65,8 @@ def _smaller(picture: Path, target: Path) -> None:
     from PIL import Image
 
     with Image.open(picture) as image:
-        wide = 1000
-        image.convert("RGB").resize((wide, round(image.height * wide / image.width))).quantize(64).save(
-            target, optimize=True
-        )
+        wide = 900
+        image.convert("RGB").resize((wide, round(image.height * wide / image.width))).save(target, optimize=True)
 
 
 def _alt(picture: Path) -> str:

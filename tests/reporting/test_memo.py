@@ -9,8 +9,7 @@ import pytest
 import bdsim
 from bdsim.errors import UsageError
 from bdsim.reporting import memo as memos
-from bdsim.reporting.summary import Summary, fit_of, summaries
-from bdsim.study.parameters import load_parameters
+from bdsim.reporting.summary import Summary, priors_of, summaries
 
 pytestmark = pytest.mark.one_python
 PERIOD = (2027, 2032)
@@ -27,9 +26,8 @@ def comparison(study):
 
 @pytest.fixture(scope="module")
 def memo(study, comparison):
-    parameters = load_parameters(study.parameters)
-    summary = summaries(comparison, PERIOD)[1]
-    return memos.memo_of(summary, fit_of(study, comparison.reference), parameters.label, "bdsim memo ...")
+    summary = summaries(comparison, PERIOD, priors_of(study, comparison.reference))[1]
+    return memos.memo_of(summary, "bdsim memo ...")
 
 
 def test_the_number_is_that_of_the_summary_everywhere(memo, comparison):
@@ -50,7 +48,7 @@ def test_the_pdf_is_one_sheet_even_with_long_texts(memo):
 
 
 def test_a_scenario_that_changes_nothing_says_so(comparison):
-    memo = memos.memo_of(summaries(comparison, (2010, 2012))[1], None, str, "")  # before the policy
+    memo = memos.memo_of(summaries(comparison, (2010, 2012))[1], "")  # before the policy
     assert "changes nothing" in memo.sentences[0]
     assert len(memo.sentences) == 1
 
@@ -64,7 +62,7 @@ def test_the_page_escapes_what_a_scenario_says(memo):
 
 def test_a_memo_needs_a_reference(comparison):
     with pytest.raises(UsageError):
-        memos.memo_of(Summary(comparison.reference), None, str, "")
+        memos.memo_of(Summary(comparison.reference), "")
 
 
 def test_a_workbook_has_a_sheet_a_table_and_no_formula(comparison, tmp_path):

@@ -1,35 +1,30 @@
 """A memo: what a scenario changes in some years, on one page, as HTML, PDF and text to paste.
 
-The numbers are those of the report and the terminal: the headline of reporting.summary. What carries it is the input
-that by itself explains most of its spread (analysis.discover).
+The number, what it rests on and how much of it only priors tell are those of the report and the terminal: the headline
+of reporting.summary.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 import matplotlib as mpl
-import numpy as np
 from fpdf import FPDF
 
-from bdsim.analysis.boxes import Sample
-from bdsim.analysis.discover import inputs_of, scores
 from bdsim.analysis.leavers import SIDES
 from bdsim.errors import UsageError
 from bdsim.reporting.figures.runs import draw_difference
 from bdsim.reporting.report import picture
 from bdsim.reporting.sentences import in_years, signed
-from bdsim.reporting.style import NAMES, STYLE, VERDICTS, Drawing
+from bdsim.reporting.style import NAMES, STYLE, Drawing
 from bdsim.reporting.summary import Summary
-from bdsim.study.fit import Fit
 
 __all__ = ["Memo", "as_html", "as_pdf", "as_text", "memo_of"]
 
-ENOUGH = 100  # members: fewer do not tell which input carries the spread
 ONE = 0.5  # researchers: fewer are nobody
 STANDING = (
     "A difference between two runs of the model, not a measured effect; the intervals hold chance and what is not "
@@ -54,25 +49,25 @@ class Memo:
     cite: str
 
 
-def memo_of(summary: Summary, fit: Fit | None, label: Callable[[str], str], command: str) -> Memo:
+def memo_of(summary: Summary, command: str) -> Memo:
     """What a scenario changes against its reference in the years of the summary, both included.
 
-    `label`: the plain name of a parameter; `command`: what makes the memo again. Raises UsageError for a summary of
-    a run alone, or years outside it.
+    `command`: what makes the memo again. Raises UsageError for a summary of a run alone, or years outside it.
     """
     comparison, scenario = summary.against, summary.results
     if comparison is None:
         raise UsageError("a memo needs a reference", where="memo")
     headline, years = summary.headline, summary.years or summary.asked
     span = f", {in_years(years)}" if years else ""
-    fitted = f"fitted to published facts (fit {fit.name})" if fit else "parameters not fitted"
+    fit = scenario.manifest["fit"]
+    fitted = f"fitted to published facts (fit {fit['name']})" if fit else "parameters not fitted"
     return Memo(
         title=f"{scenario.title} against {comparison.reference.title}{span}",
         question=str(scenario.manifest["scenario"]["question"]),
         number=f"{headline.number} departures" if headline else "Not one departure more or fewer",
         statistic=f"{headline.statistic} and 90% of {headline.members} members" if headline else "",
         sentences=(*summary.sentences()[:1], *_where(summary), *_who(summary)),
-        caveat=_carried(summary, fit, label),
+        caveat=_carried(summary),
         figure=draw_difference(comparison),
         command=command,
         runs=", ".join(f"{r.name}-{r.fingerprint}" for r in comparison.all),
@@ -109,29 +104,14 @@ def _who(summary: Summary) -> list[str]:
     ]
 
 
-def _carried(summary: Summary, fit: Fit | None, label: Callable[[str], str]) -> str:
-    """The input that carries most of the spread of the difference, and whether the data tell it."""
-    scenario = summary.results
-    if fit is None:
+def _carried(summary: Summary) -> str:
+    """What the number rests on, and how much of it only priors tell."""
+    if summary.results.manifest["fit"] is None:
         return "Parameters are held at assumed values: the interval holds chance alone."
-    values = summary.difference.values[:, 0] if summary.difference is not None else np.zeros(len(scenario.members))
-    groups = scenario.members["draw"].to_numpy(np.int64)
-    sample = Sample(inputs_of(scenario), np.ones(len(values), bool), scenario.weights, groups)
-    if len(np.unique(groups)) < ENOUGH or not sample.inputs or np.ptp(values) == 0.0:
-        prior = ", ".join(label(n).lower() for n in fit.table.loc[fit.table["verdict"] == "prior", "parameter"])
-        return (
-            f"Carried from the prior, not informed by the data: {prior}."
-            if prior
-            else "The data inform every parameter."
-        )
-    top = scores(sample, values).iloc[0]
-    verdicts = dict(zip(fit.table["parameter"], fit.table["verdict"], strict=True))
-    name = str(top["input"])
-    known = VERDICTS[verdicts[name]][0].lower() if name in verdicts else "an assumption"
-    return (
-        f"What carries it most is '{label(name)}' ({known}): by itself it explains {top['share']:.0%} of the spread of "
-        "this number between members."
-    )
+    grounds = summary.headline.grounds if summary.headline is not None else ""
+    if summary.from_priors is None and summary.priors:
+        grounds += f" Only a prior tells: {', '.join(map(str.lower, summary.priors.values()))}."
+    return grounds.strip() or "Nothing varies in this number."
 
 
 def as_text(memo: Memo) -> str:
