@@ -12,7 +12,7 @@ TASKS = {
     "Start": ("scenarios", "compare", "memo", "new", "init", "explore"),
     "Scenarios": ("check", "diff", "schema"),
     "Run and report": ("run", "report", "export"),
-    "Ask": ("attribute", "breakeven", "sensitivity", "discover", "sweep", "regret"),
+    "Ask": ("attribute", "breakeven", "sensitivity", "discover", "sweep", "outlook", "regret"),
     "Facts and fit": (
         "evidence",
         "parameters",
