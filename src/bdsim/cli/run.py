@@ -13,7 +13,7 @@ from bdsim.cli.options import Json, RunOptions, Years, completed, finishing_firs
 from bdsim.errors import UsageError, did_you_mean, shown
 
 if TYPE_CHECKING:
-    from bdsim.reporting.summary import Summary, priors_of
+    from bdsim.reporting.summary import Summary
     from bdsim.runs.plan import Job
     from bdsim.runs.results import Results
     from bdsim.runs.workers import Workers
@@ -52,7 +52,7 @@ def run(
     from bdsim.analysis.comparison import compare as pair
     from bdsim.cli import terminal
     from bdsim.reporting.sentences import Answer
-    from bdsim.reporting.summary import Summary
+    from bdsim.reporting.summary import Summary, priors_of
     from bdsim.study.scenario import load_scenario
 
     scenarios = [load_scenario(name) for name in files]
