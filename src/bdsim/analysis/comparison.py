@@ -70,11 +70,9 @@ class Difference:
 
     def by_branch(self) -> dict[str, Floats]:
         """The expected difference on each way that has a chance, by its name, each of shape (periods, *axes)."""
-        branch = self.scenario.members["branch"].to_numpy()
-        weights, chances = self.scenario.weights, self.scenario.manifest["branches"]
-        own = {b["name"]: branch == b["name"] for b in chances if b["chance"] > 0.0}
-        found = {name: (self.expected[way], weights[way]) for name, way in own.items()}
-        return {name: np.average(values, axis=0, weights=w) for name, (values, w) in found.items() if w.sum() > 0.0}
+        chances = {b["name"]: b["chance"] for b in self.scenario.manifest["branches"]}
+        ways = self.scenario.each_branch(self.expected)
+        return {name: way for name, way in ways.items() if chances[name] > 0.0}
 
     def variance_split(self, period: int = 0) -> dict[str, float]:
         """Shares of the variance over members that parameters, shocks, chance and events carry, without axes."""
@@ -196,10 +194,8 @@ class Comparison(Drawn):
         here, there = (_over(r.collapsed("expected", axes, origin), spans) for r in (scenario, self.reference))
         expected = here - there[match]
         apart = self._discordant(scenario, spans, tuple(axes), origin)
-        branches = scenario.members["branch"].to_numpy()
-        variance = np.empty_like(apart)
-        for branch in set(branches):  # members of a branch that changes nothing differ by nothing
-            variance[branches == branch] = apart[branches == branch].mean(axis=0)
+        means = scenario.each_branch(apart)  # members of a branch that changes nothing differ by nothing
+        variance = np.stack([means[branch] for branch in scenario.members["branch"]])
         values = expected + np.sqrt(variance) * _noise(scenario, spans, expected.shape[2:])
         return Difference(scenario, spans, tuple(axes), values, expected, variance, self.reference)
 

@@ -241,10 +241,10 @@ class Summary:
         columns = {"departures": values}
         if self.against is not None:
             columns["excess_mean"] = self.against.difference(self.results, [(first, last)]).expected[:, 0]
-        branch = self.results.members["branch"].to_numpy()
+        means = {name: self.results.each_branch(column) for name, column in columns.items()}
         rows = [
             {"from": first, "until": last, "branch": b["name"], "chance": b["chance"],
-             **{name: float(column[branch == b["name"]].mean()) for name, column in columns.items()}}
+             **{name: float(each[b["name"]]) for name, each in means.items()}}
             for b in self.results.manifest["branches"]
         ]  # fmt: skip
         expected = {name: float(self.results.mean(column)) for name, column in columns.items()}

@@ -301,6 +301,16 @@ class Results(Drawn):
         """Expected value over members (first axis), branches by their chances."""
         return statistics.mean(values, self.weights)
 
+    def each_branch(self, values: Floats) -> dict[str, Floats]:
+        """The mean over the members of each way through events, by its name; members by their weights there."""
+        branch, weights = self.members["branch"].to_numpy(), self.weights
+        found = {}
+        for name in dict.fromkeys(branch):
+            at = branch == name
+            own = weights[at] if weights[at].sum() > 0.0 else np.ones(int(at.sum()))
+            found[str(name)] = statistics.mean(values[at], own)
+        return found
+
     def share(self, part: Floats, whole: Floats) -> Floats:
         """The expected part of the expected whole over members (first axis); nan where nothing is expected."""
         return statistics.ratio(part, whole, self.weights)
