@@ -32,9 +32,6 @@ COMMANDS = (  # what the page says, and what keeps it quick
 
 def main() -> None:
     """Make the figures in a fresh study, one command after the other, and put them on a page."""
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    for old in PICTURES.glob("*.png"):
-        old.unlink()
     parts = [
         "# All figures\n\nMade by `make gallery` with few members: how figures look, not numbers to quote. Each comes as PNG, "
         "as SVG whose text is text, and with a CSV of its numbers.\n"
@@ -47,6 +44,8 @@ def main() -> None:
             command = [sys.executable, "-m", "bdsim", *shlex.split(f"{words} {quick}")]
             subprocess.run(command, cwd=study.root, check=True, stdout=subprocess.DEVNULL)
             new = sorted(set(study.root.rglob("*.png")) - before, key=lambda path: path.stat().st_mtime)
+            for old in PICTURES.glob(f"{number}-*.png"):
+                old.unlink()
             parts.append(_section(f"bdsim {words}", new, number))
     PAGE.write_text("\n".join(parts), encoding="utf-8")
 
@@ -64,6 +63,7 @@ def _section(heading: str, pictures: list[Path], number: int) -> str:
 def _smaller(picture: Path, target: Path) -> None:
     from PIL import Image
 
+    target.parent.mkdir(parents=True, exist_ok=True)
     with Image.open(picture) as image:
         wide = 900
         image.convert("RGB").resize((wide, round(image.height * wide / image.width))).save(target, optimize=True)
@@ -71,7 +71,6 @@ def _smaller(picture: Path, target: Path) -> None:
 
 def _alt(picture: Path) -> str:
     """What the figure shows, from the description of its SVG."""
-
     svg = picture.with_suffix(".svg").read_text(encoding="utf-8")
     found = re.search(r"<dc:description>(.*?)</dc:description>", svg, re.DOTALL)
     return " ".join((found[1] if found else picture.stem).split()).replace("[", "(").replace("]", ")")

@@ -146,9 +146,18 @@ def as_pdf(memo: Memo) -> bytes:
     """One sheet of A4, in letters as large as fit."""
     for size in SIZES:
         page = _page(memo, size)
-        if page.page_no() == 1:
+        if page.page_no() == 1 or size == SIZES[-1]:
             break
-    return bytes(page.output())
+        _close(page)
+    written = bytes(page.output())
+    _close(page)
+    return written
+
+
+def _close(page: FPDF) -> None:
+    """Close the files of the fonts, which the library leaves open."""
+    for font in page.fonts.values():
+        font.ttfont.close()
 
 
 def _page(memo: Memo, size: float) -> FPDF:
