@@ -180,7 +180,7 @@ def sensitivity(
         raise UsageError(f"{size} is not a number from 2 to {MOST_SAMPLES:,}", where="--samples")
     with _progress("sensitivity") as report:
         found = analysed(job, quantity, inputs, method, size, seed, reference, report)
-    answer = sensitivity_answer(found, size, over)
+    answer = sensitivity_answer(found, size, over, job.parameters.label)
     question = f"{quantity} {method} {size} {over} {inputs} {seed} {excess}"
     _answer("sensitivity", job, question, draw_tornado(found, job), answer, results, json)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bdsim.analysis.attribution import Attribution, cannot_tell, cause_of
@@ -61,12 +61,16 @@ def breakeven_answer(found: BreakEven, fit: Fit | None) -> Answer:
     return Answer([*sentences, *_limits(cannot_tell(fit, [cause_of(turned.table)], "what the model makes of"))], plain)
 
 
-def sensitivity_answer(found: Sensitivity, samples: int, over: str) -> Answer:
-    """What a number depends on, the strongest input first."""
+def sensitivity_answer(found: Sensitivity, samples: int, over: str, label: Callable[[str], str] = str) -> Answer:
+    """What a number depends on, the strongest input first. `label`: the plain name of a parameter."""
+
+    def named(name: str) -> str:
+        return name if label(name) == name else f"{label(name)} ({name})"
+
     morris = found.method == "morris"
     rows = [
         {
-            "input": str(r["input"]), "range": f"{r['low']:.3g} to {r['high']:.3g}",
+            "input": named(str(r["input"])), "range": f"{r['low']:.3g} to {r['high']:.3g}",
             "index [90%]": f"{_short(r['index'])} ± {_short(r['conf'])}",
             **({"mean effect": _short(r["mean"])} if morris else {"alone": f"{r['first']:.2f}"}),
         }
