@@ -7,7 +7,8 @@ from SALib.analyze import morris as elementary_effects
 from SALib.sample import morris as trajectories
 
 import bdsim
-from bdsim.calibration.problem import make_problem, optimise
+from bdsim.calibration.optimum import optimise
+from bdsim.calibration.problem import make_problem
 from bdsim.errors import FitError
 from bdsim.study.parameters import load_parameters
 
