@@ -18,7 +18,7 @@ from fpdf import FPDF
 from bdsim.analysis.leavers import SIDES
 from bdsim.errors import UsageError
 from bdsim.reporting.figures.runs import draw_difference
-from bdsim.reporting.report import picture
+from bdsim.reporting.page import picture
 from bdsim.reporting.sentences import in_years, signed
 from bdsim.reporting.style import NAMES, STYLE, Drawing
 from bdsim.reporting.summary import Summary

@@ -5,27 +5,25 @@ Content is gathered here as plain sections; templates/report.html.j2 lays them o
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import jinja2
-import markupsafe
-import matplotlib as mpl
 import pandas as pd
 
 from bdsim.analysis.attribution import acts_through
 from bdsim.analysis.comparison import Comparison, Period
 from bdsim.reporting.figures.leavers import draw_who
 from bdsim.reporting.figures.runs import comparison_drawings, draw_fan
-from bdsim.reporting.sentences import Block, count, in_years, interval, precision_row, signed, who_blocks, who_sentence
-from bdsim.reporting.style import NAMES, STYLE, Drawing, with_tips
-from bdsim.reporting.summary import ALL_PRIORS, Summary, fit_of, observed, priors_of, summaries
+from bdsim.reporting.headline import ALL_PRIORS
+from bdsim.reporting.page import Report, Section, Table, picture, plain
+from bdsim.reporting.sentences import count, in_years, interval, precision_row, signed, who_blocks, who_sentence
+from bdsim.reporting.style import NAMES, Drawing
+from bdsim.reporting.summary import Summary, fit_of, observed, priors_of, summaries
 from bdsim.runs.plan import Job
 from bdsim.runs.results import Results
 from bdsim.study.evidence import Coverage, Source, coverage_of, load_evidence
@@ -49,66 +47,6 @@ CAVEATS = (
     "After the last observed year the baseline holds every yearly table flat. It is a reference, not a forecast.",
     "Intervals hold what the parameters' posterior, chance and the stated events leave open, not the model's error.",
 )
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of text under a caption."""
-
-    caption: str
-    columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
-    note: str = ""
-
-    @classmethod
-    def of(cls, caption: str, rows: Sequence[Mapping[str, Any]], note: str = "") -> Table:
-        """From rows by column name."""
-        columns = tuple(rows[0]) if rows else ()
-        return cls(caption, columns, [tuple(str(row[c]) for c in columns) for row in rows], note)
-
-    @classmethod
-    def of_block(cls, block: Block, *, note: bool = True) -> Table:
-        """A block of the summary, with its caption as a note."""
-        return cls.of(block.title, block.rows, block.caption if note else "")
-
-    @staticmethod
-    def is_number(cell: str) -> bool:
-        return bool(re.match(r"[-+]?\d[\d,.]*( ?%)?( \[.*\])?$", cell))
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure as inline SVG with its numbers as CSV."""
-
-    svg: str
-    numbers: str
-    rows: int
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the report, in the order in which it is read."""
-
-    title: str
-    prose: Sequence[str] = ()
-    points: Sequence[str] = ()
-    figures: Sequence[Picture] = ()
-    tables: Sequence[Table] = ()
-    commands: Sequence[str] = ()
-
-    @property
-    def anchor(self) -> str:
-        return re.sub(r"[^a-z]+", "-", self.title.lower()).strip("-")
-
-
-@dataclass(frozen=True)
-class Report:
-    """Everything that the page says."""
-
-    title: str
-    questions: Sequence[str]
-    answer: Sequence[str]
-    sections: Sequence[Section] = field(default_factory=list)
 
 
 def report_page(
@@ -173,35 +111,6 @@ def rendered(report: Report) -> str:
         undefined=jinja2.StrictUndefined,
     )
     return environment.get_template("report.html.j2").render(report=report)
-
-
-def picture(drawing: Drawing, prefix: str) -> Picture:
-    """A drawing as SVG whose identifiers no other figure of the page shares, with its alternative text."""
-    file = io.StringIO()
-    with mpl.rc_context(STYLE):
-        drawing.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    svg = with_tips(file.getvalue())
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', svg)
-    svg = re.sub(r'(xlink:href="#|url\(#)', rf"\1{prefix}-", svg)
-    label = f'<title id="{prefix}-title">{_escaped(drawing.alt)}</title>'
-    opening = svg.index(">") + 1
-    svg = f'{svg[: opening - 1]} role="img" aria-labelledby="{prefix}-title">{label}{svg[opening:]}'
-    svg = re.sub(
-        r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1), count=1
-    )
-    numbers = drawing.numbers.to_csv(index=False, float_format=_plain)
-    return Picture(svg, numbers, len(drawing.numbers))
-
-
-def _plain(number: float) -> str:
-    """Four digits, and large counts whole: never in powers of ten unless a number is next to nothing."""
-    return f"{number:.0f}" if abs(number) >= 1000 else f"{number:.4g}"
-
-
-def _escaped(text: str) -> str:
-    return str(markupsafe.escape(text))
 
 
 def _drawings(comparison: Comparison, observed: Observed) -> list[Drawing]:
@@ -341,8 +250,8 @@ def _calibration(fit: Fit | None) -> list[Section]:
     targets = pd.read_csv(fit.path / "targets.csv")
     facts = [
         {
-            "fact": r.label, "role": r.role.replace("_", " "), "observed": _plain(r.fact), "model": _plain(r.median),
-            "90%": f"{_plain(r.p05)} to {_plain(r.p95)}", "residual, errors": f"{r.residual:+.1f}",
+            "fact": r.label, "role": r.role.replace("_", " "), "observed": plain(r.fact), "model": plain(r.median),
+            "90%": f"{plain(r.p05)} to {plain(r.p95)}", "residual, errors": f"{r.residual:+.1f}",
         }
         for r in targets.itertuples()
     ]  # fmt: skip

@@ -5,7 +5,6 @@ Terminal, JSON, report, page, figures and memo all say what stands here.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,19 +18,17 @@ from bdsim.analysis.events import shares_of_events
 from bdsim.analysis.leavers import Who, who_leaves
 from bdsim.errors import UsageError, shown
 from bdsim.model.counts import AXES
+from bdsim.reporting.headline import ALL_PRIORS, Headline
 from bdsim.reporting.sentences import (
     Answer,
     Block,
     branch_text,
-    count,
     in_years,
-    interval,
     period_text,
     precision_row,
     precision_sentence,
     rounding,
     rounding_sentence,
-    signed,
     who_sentence,
 )
 from bdsim.runs.identity import fit_remark
@@ -47,69 +44,7 @@ __all__ = ["PEOPLE", "Headline", "Summary", "fit_of", "observed", "priors_of", "
 
 PEOPLE = "scientists of Chinese descent"
 ENOUGH = 100  # draws: fewer do not tell what a number's spread goes with
-ALL_PRIORS = "all"
 PROJECTED = 2025  # a run alone answers for the years from here on, unless others are asked for
-
-
-@dataclass(frozen=True)
-class Headline:
-    """The one number to quote, in researchers: what it is, its years, its statistic, its 90% interval.
-
-    `carries` are shares of its variance over members, by what varies; `low` and `high` are nan for a single draw.
-    """
-
-    what: str
-    years: Period
-    statistic: Centre
-    value: float
-    low: float
-    high: float
-    members: int
-    carries: Mapping[str, float]
-    is_difference: bool
-    priors: Mapping[str, float] | None = None  # see Summary.from_priors
-
-    @property
-    def number(self) -> str:
-        """'+2,529 [+1,285, +4,126]'."""
-        write = signed if self.is_difference else count
-        return f"{write(self.value)} {interval(self.low, self.high, write)}"
-
-    @property
-    def sentence(self) -> str:
-        """The number with all that belongs to it."""
-        unknown = "; one draw has no interval" if math.isnan(self.low) else f" and 90% of {self.members} members"
-        return f"{self.what}, by the model in {in_years(self.years)}: {self.number} ({self.statistic}{unknown})."
-
-    @property
-    def grounds(self) -> str:
-        """What carries the interval, the greatest share first; empty where nothing varies."""
-        shares = sorted(self.carries.items(), key=lambda item: -item[1])
-        said = [f"{share:.0%} {name}" for name, share in shares if share >= 0.005]
-        if not said:
-            return ""
-        found = f"What its variance rests on: {', '.join(said)}."
-        if self.priors:
-            most = max((share, name) for name, share in self.priors.items() if name != ALL_PRIORS)[1]
-            found += (
-                f" Of its spread between draws, {self.priors[ALL_PRIORS]:.0%} goes with parameters that only a prior "
-                f"tells, most with '{most}'."
-            )
-        return found
-
-    def plain(self) -> dict[str, Any]:
-        """As values for JSON."""
-        return {
-            "what": self.what, "from": self.years[0], "until": self.years[1], "statistic": self.statistic,
-            "value": self.value, "p05": self.low, "p95": self.high, "carries": dict(self.carries),
-            "rests_on_priors": dict(self.priors) if self.priors else None,
-            "sentence": self.sentence,
-        }  # fmt: skip
-
-    def row(self) -> dict[str, Any]:
-        """As a row of a table."""
-        plain = self.plain()
-        return {**plain, "carries": "; ".join(f"{name} {share:.4f}" for name, share in self.carries.items())}
 
 
 @dataclass(frozen=True)

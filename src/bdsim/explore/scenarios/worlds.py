@@ -14,7 +14,8 @@ from typing import Any
 from bdsim.analysis.comparison import Comparison, compare
 from bdsim.errors import InputError, UsageError, did_you_mean
 from bdsim.reporting.figures.runs import COMPARISON_FIGURES, comparison_drawing
-from bdsim.reporting.report import UNFITTED, caveats, picture, report_page
+from bdsim.reporting.page import picture
+from bdsim.reporting.report import UNFITTED, caveats, report_page
 from bdsim.reporting.sentences import Block
 from bdsim.reporting.style import Drawing, save_drawing
 from bdsim.reporting.summary import Summary, fit_of, observed, priors_of, summaries
