@@ -16,7 +16,7 @@ import bdsim
 from bdsim.errors import StorageError, UsageError
 from bdsim.runs import ensemble
 from bdsim.runs.ensemble import run_job
-from bdsim.runs.keeping import OnDisk
+from bdsim.runs.parts import Key, PartStore
 from bdsim.runs.plan import Settings, plan_run
 from bdsim.runs.workers import Workers
 
@@ -192,7 +192,7 @@ def test_a_lock_whose_owner_is_gone_is_no_obstacle(job, undisturbed, tmp_path):
 
 def test_parts_are_told_from_anything_else(tmp_path):
     (tmp_path / "0-000000.part").write_bytes(b"PK not an archive")
-    assert (0, 0) not in OnDisk(tmp_path)
+    assert not PartStore(tmp_path).has(Key(0, 0))
 
 
 @pytest.mark.parametrize("wrong", [{"threads": 0}, {"members_at_a_time": 0}, {"threads": 2, "scheduler": "tcp://x:1"}])

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -30,8 +30,7 @@ from bdsim.model.fates import Fates
 from bdsim.model.people import Population
 from bdsim.model.world import World
 from bdsim.runs.identity import own_digest, program_hash
-from bdsim.runs.keeping import InMemory, Keeper, KeptParts, Key, kept_on_disk
-from bdsim.runs.parts import Failure, Part
+from bdsim.runs.parts import Failure, Key, Leavers, Part, PartStore, kept_on_disk
 from bdsim.runs.plan import DEFAULT_HORIZON, Job, Recipe, Settings, content, manifest_of, plan_run
 from bdsim.runs.results import ASSUMPTION, FAILURES, PARAMETER, SHOCK, Results, load_results
 from bdsim.runs.workers import Workers
@@ -54,6 +53,7 @@ class Task:
     seed: int
     parts: list[dict[int, MemberInputs]]  # by draw
     program: str
+    rows: NDArray[np.uint32]  # everyone's row among the people of the run, shape (people of the world,)
 
 
 def run(
@@ -98,16 +98,15 @@ def run_job(
     """
     at_work = workers or Workers()
     if folder is None:
-        kept = InMemory()
-        _run_missing(job, kept, at_work, progress)
-        results = _assembled(job, kept)
-        return replace(results, parts=list(results.parts))
+        store = PartStore()
+        _run_missing(job, store, at_work, progress)
+        return _assembled(job, store)
     durable.restored(folder)
     there = _asked(folder, job) if folder.exists() else None
     if there is None or retry:
-        with kept_on_disk(folder, job.fingerprint) as (keeper, tables):
-            _run_missing(job, keeper, at_work, progress)
-            _assembled(job, keeper).write(tables)
+        with kept_on_disk(folder, job.fingerprint) as (store, tables):
+            _run_missing(job, store, at_work, progress)
+            _assembled(job, store).write(tables)
         there = load_results(folder)
     else:
         durable.tidied(folder)
@@ -136,7 +135,7 @@ def run_member(world: World, seed: int, member: int, *, sampled: bool = True) ->
 
 def run_one(job: Job, plan: Plan, draw: int) -> Lived:
     """One member of a run, as the run makes it: raises what made it fail there."""
-    task = Task(0, job.recipe(plan), job.settings.engine, job.settings.seed, [], program_hash())
+    task = Task(0, job.recipe(plan), job.settings.engine, job.settings.seed, [], program_hash(), np.zeros(0, np.uint32))
     return _lived(task, task.recipe.population, {draw: job.inputs(plan, draw)})[draw]
 
 
@@ -153,18 +152,34 @@ def _distinct(job: Job) -> list[list[Plan]]:
     return list(found.values())
 
 
-def _run_missing(job: Job, keeper: Keeper, workers: Workers, progress: Progress | None) -> None:
-    """Have every member run that the keeper lacks or that failed, and keep each part as it comes."""
+class Crowd(NamedTuple):
+    """Everyone of all worlds of a run, by identity."""
+
+    recipes: list[Recipe]  # of each distinct world
+    identities: NDArray[np.uint64]
+    rows: list[NDArray[np.uint32]]  # of each world: everyone's row among the identities
+
+    @classmethod
+    def of(cls, job: Job) -> Crowd:
+        """The people of a job; known before anybody runs."""
+        recipes = [job.recipe(plans[0]) for plans in _distinct(job)]
+        each = [recipe.population.people.identity for recipe in recipes]
+        identities = np.unique(np.concatenate(each))
+        return cls(recipes, identities, [np.searchsorted(identities, one).astype(np.uint32) for one in each])
+
+
+def _run_missing(job: Job, store: PartStore, workers: Workers, progress: Progress | None) -> None:
+    """Have every member run that the store lacks or that failed, and keep each part as it comes."""
+    crowd = Crowd.of(job)
     distinct = [plans[0] for plans in _distinct(job)]
-    worlds = [job.recipe(plan) for plan in distinct]
     groups = list(grouped(range(job.settings.members)))
     missing: list[tuple[int, list[int]]] = []
-    for world in range(len(worlds)):
+    for world in range(len(crowd.recipes)):
         for group in groups:
             key = Key(world, group[0])
-            draws_left = [failure.draw for failure in keeper.failed(key)] if key in keeper else group
+            draws_left = [failure.draw for failure in store.failed(key)] if store.has(key) else group
             missing += [(world, draws_left)] if draws_left else []
-    total = job.settings.members * len(worlds)
+    total = job.settings.members * len(crowd.recipes)
     done = total - sum(len(group) for _, group in missing)
     tell = progress or (lambda *_: None)
     tell(done, total)
@@ -172,14 +187,12 @@ def _run_missing(job: Job, keeper: Keeper, workers: Workers, progress: Progress 
     def tasks() -> Iterator[Task]:
         for world, some in _chunks(missing, workers.parts_at_a_time):
             own = [{draw: job.inputs(distinct[world], draw) for draw in group} for group in some]
-            yield Task(world, worlds[world], job.settings.engine, job.settings.seed, own, program_hash())
+            recipe, rows = crowd.recipes[world], crowd.rows[world]
+            yield Task(world, recipe, job.settings.engine, job.settings.seed, own, program_hash(), rows)
 
     for made in workers.each(_carried_out, tasks(), len(missing)):
-        for key, size, packed, failures in made:
-            if key in keeper:  # what failed before has run again
-                part = keeper.part(key).completed(Part.unpacked(packed))
-                packed, failures = part.packed(), part.failures
-            keeper.keep(key, packed, failures)
+        for key, size, part in made:
+            store.keep(key, store.part(key).completed(part) if store.has(key) else part)  # there: what failed ran again
             done += size
             tell(done, total)
 
@@ -192,14 +205,14 @@ def _chunks(missing: Sequence[tuple[int, list[int]]], size: int) -> Iterator[tup
             yield world, groups[first : first + size]
 
 
-def _carried_out(task: Task) -> list[tuple[Key, int, bytes, tuple[Failure, ...]]]:
-    """Every part of a task: its key, its number of members, the packed part and its failures."""
+def _carried_out(task: Task) -> list[tuple[Key, int, Part]]:
+    """Every part of a task, with its key and how many members were to run."""
     population = task.recipe.population
     made = []
     for members in task.parts:
         lived, failures = _attempted(task, population, members)
         part = _part(task, population, {draw: members[draw] for draw in lived}, lived, failures)
-        made.append((Key(task.world, _first_of_group(members)), len(members), part.packed(), part.failures))
+        made.append((Key(task.world, _first_of_group(members)), len(members), part))
     return made
 
 
@@ -268,7 +281,7 @@ def _part(
     seeds = [o.seed for o in own.values()]
     drawn = at_full_scale(counts.expected, counts.variance, seeds)
     recruited = programme_at_full_scale(drawn, counts.expected, counts.programme_expected, seeds)
-    return Part.of(counts, drawn, recruited, fates, list(lived), failures)
+    return Part.of(counts, drawn, recruited, Leavers.of(fates, task.rows), list(lived), failures)
 
 
 def _mesa_member(task: Task, population: Population, draw: int, own: MemberInputs) -> tuple[Tally, Fates]:
@@ -281,36 +294,33 @@ def _mesa_member(task: Task, population: Population, draw: int, own: MemberInput
     return model.tally, model.state.fate
 
 
-def _assembled(job: Job, keeper: Keeper) -> Results:
+def _assembled(job: Job, store: PartStore) -> Results:
     """Members of all branches one after the other; people of all branches in one list.
 
     Raises MembersFailedError if every member of a branch failed.
     """
     groups = list(grouped(range(job.settings.members)))
     world_of = {plan.branch.name: world for world, plans in enumerate(_distinct(job)) for plan in plans}
-    failed = [[f for g in groups for f in keeper.failed(Key(w, g[0]))] for w in range(len(_distinct(job)))]
+    failed = [[f for g in groups for f in store.failed(Key(w, g[0]))] for w in range(len(_distinct(job)))]
     for plan in job.plans:
         lost = failed[world_of[plan.branch.name]]
         if len(lost) == job.settings.members:
             raise MembersFailedError(
                 f"{job.scenario.name}: all {len(lost)} members of '{plan.branch.name}' failed; first: {lost[0].error}"
             )
-    populations = [job.recipe(plans[0]).population for plans in _distinct(job)]
-    identities = np.unique(np.concatenate([p.people.identity for p in populations]))
-    rows = [np.searchsorted(identities, p.people.identity) for p in populations]
-    order = [
-        (Key(world, group[0]), rows[world])
-        for world in (world_of[plan.branch.name] for plan in job.plans)
-        for group in groups
-        if len(keeper.failed(Key(world, group[0]))) < len(group)
+    crowd = Crowd.of(job)
+    store.order = [
+        key
+        for key in (Key(world_of[plan.branch.name], group[0]) for plan in job.plans for group in groups)
+        if len(store.failed(key)) < min(WIDTH, job.settings.members - key.first)
     ]
     failures = _failures_table(job, [failed[world_of[plan.branch.name]] for plan in job.plans])
     lost_draws = [{f.draw for f in failed[world_of[plan.branch.name]]} for plan in job.plans]
     return Results(
         {**manifest_of(job), "failed": len(failures)},
         _members_table(job, lost_draws),
-        _people_table(populations, rows, identities),
-        KeptParts(keeper, order, len(identities)),
+        _people_table(crowd),
+        store,
         failures,
     )
 
@@ -391,11 +401,10 @@ def _seed_text(job: Job, draw: int) -> str:
     return f"{draws.member_seed(job.settings.seed, draw):016x}"
 
 
-def _people_table(
-    populations: Sequence[Population], rows: Sequence[NDArray[np.int64]], identities: NDArray[np.uint64]
-) -> pd.DataFrame:
+def _people_table(crowd: Crowd) -> pd.DataFrame:
     columns: dict[str, Any] = {}
-    for population, at in zip(populations, rows, strict=True):
+    for recipe, at in zip(crowd.recipes, crowd.rows, strict=True):
+        population, identities = recipe.population, crowd.identities
         p = population.people
         own: dict[str, NDArray[Any]] = {"group": p.group, "field": p.field, "entry_year": p.entry.astype(np.int32)}
         for name, column in {**own, "prominence": population.prominence, "ties": p.ties}.items():
@@ -403,4 +412,4 @@ def _people_table(
     group = columns.pop("group")
     labels = {name: pd.Categorical([g[i] for g in GROUPS])[group] for i, name in enumerate(("origin", "route"))}
     field = pd.Categorical.from_codes(columns.pop("field"), categories=FIELDS)
-    return pd.DataFrame({"identity": identities, **labels, "field": field, **columns})
+    return pd.DataFrame({"identity": crowd.identities, **labels, "field": field, **columns})

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
+import re
+import shutil
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,11 +20,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bdsim.errors import printable
+from bdsim.files import durable
 from bdsim.model.categories import Floats
 from bdsim.model.counts import TABLES, Counts
 from bdsim.model.fates import Fates
 
-__all__ = ["Chosen", "Failure", "Leavers", "Part"]
+__all__ = ["Chosen", "Failure", "Key", "Leavers", "Part", "PartStore", "kept_on_disk"]
+
+PARTS = "parts"
 
 FULL_SCALE = "full_scale"
 LONGEST_ERROR = 300  # characters of the line that stands for a failure
@@ -51,12 +59,15 @@ class Leavers(NamedTuple):
     fate: Fates
 
     @classmethod
-    def of(cls, fates: Fates) -> Leavers:
-        """From a fate for everyone, shape (members, people), 0 for those who never left."""
-        people = fates.shape[1]
-        there = np.flatnonzero(fates)
-        member = there // people
-        return cls(member.astype(np.uint32), (there - member * people).astype(np.uint32), fates.ravel()[there])
+    def of(cls, fates: Fates, rows: NDArray[np.uint32]) -> Leavers:
+        """From a fate for everyone of a world, shape (members, people), 0 for those who never left.
+
+        `rows` gives everyone's row among the people of the run, shape (people,).
+        """
+        order = np.argsort(rows)
+        in_order = fates[:, order]
+        member, place = np.nonzero(in_order)
+        return cls(member.astype(np.uint32), rows[order[place]].astype(np.uint32), in_order[member, place])
 
     def of_members(self, chosen: NDArray[np.int64]) -> Leavers:
         """Of some members alone, in ascending order, numbered anew from 0."""
@@ -87,14 +98,14 @@ class Part:
 
     @classmethod
     def of(
-        cls, counts: Counts, full_scale: Floats, programme_full_scale: Floats, fates: Fates, draws: Sequence[int],
+        cls, counts: Counts, full_scale: Floats, programme_full_scale: Floats, leavers: Leavers, draws: Sequence[int],
         failures: Sequence[Failure] = (),
     ) -> Part:  # fmt: skip
-        """`fates` has shape (members, people)."""
+        """Of the members with these draws, and of those of their group that failed."""
         tables = {name: getattr(counts, name) for name in TABLES}
         tables |= {FULL_SCALE: full_scale, "programme_full_scale": programme_full_scale}
         members = np.array(draws, np.int64)
-        return cls(tables, Leavers.of(fates), members, tuple(failures))
+        return cls(tables, leavers, members, tuple(failures))
 
     def completed(self, again: Part) -> Part:
         """With the members that have run again where they had failed, as if nothing had been."""
@@ -115,10 +126,6 @@ class Part:
     @property
     def members(self) -> int:
         return len(self.tables["departures"])
-
-    def renumbered(self, rows: NDArray[np.int64], people: int) -> Part:
-        """The same with everyone's row in a longer list of `people`; `rows` gives the new row of each old one."""
-        return replace(self, leavers=Leavers.of(self.leavers.fates(self.members, people, rows)))
 
     def packed(self) -> bytes:
         """As NumPy's own archive, with a checksum for each array, compressed."""
@@ -165,3 +172,106 @@ class Chosen:
     def leavers(self) -> Leavers:
         whole: Leavers = self._part.leavers
         return whole.of_members(self._chosen)
+
+
+class Key(NamedTuple):
+    """Which part: the number of the world among the distinct ones of a run, and its first draw."""
+
+    world: int
+    first: int
+
+
+class PartStore(Sequence[Part]):
+    """The parts of a run, found by their keys: in memory, or each in a file of a folder.
+
+    A file is whole or not there, and survives whatever ends the program: the same run goes on from it. One that is
+    damaged counts as not there, and is made again. As a sequence, the store holds the parts that `order` names.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder, self.order = folder, list[Key]()
+        self._in_memory: dict[Key, Part] = {}
+        self._failed: dict[Key, tuple[Failure, ...]] = {}
+        for path in sorted(folder.glob("*.part")) if folder is not None else []:
+            name = re.fullmatch(r"(\d+)-(\d{6,})", path.stem, re.ASCII)
+            if name is None:
+                continue  # somebody's copy
+            key = Key(int(name[1]), int(name[2]))
+            try:
+                self._failed[key] = self.part(key).failures
+            except ValueError:
+                path.unlink()
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, i: int) -> Part:  # type: ignore[override]  # slices are not asked for
+        return self.part(self.order[i])
+
+    def has(self, key: Key) -> bool:
+        """Whether the part is there, whole."""
+        return key in self._failed
+
+    def keep(self, key: Key, part: Part) -> None:
+        """A part that is complete but for its failures, in place of what was there. Raises StorageError."""
+        if self.folder is None:
+            self._in_memory[key] = part
+        else:
+            durable.write_file(_file(self.folder, key), part.packed())
+        self._failed[key] = part.failures
+
+    def part(self, key: Key) -> Part:
+        """Raises ValueError when its file is damaged."""
+        return self._in_memory[key] if self.folder is None else Part.unpacked(_file(self.folder, key).read_bytes())
+
+    def failed(self, key: Key) -> tuple[Failure, ...]:
+        """Members that failed, of a part that is there."""
+        return self._failed[key]
+
+    def hand_on(self, folder: Path) -> None:
+        """Leave the parts in the results folder as long as a member of them is still to be run again."""
+        if self.folder is not None and any(self._failed.values()):
+            _linked(self.folder, folder)
+            durable.sealed(folder)
+
+
+def _file(folder: Path, key: Key) -> Path:
+    return folder / f"{key.world}-{key.first:06d}.part"
+
+
+@contextlib.contextmanager
+def kept_on_disk(target: Path, run: str) -> Iterator[tuple[PartStore, Path]]:
+    """Parts of the run of fingerprint `run` on their way to the folder `target`, and an empty folder for its tables.
+
+    Parts lie below the fingerprint of their run, so that no other run goes on from them.
+
+    Left with `target` in place, or with the parts as they are for the next try. A `target` that is there already, with
+    members that failed, gives the parts to start from, and stays until its successor is whole. Raises StorageError
+    when the disk refuses or another process is at work on it.
+    """
+    with durable.locked(target), durable.refusals(target):
+        aside = durable.unfinished(target) / run
+        (aside / PARTS).mkdir(parents=True, exist_ok=True)
+        if (target / PARTS).is_dir():
+            _linked(target / PARTS, aside / PARTS)
+        tables = aside / "tables"
+        shutil.rmtree(tables, ignore_errors=True)
+        tables.mkdir()
+        store = PartStore(aside / PARTS)
+        yield store, tables
+        store.hand_on(tables / PARTS)
+        durable.put_in_place(tables, target)
+        shutil.rmtree(aside.parent, ignore_errors=True)
+
+
+def _linked(source: Path, folder: Path) -> None:
+    """The parts of `source` in `folder` too, those apart that are there; as second names where the disk has such."""
+    folder.mkdir(exist_ok=True)
+    for path in sorted(source.glob("*-*.part")):
+        other = folder / path.name
+        if other.exists():
+            continue
+        try:
+            os.link(path, other)
+        except OSError:
+            shutil.copyfile(path, other)
