@@ -279,8 +279,10 @@ def _part(
         counts = Counts(**{name: getattr(empty, name)[:0] for name in TABLES})
         fates = np.zeros((0, len(population)), np.uint16)
     seeds = [o.seed for o in own.values()]
-    drawn = at_full_scale(counts.expected, counts.variance, seeds)
-    recruited = programme_at_full_scale(drawn, counts.expected, counts.programme_expected, seeds)
+    drawn = recruited = counts.expected  # of nobody, if all failed
+    if seeds:
+        drawn = at_full_scale(counts.expected, counts.variance, seeds)
+        recruited = programme_at_full_scale(drawn, counts.expected, counts.programme_expected, seeds)
     return Part.of(counts, drawn, recruited, Leavers.of(fates, task.rows), list(lived), failures)
 
 
