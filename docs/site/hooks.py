@@ -135,7 +135,8 @@ def _described(name: str, thing: Any) -> str:
 
 def _call(name: str, thing: Any) -> str:
     try:
-        return f"{name}{inspect.signature(thing)}"
+        plain = re.sub(r"(: |-> )'([^']+)'", r"\1\2", str(inspect.signature(thing)))  # annotations are kept as text
+        return f"{name}{plain}"
     except (TypeError, ValueError):
         return name
 
