@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bdsim.cli.options import Json
+from bdsim.errors import FitError, shown
 
 if TYPE_CHECKING:
     from bdsim.study.fit import Fit
@@ -123,6 +124,9 @@ def fit_report(
             "--researchers-per-agent", "-k", min=1, max=10_000, help="Researchers an agent; fits are made with 25."
         ),
     ] = 25,
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Draw the fit's figures into its folder, where they are missing or old.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show what parameter values do to every target.
@@ -132,12 +136,18 @@ def fit_report(
     from bdsim.calibration.posterior import rests_on_priors
     from bdsim.calibration.problem import make_problem, score
     from bdsim.cli import terminal
+    from bdsim.reporting.figures.kept import draw_again
     from bdsim.runs.identity import fit_remark
     from bdsim.study.layout import find_study
     from bdsim.study.parameters import load_parameters
 
     study = find_study()
     known, used = _centre(study, fit)
+    if figures:
+        if used is None:
+            raise FitError("parameters.toml has no figures; name a fit", where="--figures")
+        terminal.note("drawing the figures: a minute or so of runs in expectation ...")
+        terminal.tell(f"Figures: {shown(draw_again(study, used.name))}")
     free = list(used.draws) if used is not None else None  # the cost counts the priors that the fit's cost counts
     tried = known.with_values(_settings(set_), where="--set")
     problem = make_problem(
