@@ -172,3 +172,10 @@ def test_results_name_their_assumptions(fresh_study, tmp_path):
     other = scenario(fresh_study, HEAD + policy(between(0.2, 1.6)), "one")
     jobs = [plan_run(s, Settings(8, 0, 300, "compiled", 2030), None, "none") for s in (ranged, other)]
     assert jobs[0].fingerprint != jobs[1].fingerprint
+
+
+def test_too_few_members_for_so_many_assumptions_tell_nothing_and_say_so(fresh_study):
+    run = bdsim.run(scenario(fresh_study, five(lambda name: between(*FIVE[name])), "ranged"), 6, **COARSE)
+    assert run.assumption_shares(2026, 2030) == {}
+    split = run.variance_split(2026, 2030)
+    assert "parameters and assumptions" in split and sum(split.values()) == pytest.approx(1.0)

@@ -15,9 +15,12 @@ from bdsim.errors import UsageError, did_you_mean, shown
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bdsim.analysis.quantity import Quantity
     from bdsim.reporting.style import Drawing
+    from bdsim.runs.plan import Job
+    from bdsim.study.scenario import Scenario
 
-__all__ = ["register"]
+__all__ = ["register", "regret_sampled"]
 
 
 def register(app: typer.Typer) -> None:
@@ -205,6 +208,51 @@ def outlook(
         rows.append({"driver": driver, "from": str(until), "90% held": held, "missed by": trend, "last value": last})
     held = table["fact"].between(table["p05"], table["p95"]).mean()
     terminal.print_table("Damped trends of the drivers", rows, f"90% intervals held {held:.0%} of {len(table)} years.")
+
+
+def regret_sampled(
+    base: Job, policies: Sequence[Scenario], future: Scenario, quantity: Quantity, *, more: bool,
+    threshold: float | None, results: Path | None, json: bool,
+) -> None:  # fmt: skip
+    """Policies against sampled futures: the table, the figure, and which policy is worst in none."""
+    from bdsim.analysis.robust import robust_choice
+    from bdsim.cli import terminal
+    from bdsim.reporting.figures.futures import draw_robust
+
+    with terminal.progress_bar("regret", "runs") as report:
+        found = robust_choice(base, policies, future, quantity, more=more, threshold=threshold, progress=report)
+    table, never = found.table(), found.never_worst()
+    names = [policy.name for policy in policies]
+    facts = {
+        "of": str(quantity), "future": future.name, "policies": names, "futures": len(found.weights),
+        "members": base.settings.members, "more": more, "threshold": threshold, "never_worst": never,
+    }  # fmt: skip
+    question = f"{base.fingerprint} {names} {future.plain()} {quantity} {more} {threshold}"
+    folder = _keep(
+        f"regret-{future.name}", results or base.scenario.study.results, question, [draw_robust(found)], facts
+    )
+    if json:
+        terminal.print_json({**facts, "table": table.to_dict("records"), "folder": str(folder)})
+        return
+    shares = ["best", "worst", *(["meets"] if threshold is not None else [])]
+    rows = [
+        {
+            "policy": r["policy"], str(quantity): f"{r['mean']:,.0f}", "regret": f"{r['regret']:,.0f}",
+            "95%": f"{r['regret_p95']:,.0f}", "most": f"{r['regret_most']:,.0f}",
+            **{f"{s} in": f"{r[s]:.0%} [{r[f'{s}_p05']:.0%}, {r[f'{s}_p95']:.0%}]" for s in shares},
+        }
+        for r in table.to_dict("records")
+    ]  # fmt: skip
+    said = (
+        f"{len(found.weights)} futures of {base.settings.members} members of {future.title}, by their chances; [90%]."
+    )
+    terminal.print_table(f"Policies in sampled futures; {'more' if more else 'less'} is better", rows, said)
+    worst_in_none = f"Worst in no future: {', '.join(never)}." if never else "Each policy is the worst in some future."
+    terminal.tell(
+        f"Least mean regret, by the model: {table['policy'].iloc[0]}, {table['regret'].iloc[0]:,.0f}. {worst_in_none} "
+        "Better counts researchers and nothing else: not what a policy costs, nor whom it harms."
+    )
+    terminal.tell(f"Figure and numbers: {shown(folder)}")
 
 
 def _lever_range(text: str) -> tuple[str, tuple[float, float]]:

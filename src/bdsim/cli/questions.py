@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bdsim.cli.futures import regret_sampled
 from bdsim.cli.options import Json, Years, years_of
 from bdsim.errors import UsageError, did_you_mean, shown
 
@@ -46,7 +47,8 @@ def register(app: typer.Typer) -> None:
         "bdsim sensitivity initiative-revival --excess --method sobol --samples 64"
     )(sensitivity)
     app.command(
-        epilog="Example:  bdsim regret --policies baseline,us-retention-package --futures baseline,initiative-revival"
+        epilog="Examples:  bdsim regret --policies baseline,us-retention-package --futures baseline,initiative-revival  |  "
+        "bdsim regret --policies baseline,us-retention-package --futures outlook --sampled --meets 40000"
     )(regret)
 
 
@@ -190,6 +192,12 @@ def regret(
     futures: Annotated[str, typer.Option("--futures", metavar="C,D", help="Scenarios that may come.")] = "",
     of: Annotated[str, typer.Option("--of", metavar="QUANTITY", help="What should be small.")] = "departures:2026-2035",
     more: Annotated[bool, typer.Option("--more", help="More is better, as with stock:2035.")] = False,
+    sampled: Annotated[
+        bool, typer.Option("--sampled", help="Every draw its own future of one scenario: its ranges, its events.")
+    ] = False,
+    meets: Annotated[
+        float | None, typer.Option("--meets", metavar="NUMBER", help="With --sampled: how often at most (least) this.")
+    ] = None,
     draws: Draws = 40,
     researchers_per_agent: Scale = 25,
     horizon: Horizon = HORIZON,
@@ -216,7 +224,16 @@ def regret(
         raise UsageError(
             f"all must change the same scenario; these change {', '.join(sorted(parents))}", where="regret"
         )
+    if not sampled and meets is not None:
+        raise UsageError("needs --sampled", where="--meets")
     base = _job(parents.pop(), draws, researchers_per_agent, horizon, fit, seed)
+    if sampled:
+        if len(coming) != 1:
+            raise UsageError(
+                "with --sampled name one scenario, from whose ranges and events futures are drawn", where="--futures"
+            )
+        regret_sampled(base, chosen, coming[0], quantity, more=more, threshold=meets, results=results, json=json)
+        return
     with _progress("regret") as report:
         found = regret_of(base, chosen, coming, quantity, more=more, progress=report)
     question = f"{policies} {futures} {of} {more}"

@@ -259,7 +259,7 @@ class Summary:
             shares = self.results.assumption_parts(self.difference.expected[:, 0], self.difference.discordant[:, 0])
         else:
             shares = self.results.assumption_shares(*self.years)
-        return [{"assumption": a["name"], "says": a["says"], "share": shares.get(a["name"], 0.0)} for a in ranges]
+        return [{"assumption": a["name"], "says": a["says"], "share": shares.get(a["name"])} for a in ranges]
 
     def assumption_blocks(self) -> list[Block]:
         """What is not known of the scenario, and what each assumption explains; empty without ranges."""
@@ -267,8 +267,12 @@ class Summary:
             return []
         what = "of the difference" if self.against is not None else "of departures"
         rows = [
-            {"assumption": r["assumption"], "range": r["says"], "share of variance": f"{r['share']:.0%}"}
-            for r in sorted(self.assumptions, key=lambda r: -r["share"])
+            {
+                "assumption": r["assumption"],
+                "range": r["says"],
+                "share of variance": "too few members" if r["share"] is None else f"{r['share']:.0%}",
+            }
+            for r in sorted(self.assumptions, key=lambda r: -(r["share"] or 0.0))
         ]
         title = f"What each assumption explains by itself {what}, {in_years(self.years)}"
         return [Block(title, rows, "Every member draws its own values.")]

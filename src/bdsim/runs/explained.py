@@ -15,14 +15,15 @@ from bdsim.model.categories import Floats
 __all__ = ["explained_alone", "explained_together"]
 
 DEGREE = 3
-LEAST_MEMBERS_A_COLUMN = 4  # fewer tell nothing of so many columns: lower degrees, then nothing
+MEMBERS_A_COLUMN = 4  # where there are fewer, degrees are lower
+LEAST_MEMBERS = 2  # for each assumption: fewer tell nothing
 
 
 def explained_alone(values: Floats, weights: Floats, draws: NDArray[np.int64], drawn: Floats) -> Floats:
     """The variance of `values` (members,) that each assumption explains by itself, shape (assumptions,).
 
     `drawn` (members, assumptions) is what each member drew; members of one draw in several branches drew the same, and
-    their mean over branches is what is explained.
+    their mean over branches is what is explained. Nan where there are too few members for so many assumptions.
     """
     _, first, position = np.unique(draws, return_index=True, return_inverse=True)
     mass = np.bincount(position, weights).astype(np.float64)
@@ -33,19 +34,21 @@ def explained_alone(values: Floats, weights: Floats, draws: NDArray[np.int64], d
 
 
 def explained_together(values: Floats, weights: Floats, drawn: Floats) -> float:
-    """The variance of `values` (members of one branch,) that the assumptions explain, each by itself, in sum."""
+    """The variance of `values` (members of one branch,) that the assumptions explain, in sum; nan where they are too few to tell."""
     there = weights > 0.0
     return _components(values[there], weights[there], drawn[there])[1] if there.any() else 0.0
 
 
 def _components(values: Floats, weights: Floats, drawn: Floats) -> tuple[Floats, float]:
-    """Variance by assumption, and of their sum; zeros where there are too few members to tell."""
+    """Variance by assumption, and of their sum; nan where there are too few members to tell."""
     share = weights / weights.sum()
     centred = values - share @ values
     blocks = _columns(drawn, share)
     width = sum(block.shape[1] for block in blocks)
     size = 1.0 / float((share**2).sum())
-    if not width or size < width + 2 or float(share @ centred**2) <= 0.0:
+    if size < LEAST_MEMBERS * (drawn.shape[1] + 1):
+        return np.full(drawn.shape[1], np.nan), np.nan
+    if not width or float(share @ centred**2) <= 0.0:
         return np.zeros(drawn.shape[1]), 0.0
     root = np.sqrt(share)[:, None]
     every = np.hstack(blocks)
@@ -61,7 +64,7 @@ def _components(values: Floats, weights: Floats, drawn: Floats) -> tuple[Floats,
 
 def _columns(drawn: Floats, share: Floats) -> list[Floats]:
     """For each assumption its orthonormal polynomials, shape (members, degrees); none where all drew the same."""
-    most = int(len(drawn) / LEAST_MEMBERS_A_COLUMN / max(drawn.shape[1], 1))
+    most = max(int(1.0 / float((share**2).sum()) / MEMBERS_A_COLUMN / max(drawn.shape[1], 1)), 1)
     blocks = []
     for column in drawn.T:
         centre = column - share @ column

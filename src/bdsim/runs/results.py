@@ -385,7 +385,8 @@ class Results(Drawn):
         """Share of the variance of departures summed over first..last that each assumption explains by itself.
 
         Shares of the whole variance, chance included: what is known once the assumption is. What assumptions explain
-        only together with an event (a law that is uncertain only where it passes) is in none of them.
+        only together with an event (a law that is uncertain only where it passes) is in none of them. Empty without
+        assumptions, and where there are too few members to tell.
         """
         check_years(first, last, self.years, "assumption_shares")
         span = slice(first - FIRST_YEAR, last - FIRST_YEAR + 1)
@@ -400,6 +401,8 @@ class Results(Drawn):
         total = float(self.mean(centred**2) + self.mean(chance))
         draws = self.members["draw"].to_numpy(np.int64)
         parts = explained_alone(expected, self.weights, draws, self.drawn.to_numpy())
+        if np.isnan(parts).any():
+            return {}
         return {name: part / total if total > 0.0 else 0.0 for name, part in zip(self.drawn, parts, strict=True)}
 
     def save(self, folder: Path | str) -> Results:

@@ -111,11 +111,19 @@ def variance_parts(
     if drawn is not None:
         ways = [branch == name for name in dict.fromkeys(branch)]
         found = sum(weights[w].sum() * explained_together(expected[w], weights[w], drawn[w]) for w in ways)
+        if np.isnan(found):  # too few members to tell one from the other
+            if not fitted:
+                parts |= {"parameters": spread, "shocks": 0.0}
+            return _shares({"parameters and assumptions": parts.pop("parameters"), **parts})
         held = parts["assumptions"] = min(float(found / weights.sum()), spread)
         parts["parameters"] = max(parts["parameters"] - held, 0.0)
         parts["shocks"] = spread - held - parts["parameters"]
     if not fitted:
         parts |= {"parameters": 0.0, "shocks": 0.0, "chance": parts["chance"] + spread - held}
+    return _shares(parts)
+
+
+def _shares(parts: dict[str, float]) -> dict[str, float]:
     total = sum(parts.values())
     return {name: value / total if total > 0 else 0.0 for name, value in parts.items()}
 

@@ -12,14 +12,15 @@ from matplotlib.ticker import FuncFormatter
 from bdsim.analysis.boxes import Box, Limit
 from bdsim.analysis.breakeven import NEUTRAL, Turned
 from bdsim.analysis.discover import Discovery
+from bdsim.analysis.robust import Robust
 from bdsim.analysis.sweep import Sweep
 from bdsim.model.world import TABLES
-from bdsim.reporting.style import COLOURS, REFERENCE, Drawing, caption, styled
+from bdsim.reporting.style import COLOURS, DASHES, REFERENCE, Drawing, caption, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["draw_discovery", "draw_scores", "draw_sweep"]
+__all__ = ["draw_discovery", "draw_robust", "draw_scores", "draw_sweep"]
 
 THOUSANDS = FuncFormatter(lambda x, _: f"{x:,.0f}")
 MOST_BARS = 10
@@ -104,6 +105,34 @@ def draw_sweep(found: Sweep) -> Drawing:
     ends = [", ".join(f"{name} {row[name]:.3g}" for name in names) for row in (least, most)]
     alt = f"{found.quantity}: from {least['mean']:,.0f} ({ends[0]}) to {most['mean']:,.0f} ({ends[1]})"
     return Drawing("sweep", figure, table, alt)
+
+
+@styled
+def draw_robust(found: Robust) -> Drawing:
+    """For each policy how regret is distributed over the futures: the share of futures in which it is at most so."""
+    table = found.table()
+    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+    ax = figure.subplots()
+    regret, most = found.regret, float(found.regret.max())
+    for number, policy in enumerate(table["policy"]):
+        column = regret[:, found.policies.index(policy)]
+        order = np.argsort(column, kind="stable")
+        share = np.cumsum(found.weights[order]) / found.weights.sum()
+        across = np.concatenate([[0.0], column[order], [most]])
+        ax.step(across, np.concatenate([[0.0], share, [1.0]]), where="post",
+                color=COLOURS[number % len(COLOURS)], ls=DASHES[number % len(DASHES)], label=policy)  # fmt: skip
+    ax.set_xlabel("Regret, researchers")
+    ax.set_ylabel("Share of futures with at most this regret")
+    ax.xaxis.set_major_formatter(THOUSANDS)
+    ax.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
+    ax.set_ylim(0.0, 1.02)
+    ax.legend(loc="lower right")
+    said = "Regret: what a policy misses against the best of them in the same future. Higher lines are better."
+    caption(
+        figure, f"Policies in sampled futures: {found.quantity}", f"{said} Source: bdsim, expected runs of the model."
+    )
+    alt = "; ".join(f"{r.policy}: mean regret {r.regret:,.0f}, best in {r.best:.0%}" for r in table.itertuples())
+    return Drawing("robust", figure, table, alt)
 
 
 def _axis_label(axis: Turned) -> str:
