@@ -47,8 +47,8 @@ def register(app: typer.Typer) -> None:
         "bdsim sensitivity initiative-revival --excess --method sobol --samples 64"
     )(sensitivity)
     app.command(
-        epilog="Examples:  bdsim regret --policies baseline,us-retention-package --futures baseline,initiative-revival  |  "
-        "bdsim regret --policies baseline,us-retention-package --futures outlook --sampled --meets 40000"
+        epilog="Examples:  bdsim regret --policies baseline,us-retention-package --futures baseline,initiative-revival"
+        "  |  bdsim regret --policies baseline,us-retention-package --futures outlook --sampled --meets 40000"
     )(regret)
 
 
