@@ -16,7 +16,7 @@ import typer.main
 
 from bdsim.cli.main import app
 from bdsim.model.world import TABLES
-from bdsim.runs.tables import COLUMNS, PART_TABLES
+from bdsim.runs.store.tables import COLUMNS, PART_TABLES
 from bdsim.study.parameters import as_markdown, load_parameters
 from bdsim.study.scenario import load_scenario
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from bdsim.calibration.target_file import load_targets
 from bdsim.cli.main import app
 from bdsim.errors import InputError
-from bdsim.runs.manifest import read_manifest
 from bdsim.runs.results import load_results
+from bdsim.runs.store.manifest import read_manifest
 from bdsim.study.evidence import load_evidence
 from bdsim.study.fit import load_fit
 from bdsim.study.history import rebuild_history

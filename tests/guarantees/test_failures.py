@@ -295,7 +295,7 @@ def test_fear_beyond_its_bounds_is_counted_by_the_engine():
     ties[entered[:3]] = (1.5, -0.25, np.nan)
     task = ensemble.Task(0, job.recipe(job.plans[0]), "compiled", 3, [], "", np.zeros(0, np.uint32))
     broken = Population(people._replace(ties=ties), world.population.ordinal, 200, 3, 2027)
-    own = {0: ensemble._own(job, 0)}
+    own = {0: job.own(0)}
     with pytest.raises(InvariantError, match=r"member 0, 2005: 3 agents with fear or ties outside \[0, 1\]"):
         ensemble._lived(task, broken, own)
 

@@ -16,8 +16,8 @@ import bdsim
 from bdsim.errors import StorageError, UsageError
 from bdsim.runs import ensemble
 from bdsim.runs.ensemble import run_job
-from bdsim.runs.parts import Key, PartStore
 from bdsim.runs.plan import Settings, plan_run
+from bdsim.runs.store.parts import Key, PartStore
 from bdsim.runs.workers import Workers
 
 pytestmark = pytest.mark.one_python

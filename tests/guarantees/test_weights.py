@@ -12,7 +12,7 @@ from bdsim.analysis.events import reweighted
 from bdsim.cli.terminal import as_json
 from bdsim.errors import UsageError
 from bdsim.reporting.summary import Summary
-from bdsim.runs.parts import Chosen
+from bdsim.runs.store.parts import Chosen
 
 SETTINGS = {"members": 4, "researchers_per_agent": 200, "horizon": 2030, "fit": "none"}
 

@@ -13,7 +13,7 @@ from bdsim.model.categories import Floats
 from bdsim.model.counts import AXES
 from bdsim.reporting.style import NAMES
 from bdsim.runs.results import Results
-from bdsim.runs.tables import COLUMNS
+from bdsim.runs.store.tables import COLUMNS
 
 __all__ = ["FORMATS", "export", "iamc"]
 

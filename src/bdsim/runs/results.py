@@ -24,9 +24,9 @@ from bdsim.model.counts import AXES, TABLES, Counts, selection
 from bdsim.model.fates import Fates
 from bdsim.runs import statistics
 from bdsim.runs.explained import explained_alone
-from bdsim.runs.manifest import MANIFEST, read_manifest
-from bdsim.runs.parts import Chosen, Part
-from bdsim.runs.tables import (
+from bdsim.runs.store.manifest import MANIFEST, read_manifest
+from bdsim.runs.store.parts import Chosen, Part
+from bdsim.runs.store.tables import (
     COLUMNS,
     UNREADABLE,
     StoredPart,

@@ -15,10 +15,10 @@ from bdsim.errors import ResultsError, UsageError
 from bdsim.files.durable import SEAL, hash_of, signed
 from bdsim.files.text import is_there, read_bytes
 from bdsim.runs.ensemble import Progress, run_job, run_one
-from bdsim.runs.manifest import MANIFEST, read_manifest
-from bdsim.runs.parts import Failure
 from bdsim.runs.plan import Job, Settings, manifest_of, plan_run
 from bdsim.runs.results import Results
+from bdsim.runs.store.manifest import MANIFEST, read_manifest
+from bdsim.runs.store.parts import Failure
 from bdsim.runs.workers import Workers
 from bdsim.study.layout import Study
 from bdsim.study.scenario import Scenario

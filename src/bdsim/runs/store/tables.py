@@ -24,7 +24,7 @@ from bdsim.model.categories import DESTINATIONS, FIELDS, FIRST_ENTRY, FIRST_YEAR
 from bdsim.model.counts import AXES, selection
 from bdsim.model.fates import destination_of, fate_of, with_programme, year_left
 from bdsim.model.rule import CAREER, PROGRAMME
-from bdsim.runs.parts import Chosen, Leavers, Part
+from bdsim.runs.store.parts import Chosen, Leavers, Part
 
 __all__ = [
     "COLUMNS",
