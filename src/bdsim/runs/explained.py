@@ -34,7 +34,7 @@ def explained_alone(values: Floats, weights: Floats, draws: NDArray[np.int64], d
 
 
 def explained_together(values: Floats, weights: Floats, drawn: Floats) -> float:
-    """The variance of `values` (members of one branch,) that the assumptions explain in sum; nan for too few members."""
+    """The variance of `values` (members of one branch,) that assumptions explain in sum; nan for too few members."""
     there = weights > 0.0
     return _components(values[there], weights[there], drawn[there])[1] if there.any() else 0.0
 
