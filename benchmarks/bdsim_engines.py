@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bdsim.model import draws
 from bdsim.model.categories import FIELDS
 from bdsim.model.engine import state
-from bdsim.model.engine.batch import simulated
+from bdsim.model.engine.batch import simulated, simulated_alone
 from bdsim.model.world import World
 from bdsim.runs.plan import DEFAULT_HORIZON, Job, Settings, plan_run
 from bdsim.study.layout import find_study
@@ -124,8 +124,9 @@ def new_tally(work: Workload) -> Tally:
 
 
 def one(work: Workload, member: int, *, sampled: bool = True) -> Tally:
-    """One member by the compiled engine, with the memory it needs."""
-    return many(work, range(member, member + 1), sampled=sampled)[0]
+    """One member by the compiled engine without lanes, with the memory it needs."""
+    inputs = work.job.own(member)
+    return simulated_alone(work.world.population, work.world.environment, inputs, sampled=sampled)[0]
 
 
 def many(work: Workload, members: range, *, sampled: bool = True) -> list[Tally]:

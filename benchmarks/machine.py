@@ -32,11 +32,23 @@ def processor() -> str:
     return names[0] if names else platform.machine()
 
 
+def vector_bits() -> int | None:
+    """The widest vectors of doubles that the processor computes with; None where the system does not say."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return None
+    known = next((line.split() for line in text.splitlines() if line.startswith(("flags", "Features"))), [])
+    widths = {"avx512f": 512, "avx2": 256, "sse2": 128, "asimd": 128}  # widest first
+    return next((bits for flag, bits in widths.items() if flag in known), None)
+
+
 def described() -> dict[str, Any]:
     """The machine and what runs on it, as plain JSON values."""
     return {
         "processor": processor(),
         "architecture": platform.machine(),
+        "vector_bits": vector_bits(),
         "system": platform.system(),
         "cores": os.cpu_count(),
         "load_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,

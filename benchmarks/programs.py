@@ -102,11 +102,11 @@ PROGRAMS = (
 
 # (of, over, at least, what for): speed of `of` over that of `over`, in the same round
 JUDGED = (
-    ("bdsim-many", "mesa", 150.0, "an ensemble against idiomatic Mesa"),
-    ("bdsim-many", "c-lanes", 0.5, "an ensemble against the practical limit; the goal is 1"),
+    ("bdsim-many", "mesa", 450.0, "an ensemble against idiomatic Mesa"),
+    ("bdsim-many", "c-lanes", 1.0, "an ensemble against C in lanes (0.9 with 512-bit vectors)"),
     ("bdsim-one", "mesa", 60.0, "one member against idiomatic Mesa"),
     ("bdsim-one", "c-scalar", 1.0, "one member against scalar C"),
-    ("bdsim-many-expected", "bdsim-many", 1.0, "expected against sampled"),
+    ("bdsim-many-expected", "bdsim-many", 0.9, "expected against sampled"),
 )
 
 

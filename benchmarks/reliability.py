@@ -430,7 +430,7 @@ def memory(commands: Commands, times: int, rng: random.Random) -> Tally:
         before = high()
         run_job(job)
         agents = len(job.recipe(job.plans[0]).population)
-        print(high() - before, round(asked_for(agents, min(job.settings.members, 8))))
+        print(high() - before, round(asked_for(agents, 8)))
     """
     for members, scale in ((1, 1), (8, 1), (16, 2))[: max(1, times)]:
         tally.tried += 1

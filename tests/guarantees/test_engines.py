@@ -9,7 +9,7 @@ import bdsim
 from bdsim.model import draws
 from bdsim.model.agents import Researcher
 from bdsim.model.categories import FIELDS
-from bdsim.model.engine.batch import MemberInputs, simulated
+from bdsim.model.engine.batch import MemberInputs, simulated, simulated_alone
 from bdsim.model.fates import with_programme
 from bdsim.model.world import Shocks
 from bdsim.runs.ensemble import run_job, run_member
@@ -92,7 +92,7 @@ def test_members_side_by_side_have_the_bits_of_runs_of_their_own(count, sampled)
     together = simulated(world.population, world.environment, own, sampled=sampled)
     assert len(together) == count
     for m, (tally, fates) in enumerate(together):
-        ((alone, alone_fates),) = simulated(world.population, world.environment, own[m : m + 1], sampled=sampled)
+        alone, alone_fates = simulated_alone(world.population, world.environment, own[m], sampled=sampled)
         for name, side_by_side, one in zip(tally._fields, tally, alone, strict=True):
             assert side_by_side.tobytes() == one.tobytes(), (m, name)
         assert np.array_equal(fates, alone_fates)
@@ -116,7 +116,7 @@ def test_members_with_shocks_and_tables_of_their_own_have_the_bits_of_runs_of_th
         members.append(MemberInputs(behaviour, world.agent_size, draws.member_seed(0, m), shocks, environment))
     together = simulated(world.population, world.environment, members, sampled=sampled)
     for m in (0, 4, 5):
-        ((alone, fates),) = simulated(world.population, world.environment, members[m : m + 1], sampled=sampled)
+        alone, fates = simulated_alone(world.population, world.environment, members[m], sampled=sampled)
         for name, side_by_side, one in zip(alone._fields, together[m][0], alone, strict=True):
             assert side_by_side.tobytes() == one.tobytes(), (m, name)
         assert np.array_equal(together[m][1], fates)

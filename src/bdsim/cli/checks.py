@@ -57,7 +57,7 @@ def backtest(
 
     study = find_study()
     cuts = _cuts(until, rolling)
-    terminal.note_compiling(MANY, sampled=False)
+    terminal.note_compiling(sampled=False)
     with terminal.stage_bar("backtest") as report:
         table = look_back(cuts, file, study=study, report=report)
     folder = (results or study.results) / f"backtest-{'-'.join(map(str, cuts))}"
@@ -129,7 +129,7 @@ def validate(
 
     study = find_study()
     used = chosen_fit(study, fit, load_parameters(study.parameters))
-    terminal.note_compiling(MANY, sampled=False)
+    terminal.note_compiling(sampled=False)
     with terminal.stage_bar("validate") as report:
         table = published_effects(study, used, lambda done, total: report("worlds", done, total))
     folder = (results or study.results) / f"validate-{used.name if used is not None else NO_FIT}"

@@ -43,7 +43,7 @@ def explore(
     if study is not None and not study.is_dir():
         raise UsageError("is not a folder", where=shown(study))
     home = find_study(study)
-    if not is_compiled(1, sampled=False):
+    if not is_compiled(sampled=False):
         terminal.note("compiling the model; this happens once and takes some ten seconds to half a minute ...")
     os.environ.setdefault("BOKEH_RESOURCES", "server")  # nothing from a network, whatever the environment is set to
     from bdsim.explore.page import serve

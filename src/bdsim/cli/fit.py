@@ -73,7 +73,7 @@ def calibrate(
     study = find_study()
     if name is None:  # what scenarios run on is not replaced by a trial
         name = TUNED if file or free or fix or start else DEFAULT_FIT
-    terminal.note_compiling(MANY, sampled=False)
+    terminal.note_compiling(sampled=False)
     try:
         with terminal.stage_bar("calibrate") as report:
             result = fitting.calibrate(
@@ -153,7 +153,7 @@ def fit_report(
     problem = make_problem(
         study, targets=targets, parameters=tried, free=free, researchers_per_agent=researchers_per_agent
     )
-    terminal.note_compiling(1, sampled=False)
+    terminal.note_compiling(sampled=False)
     table = score(problem=problem)
     remark = fit_remark(used, study, problem.job.evidence, load_parameters(study.parameters)) if used else ""
     terminal.note_once(remark)
@@ -200,7 +200,7 @@ def profile(
     known, used = _centre(study, fit)
     problem = make_problem(study, parameters=known, free=list(used.draws) if used is not None else None)
     mode = np.array([known[n] for n in problem.free])
-    terminal.note_compiling(MANY, sampled=False)
+    terminal.note_compiling(sampled=False)
     with terminal.stage_bar(f"profile of {name}") as report:
         table = fitting.profile(problem, name, mode, points, report)
     base = used.name if used is not None else NO_FIT

@@ -142,7 +142,7 @@ def sweep(
     if policy_scrutiny is not None:
         axes.append(Turned("scrutiny_china", "set", window, *_ends(policy_scrutiny, "--policy-scrutiny")))
     job = plan_run(load_scenario(scenario), settings, None, fit)
-    terminal.note_compiling(9, sampled=False)
+    terminal.note_compiling(sampled=False)
     if job.assumptions:
         terminal.note(f"{job.scenario.name}: ranges of the file are held at their centres; bdsim run draws from them")
     with terminal.progress_bar("sweep", "runs") as report:

@@ -255,7 +255,7 @@ def _job(name: str, draws: int, scale: int, horizon: int, fit: str | None, seed:
     from bdsim.study.scenario import load_scenario
 
     job = plan_run(load_scenario(name), Settings(draws, seed, scale, "compiled", horizon), None, fit)
-    terminal.note_compiling(MANY, sampled=False)
+    terminal.note_compiling(sampled=False)
     if job.assumptions:
         terminal.note(f"{job.scenario.name}: ranges of the file are held at their centres; bdsim run draws from them")
     return job

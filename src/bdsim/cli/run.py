@@ -147,7 +147,7 @@ def carry_out(job: Job, how: RunOptions, *, figures: bool = False) -> tuple[Resu
     if target.exists():
         terminal.note(f"{job.scenario.name}: already done, read from {shown(target)}")
     elif workers.scheduler is None:
-        terminal.note_compiling(job.settings.members)
+        terminal.note_compiling()
     results = run_kept(job, target, workers)
     if len(results.failures):
         terminal.note(f"{results.failures_in_words}; the rest is in the tables; next: bdsim retry {shown(target)}")

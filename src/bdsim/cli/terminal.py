@@ -58,11 +58,11 @@ def note_once(text: str) -> None:
         note(text)
 
 
-def note_compiling(members: int, *, sampled: bool = True) -> None:
-    """Say so where machine code for a run of so many members is still to be made."""
+def note_compiling(*, sampled: bool = True) -> None:
+    """Say so where machine code is still to be made."""
     from bdsim.model.engine.batch import is_compiled  # imports Numba, which commands that only read do without
 
-    if not is_compiled(members, sampled=sampled):
+    if not is_compiled(sampled=sampled):
         note("compiling the model; this happens once and takes some ten seconds to half a minute ...")
 
 

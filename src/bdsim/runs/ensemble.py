@@ -39,7 +39,7 @@ from bdsim.study.scenario import Plan, Scenario
 __all__ = ["Progress", "run", "run_job", "run_member", "run_one"]
 
 Progress = Callable[[int, int], None]  # members done, members in all
-Lived = tuple[Counts, Fates]  # a member's counts, and everyone's fate, shape (people,)
+MemberRun = tuple[Counts, Fates]  # a member's counts, and everyone's fate, shape (people,)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def run_member(world: World, seed: int, member: int, *, sampled: bool = True) ->
     return counts_of(tally, own.agent_size, world.population), fates
 
 
-def run_one(job: Job, plan: Plan, draw: int) -> Lived:
+def run_one(job: Job, plan: Plan, draw: int) -> MemberRun:
     """One member of a run, as the run makes it: raises what made it fail there."""
     task = Task(0, job.recipe(plan), job.settings.engine, job.settings.seed, [], program_hash(), np.zeros(0, np.uint32))
     return _lived(task, task.recipe.population, {draw: job.inputs(plan, draw)})[draw]
@@ -194,7 +194,7 @@ def _first_of_group(draws_of: Mapping[int, MemberInputs]) -> int:
 
 def _attempted(
     task: Task, population: Population, members: Mapping[int, MemberInputs]
-) -> tuple[dict[int, Lived], list[Failure]]:
+) -> tuple[dict[int, MemberRun], list[Failure]]:
     """What each member gave, and what the members that failed raised.
 
     Where a group that runs side by side raises, each of it runs alone: one that fails stops no other. What the disk
@@ -207,7 +207,7 @@ def _attempted(
     except (Exception, SystemExit) as error:
         if len(members) == 1:
             return {}, [Failure.of(next(iter(members)), error)]
-    lived: dict[int, Lived] = {}
+    lived: dict[int, MemberRun] = {}
     failures: list[Failure] = []
     for draw, own in members.items():
         alone, failed = _attempted(task, population, {draw: own})
@@ -216,7 +216,7 @@ def _attempted(
     return lived, failures
 
 
-def _lived(task: Task, population: Population, members: Mapping[int, MemberInputs]) -> dict[int, Lived]:
+def _lived(task: Task, population: Population, members: Mapping[int, MemberInputs]) -> dict[int, MemberRun]:
     """Every member run and checked. Raises InvariantError, and whatever a rule of one's own may raise."""
     own = list(members.values())
     if task.engine == "mesa":
@@ -236,7 +236,7 @@ def _part(
     task: Task,
     population: Population,
     own: Mapping[int, MemberInputs],
-    lived: Mapping[int, Lived],
+    lived: Mapping[int, MemberRun],
     failures: list[Failure],
 ) -> Part:
     """The members that succeeded, stacked; shape (0, ...) if none did."""

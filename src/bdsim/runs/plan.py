@@ -309,7 +309,7 @@ def _check_memory(name: str, settings: Settings, plans: list[Plan]) -> None:
     """Refuse what this machine cannot hold before any of it is allocated. Raises UsageError."""
     per_doctorate = np.array([1.0 + (SETTLED_AGENTS_PER_DOCTORATE if o == "china" else 0.0) for o in ORIGINS])
     agents = max(float((p.timeline.inflow() @ per_doctorate).sum()) for p in plans) / settings.researchers_per_agent
-    needed = asked_for(agents, min(settings.members, WIDTH))
+    needed = asked_for(agents, WIDTH)
     free = available()
     if needed > free:
         raise UsageError(

@@ -187,7 +187,7 @@ class ScenariosPart:
             return
         self._stop = threading.Event()
         sampled = self.asked.fit != "none"
-        first = is_compiled(self.asked.members, sampled=sampled)
+        first = is_compiled(sampled=sampled)
         said = "starting …" if first else "compiling the model; this happens once and takes up to a minute …"
         self.said.html = ""
         self.job.param.update(running=True, done=0, total=1, said=said)

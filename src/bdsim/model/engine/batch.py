@@ -1,6 +1,7 @@
-"""Members of an ensemble through the compiled engine, WIDTH at a time where there are enough of them.
+"""Members of an ensemble through the compiled engine, WIDTH at a time; lanes that are left over repeat the last.
 
-How members are grouped changes how fast they run and nothing else: each has the bits of a run of its own.
+How members are grouped changes how fast they run and nothing else: each has the bits of a run of its own. Even one
+member runs in lanes: that costs it about as much again, and saves everybody a second compilation of the engine.
 """
 
 from __future__ import annotations
@@ -23,9 +24,7 @@ from bdsim.model.fates import Fates
 from bdsim.model.people import Population
 from bdsim.model.world import Behaviour, Environment, Shocks, no_shocks
 
-__all__ = ["MemberInputs", "grouped", "is_compiled", "simulated"]
-
-WORTH_LANES = 3  # so few members and more cost less side by side than one after the other
+__all__ = ["MemberInputs", "grouped", "is_compiled", "simulated", "simulated_alone"]
 
 
 class MemberInputs(NamedTuple):
@@ -51,15 +50,9 @@ def grouped(members: Iterable[int]) -> Iterator[list[int]]:
         yield waiting
 
 
-def is_compiled(members: int, *, sampled: bool = True) -> bool:
-    """Whether this user has the machine code that a run of so many members needs."""
-    return all(_trace(n, sampled).exists() for n in _sizes(members))
-
-
-def _sizes(members: int) -> set[int]:
-    """How many run side by side: 1, WIDTH or, where some are left over, both."""
-    rest = members % WIDTH
-    return ({WIDTH} if members >= WORTH_LANES else set()) | ({1} if 0 < rest < WORTH_LANES else set())
+def is_compiled(*, sampled: bool = True) -> bool:
+    """Whether this user has the machine code that a run needs."""
+    return _trace(WIDTH, sampled).exists()
 
 
 def _trace(members: int, sampled: bool) -> Path:
@@ -71,16 +64,15 @@ def simulated(
     population: Population, environment: Environment, members: Sequence[MemberInputs], *, sampled: bool = True
 ) -> list[tuple[Tally, Fates]]:
     """Tally and fates, shape (rows,), of each member, in order."""
-    if any(member.entrants is not None for member in members):  # who enters is one for all that run side by side
-        return [_run(_people_of(population, member), environment, [member], sampled) for member in members]
-    if len(members) < WORTH_LANES:
-        return [_run(population, environment, [member], sampled) for member in members]
     groups = [members[first : first + WIDTH] for first in range(0, len(members), WIDTH)]
     return [pair for group in groups for pair in _together(population, environment, group, sampled)]
 
 
-def _people_of(population: Population, member: MemberInputs) -> Population:
-    return population if member.entrants is None else population.with_entrants(member.entrants)
+def simulated_alone(
+    population: Population, environment: Environment, member: MemberInputs, *, sampled: bool = True
+) -> tuple[Tally, Fates]:
+    """One member without lanes: the same bits, for comparison; its machine code is compiled apart."""
+    return _run(population, environment, [member], sampled)
 
 
 def _together(

@@ -35,8 +35,7 @@ def at_full_scale(expected: Floats, variance: Floats, seeds: list[int]) -> Float
     years = range(FIRST_YEAR, FIRST_YEAR + expected.shape[1])
     keys = np.array([[draws.key_of(seed, year, Purpose.CHANCE) for year in years] for seed in seeds], np.uint64)
     keys = keys.reshape(-1, len(years))
-    drawn = np.zeros(expected.shape)
-    shape = (*expected.shape[:2], -1)
+    drawn, shape = np.zeros(expected.shape), _by_cell(expected)
     _draw_all(keys, np.ascontiguousarray(expected).reshape(shape), variance.reshape(shape), drawn.reshape(shape))
     return drawn
 
@@ -49,10 +48,15 @@ def programme_at_full_scale(drawn: Floats, expected: Floats, programme: Floats, 
     years = range(FIRST_YEAR, FIRST_YEAR + expected.shape[1])
     keys = np.array([[draws.key_of(seed, year, Purpose.CHANCE, 1) for year in years] for seed in seeds], np.uint64)
     keys = keys.reshape(-1, len(years))
-    recruited, shape = np.zeros(expected.shape), (*expected.shape[:2], -1)
+    recruited, shape = np.zeros(expected.shape), _by_cell(expected)
     share = np.divide(programme, expected, out=np.zeros(expected.shape), where=expected > 0.0)
     _thin_all(keys, drawn.reshape(shape), np.minimum(share, 1.0).reshape(shape), recruited.reshape(shape))
     return recruited
+
+
+def _by_cell(table: Floats) -> tuple[int, int, int]:
+    """Members, years, cells; members may be 0."""
+    return table.shape[0], table.shape[1], math.prod(table.shape[2:])
 
 
 @compiled
