@@ -90,10 +90,10 @@ WRONG = {
     "doctorates as departures": (
         entry('file = "doctorates", value = "doctorates"', DEPARTURES),
         "facts.value",
-        "nothing",
+        "cannot use",
     ),
     "stay rates as departures": (entry(CSET, DEPARTURES), "facts.value", "holds stay_rate, not departures"),
-    "juniors as a share": (entry('file = "departures_to_china", value = "junior"', SHARE), "facts.value", "nothing"),
+    "juniors as a share": (entry('file = "departures_to_china", value = "junior"', SHARE), "facts.value", "cannot use"),
     "shares as departures": (entry(SHARES, DEPARTURES), "facts.value", "holds share, not departures"),
     "departures as a share": (entry(TOTALS, SHARE, 'destination = "china"'), "facts.value", "not share"),
     "a ratio as departures": (entry(MEANS, DEPARTURES), "facts.value", "holds ratio"),
