@@ -246,7 +246,7 @@ def _row(m: Moment, decided: bool, chosen: int | None, there: Mapping[int, Momen
     )
     cells = [
         m.stage, f"{m.fear:.2f}", f"{m.ties:.2f}", f"{m.colleagues_here}, fear {m.colleagues_fear:.2f}",
-        "offer" if m.offered else "no offer", m.china.in_words(), clock(m.china) if decided else NONE,
+        offer(m, decided), m.china.in_words(), clock(m.china) if decided else NONE,
         m.elsewhere.in_words(), clock(m.elsewhere) if decided else NONE, m.chosen if decided else UNDECIDED,
     ]  # fmt: skip
     if there:
@@ -259,6 +259,13 @@ def _row(m: Moment, decided: bool, chosen: int | None, there: Mapping[int, Momen
 def clock(weighing: Weighing) -> str:
     """'would ring after 12.3 years'."""
     return f"would ring {when(weighing.rings_after)}"
+
+
+def offer(m: Moment, decided: bool) -> str:
+    """'no offer', or what the third clock runs by and when it would ring."""
+    if m.by_offer is None:
+        return "no offer"
+    return f"{m.by_offer.in_words()}, {clock(m.by_offer)}" if decided else m.by_offer.in_words()
 
 
 def beside(m: Moment) -> str:
@@ -310,8 +317,9 @@ def life_csv(life: Life) -> bytes:
     rows = []
     for m in life.moments:
         row: dict[str, object] = {"identity": life.identity}
-        row |= {k: v for k, v in vars(m).items() if k not in ("china", "elsewhere", "choice")}
-        for name, weighing in (("china", m.china), ("elsewhere", m.elsewhere)):
+        row |= {k: v for k, v in vars(m).items() if k not in ("china", "elsewhere", "by_offer", "choice")}
+        ways = {"china": m.china, "elsewhere": m.elsewhere} | ({"by offer": m.by_offer} if m.by_offer else {})
+        for name, weighing in ways.items():
             row |= {f"{name}: {term}": x for term, x in weighing.terms.items()}
             row |= {f"{name}: {k}": getattr(weighing, k) for k in ("rate", "chance", "rings_after")}
         rows.append(row | {"choice": m.chosen})
