@@ -8,6 +8,7 @@ from SALib.sample import sobol as sampling
 import bdsim
 from bdsim.analysis.discover import discover, parse_threshold
 from bdsim.analysis.quantity import Quantity
+from bdsim.reporting.report import _assumptions
 from bdsim.runs.expected import Asked, answers_to
 from bdsim.runs.plan import Settings, plan_run
 from bdsim.runs.results import ASSUMPTION
@@ -179,3 +180,14 @@ def test_too_few_members_for_so_many_assumptions_tell_nothing_and_say_so(fresh_s
     assert run.assumption_shares(2026, 2030) == {}
     split = run.variance_split(2026, 2030)
     assert "parameters and assumptions" in split and sum(split.values()) == pytest.approx(1.0)
+
+
+def test_a_report_names_ranges_with_their_reasons_and_an_event_that_gives_none(fresh_study):
+    outcome = '[[event.outcomes]]\nname = "{0}"\nchance = {1}\n'
+    event = '[[event]]\nname = "Vote"\non = 2026-01-01\n'
+    text = HEAD + policy(between(0.2, 1.5)) + event + outcome.format("passed", 0.4) + outcome.format("failed", 0.6)
+    run = bdsim.run(scenario(fresh_study, text, "one"), 2, **COARSE)
+    table = _assumptions(run, {})
+    rows = {row[table.columns.index("name")]: " | ".join(row) for row in table.rows}
+    assert "scrutiny 0.2 to 1.5" in rows["Revival"] and "W; scrutiny: R" in rows["Revival"]
+    assert "not stated" in rows["Vote"]

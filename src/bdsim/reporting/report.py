@@ -189,8 +189,10 @@ def _axis_table(summary: Summary) -> Table:
 
 def _events(others: Sequence[Summary]) -> list[Section]:
     note = "Other chances: bdsim compare ... --chance OUTCOME=CHANCE."
-    tables = [Table.of_block(block) for summary in others for block in summary.event_blocks()]
-    return [Section("What nobody knows", [note], tables=tables)] if tables else []
+    events = [Table.of_block(block) for summary in others for block in summary.event_blocks()]
+    ranges = [Table.of_block(block) for summary in others for block in summary.assumption_blocks()]
+    notes = [note] if events else []
+    return [Section("What nobody knows", notes, tables=[*events, *ranges])] if events or ranges else []
 
 
 def _assumptions(results: Results, sources: Mapping[str, Source]) -> Table:
@@ -208,7 +210,10 @@ def _assumptions(results: Results, sources: Mapping[str, Source]) -> Table:
 
 
 def _assumption(kind: str, part: Mapping[str, Any], sources: Mapping[str, Source]) -> dict[str, str]:
-    why = str(part["why"])
+    reasons = [part.get("why"), *(f"{key}: {known['why']}" for key, known in part.get("ranges", {}).items())]
+    for outcome in part.get("outcomes", ()):
+        reasons += [f"{outcome['name']}: {known['why']}" for known in outcome.get("ranges", {}).values()]
+    why = "; ".join(str(reason) for reason in reasons if reason) or "not stated"
     files = [f"{name}.csv: {sources[name].cite}" for name in re.findall(r"(\w+)\.csv", why) if name in sources]
     assumed = re.search(r"assum", why, re.IGNORECASE)
     source = "; ".join(files) or "none: an assumption"
