@@ -83,7 +83,7 @@ class RunOptions:
         """Runs that are finished take no options of how to run. Raises UsageError for one that is given."""
         for name in sorted(self.given - FOR_FOLDERS):
             option = "--" + name.rstrip("_").replace("_", "-")
-            raise UsageError(f"{option} does not apply to results folders: their runs are finished", where=option)
+            raise UsageError("does not apply to results folders: their runs are finished", where=option)
 
     def plan(self, scenario: Scenario) -> Job:
         """The scenario worked out under these options; a fit made from other things is told of. Raises InputError."""

@@ -77,7 +77,7 @@ def precision_sentence(precision: Precision) -> str:
         return said
     ratio = precision.variance_ratio
     gain = (
-        f"Pairing makes the variance {ratio:.1f} times smaller than that of unpaired runs"
+        f"Pairing makes the variance {ratio:,.1f} times smaller than that of unpaired runs"
         if ratio >= 1.0
         else "Pairing does not make the variance smaller here"
     )
