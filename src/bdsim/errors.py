@@ -153,7 +153,8 @@ def whole_number(value: Any, least: int, most: int, where: str) -> int:
     except TypeError:
         number = None
     if number is None or not least <= number <= most:
-        raise UsageError(f"{str(value)[:80]} is not a whole number from {least} to {most}", where=where)
+        said = repr(value) if isinstance(value, str) else str(value)
+        raise UsageError(f"{said[:80]} is not a whole number from {least} to {most}", where=where)
     return number
 
 
