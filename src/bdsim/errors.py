@@ -153,7 +153,8 @@ def whole_number(value: Any, least: int, most: int, where: str) -> int:
     except TypeError:
         number = None
     if number is None or not least <= number <= most:
-        said = repr(value) if isinstance(value, str) else str(value)
+        long = number is not None and abs(number) > 10**40  # Python writes no number of thousands of digits
+        said = "a number that long" if long else repr(value) if isinstance(value, str) else str(value)
         raise UsageError(f"{said[:80]} is not a whole number from {least} to {most}", where=where)
     return number
 
