@@ -55,7 +55,7 @@ def validate(study: Study | None = None, fit: Fit | None = None, report: Progres
 
     `fit`: over DRAWS draws of its posterior, without shocks; without one, at the values of parameters.toml. One row a
     number: name, what, published, low, high, population, source; median, p05, p95 of the model; `agrees`: whether the
-    90% interval and the published range, or the value give or take a tenth, meet (empty where the two are not the same
+    90% interval and the published range, or the value give or take a twentieth, meet (empty where the two are not the same
     thing); note.
     """
     home = study or find_study()
@@ -112,8 +112,8 @@ def _row(name: str, effect: Effect | None, implied: Implied | None, values: Floa
 def _agrees(effect: Effect | None, low: float | None, high: float | None, p05: float, p95: float) -> bool:
     """Whether the model's interval meets the published range."""
     value = effect.value if effect is not None else None
-    least = low if low is not None else 0.9 * value if value is not None else -np.inf
-    most = high if high is not None else 1.1 * value if value is not None else np.inf
+    least = low if low is not None else 0.95 * value if value is not None else -np.inf
+    most = high if high is not None else 1.05 * value if value is not None else np.inf
     return bool(p05 <= most and p95 >= least)
 
 
