@@ -55,8 +55,8 @@ def validate(study: Study | None = None, fit: Fit | None = None, report: Progres
 
     `fit`: over DRAWS draws of its posterior, without shocks; without one, at the values of parameters.toml. One row a
     number: name, what, published, low, high, population, source; median, p05, p95 of the model; `agrees`: whether the
-    90% interval and the published range, or the value give or take a twentieth, meet (empty where the two are not the same
-    thing); note.
+    90% interval and the published range, or the value give or take a twentieth, meet (empty where the two are not the
+    same thing); note.
     """
     home = study or find_study()
     problem = make_problem(home, researchers_per_agent=SCALE)
