@@ -19,7 +19,7 @@ from bdsim.analysis.leavers import SIDES
 from bdsim.errors import UsageError
 from bdsim.reporting.figures.runs import draw_difference
 from bdsim.reporting.page import picture
-from bdsim.reporting.sentences import in_years, signed
+from bdsim.reporting.sentences import citation, in_years, signed
 from bdsim.reporting.style import NAMES, STYLE, Drawing
 from bdsim.reporting.summary import Summary
 
@@ -59,8 +59,6 @@ def memo_of(summary: Summary, command: str) -> Memo:
         raise UsageError("a memo needs a reference", where="memo")
     headline, years = summary.headline, summary.years or summary.asked
     span = f", {in_years(years)}" if years else ""
-    fit = scenario.manifest["fit"]
-    fitted = f"fitted to published facts (fit {fit['name']})" if fit else "parameters not fitted"
     return Memo(
         title=f"{scenario.title} against {comparison.reference.title}{span}",
         question=str(scenario.manifest["scenario"]["question"]),
@@ -71,8 +69,7 @@ def memo_of(summary: Summary, command: str) -> Memo:
         figure=draw_difference(comparison),
         command=command,
         runs=", ".join(f"{r.name}-{r.fingerprint}" for r in comparison.all),
-        cite=f"bdsim {scenario.manifest['versions']['bdsim-migration']}: an agent-based simulation of researcher "
-        f"migration; {fitted}",
+        cite=citation(scenario.manifest),
     )
 
 

@@ -21,7 +21,16 @@ from bdsim.reporting.figures.leavers import draw_who
 from bdsim.reporting.figures.runs import comparison_drawings, draw_fan
 from bdsim.reporting.headline import ALL_PRIORS
 from bdsim.reporting.page import Report, Section, Table, picture, plain
-from bdsim.reporting.sentences import count, in_years, interval, precision_row, signed, who_blocks, who_sentence
+from bdsim.reporting.sentences import (
+    citation,
+    count,
+    in_years,
+    interval,
+    precision_row,
+    signed,
+    who_blocks,
+    who_sentence,
+)
 from bdsim.reporting.style import NAMES, Drawing
 from bdsim.reporting.summary import Summary, fit_of, observed, priors_of, summaries
 from bdsim.runs.plan import Job
@@ -36,6 +45,7 @@ from bdsim.study.scenario_file import PARTS
 __all__ = ["UNFITTED", "Report", "Section", "Table", "caveats", "picture", "repeat_words", "report_page"]
 
 INITIATIVE_ENDED = 2022
+CITE = "The program, the runs by their fingerprints, and the facts that the numbers rest on:"
 UNFITTED = "Parameters are held at the values of parameters.toml: the intervals leave their uncertainty out."
 CAVEATS = (
     "Differences between scenarios are differences of the model, paired person by person, not causal estimates.",
@@ -87,6 +97,7 @@ def report_of(
         Section("Where the numbers come from", tables=[_provenance(comparison)]),
         Section("How to repeat it", ["Inside the study, with the same version of bdsim:"],
                 commands=[repeat_words("report", comparison.all, years)]),
+        Section("How to cite it", [CITE], commands=[_cited(comparison, coverage_of(evidence))]),
     ]  # fmt: skip
     title = " and ".join(s.title for s in comparison.others) + f" against {comparison.reference.title}"
     questions = [str(s.manifest["scenario"]["question"]) for s in comparison.others]
@@ -291,6 +302,12 @@ def _validation(fit: Fit) -> list[Section]:
     ]  # fmt: skip
     caption = "Published effects beside what the model implies; none was fitted as a series"
     return [Section("Validation", tables=[Table.of(caption, rows)])]
+
+
+def _cited(comparison: Comparison, known: Coverage) -> str:
+    """The program, the runs, and whoever published the departures that they are fitted to."""
+    runs = ", ".join(f"{r.name}-{r.fingerprint}" for r in comparison.all)
+    return f"{citation(comparison.reference.manifest)}. Runs: {runs}. Facts: {known.departures.credit}."
 
 
 def _provenance(comparison: Comparison) -> Table:

@@ -18,6 +18,7 @@ __all__ = [
     "Answer",
     "Block",
     "branch_text",
+    "citation",
     "count",
     "in_years",
     "interval",
@@ -186,6 +187,14 @@ def signed(number: float) -> str:
 def interval(low: float, high: float, write: Any = count) -> str:
     """'[1, 2]', or that it is unknown where a single draw was run."""
     return "[unknown]" if math.isnan(low) or math.isnan(high) else f"[{write(low)}, {write(high)}]"
+
+
+def citation(manifest: Mapping[str, Any]) -> str:
+    """How to cite the program that made a run, and what its parameters rest on."""
+    fit = manifest["fit"]
+    rest = f"fitted to published facts (fit {fit['name']})" if fit else "parameters not fitted"
+    version = manifest["versions"]["bdsim-migration"]
+    return f"bdsim {version}: an agent-based simulation of researcher migration; {rest}"
 
 
 def in_years(years: Period) -> str:
