@@ -316,7 +316,7 @@ def test_a_program_that_was_edited_is_told_of_and_a_comment_in_it_is_not(fitted,
 
 def test_a_problem_is_known_by_what_is_fitted_to_what(fresh_study):
     def known(**options):
-        return make_problem(fresh_study, researchers_per_agent=2000, **options).fingerprint()
+        return make_problem(fresh_study, researchers_per_agent=200, **options).fingerprint()
 
     before = known()
     assert known(free=["push"]) != before
