@@ -91,7 +91,7 @@ def draw_break_even(found: BreakEven) -> Drawing:
     ax.set_ylim(0.0, min(table["p95"].max() * 1.05, top))
     board.legend()
     reach = f"{found.reachable:.0%} of draws reach the goal within the range."
-    title = f"How far {name.meaning} would have to go, by the model"
+    title = f"How far {name.meaning.split(',')[0]} would have to go, by the model"
     caption(board.figure, title, f"{reach} {SOURCE}")
     alt = f"Break-even of {turned.table} for {goal}: {median:.3g}, 90% {low:.3g} to {high:.3g}"
     return Drawing("breakeven", board.figure, table, alt)
