@@ -39,6 +39,7 @@ __all__ = [
 
 PACKAGE = Path(__file__).parents[1]  # bdsim itself
 DETERMINING = ("model", "study", "runs")  # the packages of bdsim whose sources determine numbers
+FITTING = ("model", "study", "calibration")  # and those that determine a fit
 NUMERIC = ("mesa", "numba", "numpy", "pandas", "pyarrow", "scipy")  # through which numbers pass
 MOST_NAMED = 3  # of what a fit was made before; the rest are counted
 PARAMETERS = "parameters.toml"
@@ -192,13 +193,13 @@ def _again(fit: Fit) -> str:
 
 @cache
 def _fit_sources() -> str:
-    return digest_of(program_hash(), digest_of_files(sources_of("calibration")))
+    return digest_of(compiling.source_hash(), digest_of_files(sources_of(*FITTING)))
 
 
 @cache
 def _code() -> str:
     """A digest of sources without comments and docstrings: dear, and asked for only where their bytes differ."""
-    return digest_of([_bare(path.read_bytes()) for path in sources_of(*DETERMINING, "calibration")])
+    return digest_of([_bare(path.read_bytes()) for path in sources_of(*FITTING)])
 
 
 def _bare(source: bytes) -> str:
