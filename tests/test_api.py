@@ -117,6 +117,6 @@ def test_what_a_notebook_shows_is_short_and_says_what_it_is(here: Path, study: S
         pd.DataFrame({"push": [0.1, 0.2], "roots": [1.0, 2.0]}),
         pd.DataFrame({"parameter": ["push", "roots"]}),
     )
-    fit = Fit("mine", study.fitted / "mine", draws, table, {"statement": "<b>"})
+    fit = Fit("mine", study.fitted / "mine", draws, table, pd.DataFrame(), {"statement": "<b>"})
     assert repr(fit) == "<Fit 'mine': 2 parameters, 2 draws of their posterior>"
     assert "<td>push</td>" in fit._repr_html_() and "&lt;b&gt;" in fit._repr_html_()
