@@ -226,7 +226,7 @@ def test_rivals_are_not_too_sure_of_themselves(rule):
     if rule == "last":
         assert np.quantile(steady, 0.95) - np.quantile(steady, 0.05) > 100
     else:
-        assert abs(np.median(steady) - 900.0) < 30
+        assert abs(np.median(steady) - 900.0) < 60  # a log-linear trend runs above a straight line
     far = forecast_by(rule, np.array([100.0, 120.0, 110.0, 130.0, 150.0, 140.0]), 5)
     near = forecast_by(rule, np.array([100.0, 120.0, 110.0, 130.0, 150.0, 140.0]), 1)
     assert far.std() > near.std() > 5.0
