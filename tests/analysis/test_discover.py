@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import bdsim
-from bdsim.analysis.boxes import Box, Limit, Sample, find_boxes
-from bdsim.analysis.discover import discover, parse_threshold, scores, values_of
+from bdsim.analysis.futures.boxes import Box, Limit, Sample, find_boxes
+from bdsim.analysis.futures.discover import discover, parse_threshold, scores, values_of
 from bdsim.analysis.quantity import parse_window
 from bdsim.errors import UsageError
 from bdsim.model.draws import uniform

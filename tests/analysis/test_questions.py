@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 import bdsim
 from bdsim.analysis.attribution import CAUSES, TOTAL, attribute_effect, attribute_growth, shapley
 from bdsim.analysis.breakeven import Turned, break_even
+from bdsim.analysis.futures.regret import combined, regret_of
 from bdsim.analysis.quantity import Quantity, parse_goal, parse_quantity
-from bdsim.analysis.regret import combined, regret_of
 from bdsim.analysis.sensitivity import indices, make_inputs, sensitivity
 from bdsim.errors import UsageError
 from bdsim.runs.expected import Asked, answers_to, posterior_draws

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from bdsim.analysis.futures.robust import Robust, robust_choice
 from bdsim.analysis.quantity import Quantity
-from bdsim.analysis.robust import Robust, robust_choice
 from bdsim.errors import UsageError
 from bdsim.reporting.figures.futures import draw_robust
 from bdsim.runs.plan import Settings, plan_run

@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 import bdsim
 from bdsim.analysis.breakeven import Turned
+from bdsim.analysis.futures.sweep import sweep
 from bdsim.analysis.quantity import Quantity
-from bdsim.analysis.sweep import sweep
 from bdsim.cli.main import app
 from bdsim.errors import UsageError
 from bdsim.reporting.figures.futures import draw_sweep

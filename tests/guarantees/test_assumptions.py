@@ -6,7 +6,7 @@ from SALib.analyze import sobol as analysis
 from SALib.sample import sobol as sampling
 
 import bdsim
-from bdsim.analysis.discover import discover, parse_threshold
+from bdsim.analysis.futures.discover import discover, parse_threshold
 from bdsim.analysis.quantity import Quantity
 from bdsim.reporting.report import _assumptions
 from bdsim.runs.expected import Asked, answers_to

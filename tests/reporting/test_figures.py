@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 import bdsim
 from bdsim.analysis.attribution import Attribution
 from bdsim.analysis.breakeven import BreakEven, Turned
+from bdsim.analysis.futures.regret import Regret
 from bdsim.analysis.leavers import who_leaves
 from bdsim.analysis.quantity import parse_goal, parse_quantity
-from bdsim.analysis.regret import Regret
 from bdsim.analysis.sensitivity import Sensitivity
 from bdsim.calibration.problem import make_problem
 from bdsim.calibration.rivals import RULES

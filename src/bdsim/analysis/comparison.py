@@ -19,7 +19,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
-from bdsim.drawn import Drawn
 from bdsim.errors import UsageError, check_years
 from bdsim.model import draws
 from bdsim.model.categories import FIRST_YEAR, GROUPS, Floats
@@ -27,6 +26,7 @@ from bdsim.model.counts import AXES, selection
 from bdsim.model.draws import Purpose
 from bdsim.model.fates import Fates, destination_of, year_left
 from bdsim.model.rule import EARLY_UNTIL, MID_UNTIL
+from bdsim.runs.drawn import Drawn
 from bdsim.runs.identity import apart
 from bdsim.runs.results import Centre, Results
 

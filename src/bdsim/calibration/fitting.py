@@ -17,12 +17,12 @@ from scipy import optimize
 from bdsim.calibration.optimum import SOBOL_POINTS, Optimum, at_bounds, best_of, optimise, sobol_starts
 from bdsim.calibration.posterior import Posterior, explore, laplace_covariance, parameter_table, sensitivity, trade_offs
 from bdsim.calibration.problem import Problem, make_problem
-from bdsim.drawn import Drawn
 from bdsim.errors import FitError, did_you_mean
 from bdsim.files.digest import digest_of
 from bdsim.files.durable import locked, new_folder, refusals, unfinished, write_file
 from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.counts import Counts, selection
+from bdsim.runs.drawn import Drawn
 from bdsim.runs.ensemble import run_member
 from bdsim.runs.identity import basis_of, versions
 from bdsim.study.fit import DEFAULT_FIT, Fit, load_fit

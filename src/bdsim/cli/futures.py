@@ -58,8 +58,8 @@ def discover(
     Boxes of parameters, assumptions and events that tell such futures from others (PRIM), each in one sentence, and
     the share of the variance that each input explains by itself. The more members, the surer the boxes.
     """
-    from bdsim.analysis.discover import discover as discovered
-    from bdsim.analysis.discover import parse_threshold
+    from bdsim.analysis.futures.discover import discover as discovered
+    from bdsim.analysis.futures.discover import parse_threshold
     from bdsim.cli import terminal
     from bdsim.cli.run import end_with_failures, runs_of
     from bdsim.reporting.figures.futures import draw_discovery, draw_scores
@@ -125,8 +125,8 @@ def sweep(
     Expected runs without chance at every point of a grid; a table, and a curve or a map with contours.
     """
     from bdsim.analysis.breakeven import NEUTRAL, Turned
+    from bdsim.analysis.futures.sweep import sweep as swept
     from bdsim.analysis.quantity import parse_quantity, parse_window
-    from bdsim.analysis.sweep import sweep as swept
     from bdsim.cli import terminal
     from bdsim.model.categories import FIRST_YEAR
     from bdsim.reporting.figures.futures import draw_sweep
@@ -215,7 +215,7 @@ def regret_sampled(
     threshold: float | None, results: Path | None, json: bool,
 ) -> None:  # fmt: skip
     """Policies against sampled futures: the table, the figure, and which policy is worst in none."""
-    from bdsim.analysis.robust import robust_choice
+    from bdsim.analysis.futures.robust import robust_choice
     from bdsim.cli import terminal
     from bdsim.reporting.figures.futures import draw_robust
 

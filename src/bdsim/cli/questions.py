@@ -207,8 +207,8 @@ def regret(
     json: Json = False,
 ) -> None:
     """Set policies against futures: what each would miss against the best."""
+    from bdsim.analysis.futures.regret import regret_of
     from bdsim.analysis.quantity import parse_quantity
-    from bdsim.analysis.regret import regret_of
     from bdsim.reporting.figures.questions import draw_regret
     from bdsim.reporting.questions import regret_answer
     from bdsim.study.scenario import load_scenario

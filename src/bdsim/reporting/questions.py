@@ -7,7 +7,7 @@ from typing import Any
 
 from bdsim.analysis.attribution import Attribution, cannot_tell, cause_of
 from bdsim.analysis.breakeven import BreakEven
-from bdsim.analysis.regret import Regret
+from bdsim.analysis.futures.regret import Regret
 from bdsim.analysis.sensitivity import Sensitivity
 from bdsim.reporting.sentences import Answer, Block, count, in_years, interval, signed
 from bdsim.study.fit import Fit

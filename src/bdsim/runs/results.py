@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdsim.drawn import Drawn
 from bdsim.errors import ResultsError, UsageError, check_years
 from bdsim.files.durable import new_folder, sealed
 from bdsim.model import draws
@@ -23,6 +22,7 @@ from bdsim.model.categories import FIELDS, FIRST_ENTRY, FIRST_YEAR, ORIGINS, Flo
 from bdsim.model.counts import AXES, TABLES, Counts, selection
 from bdsim.model.fates import Fates
 from bdsim.runs import statistics
+from bdsim.runs.drawn import Drawn
 from bdsim.runs.explained import explained_alone
 from bdsim.runs.store.manifest import MANIFEST, read_manifest
 from bdsim.runs.store.parts import Chosen, Part

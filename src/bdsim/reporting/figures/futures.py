@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
 
-from bdsim.analysis.boxes import Box, Limit
 from bdsim.analysis.breakeven import NEUTRAL, Turned
-from bdsim.analysis.discover import Discovery
-from bdsim.analysis.robust import Robust
-from bdsim.analysis.sweep import Sweep
+from bdsim.analysis.futures.boxes import Box, Limit
+from bdsim.analysis.futures.discover import Discovery
+from bdsim.analysis.futures.robust import Robust
+from bdsim.analysis.futures.sweep import Sweep
 from bdsim.model.world import TABLES
 from bdsim.reporting.style import COLOURS, DASHES, REFERENCE, Drawing, caption, styled
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bdsim.analysis.attribution import TOTAL, Attribution
 from bdsim.analysis.breakeven import NEUTRAL, BreakEven
-from bdsim.analysis.regret import Regret
+from bdsim.analysis.futures.regret import Regret
 from bdsim.analysis.sensitivity import Sensitivity
 from bdsim.model.world import TABLES
 from bdsim.reporting.figures.canvas import WIDTH, canvas

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bdsim.analysis.futures.regret import combined
 from bdsim.analysis.quantity import Quantity
-from bdsim.analysis.regret import combined
 from bdsim.errors import UsageError
 from bdsim.model import draws
 from bdsim.model.categories import Floats

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdsim.analysis.boxes import Box, Limit, Sample, find_boxes
 from bdsim.analysis.events import NOT_REACHED
+from bdsim.analysis.futures.boxes import Box, Limit, Sample, find_boxes
 from bdsim.analysis.quantity import KINDS, Quantity, parse_quantity
 from bdsim.errors import UsageError
 from bdsim.model.categories import DESTINATIONS, FIRST_YEAR, Floats
