@@ -6,6 +6,7 @@ import pytest
 import bdsim
 from bdsim.errors import InvariantError
 from bdsim.model.counts import check_conservation
+from bdsim.model.fates import destination_of, with_programme, year_left
 
 
 @pytest.mark.parametrize("name", ["baseline", "student-visa-cut", "protect-act"])
@@ -22,13 +23,17 @@ def test_fates_and_departures_tell_the_same_story():
     results = bdsim.run(bdsim.load_scenario("baseline"), members=2, researchers_per_agent=50, horizon=2025)
     settled = (results.people["route"] == "settled").to_numpy()
     counted = results.departures.groupby(["member", "year", "destination"], observed=True)["researchers"].sum()
+    recruits = results.departures.groupby(["member", "year"])["with_programme"].sum()
     for member, fates in enumerate(results.fates()):
         stands = results.members.loc[member, ["agent_doctorate", "agent_settled"]]
         weight = np.where(settled, stands["agent_settled"], stands["agent_doctorate"])
         for year in (2000, 2013, 2025):
+            then = (fates > 0) & (year_left(fates) == year)
             for code, destination in enumerate(("china", "elsewhere")):
-                left = weight[fates == 1 + 2 * (year - 2000) + code].sum()
+                left = weight[then & (destination_of(fates) == code)].sum()
                 assert counted[member, year, destination] == pytest.approx(left, rel=1e-12)
+            recruited = weight[then & with_programme(fates)].sum()
+            assert recruits[member, year] == pytest.approx(recruited, rel=1e-12)
 
 
 def test_a_breach_is_refused_by_name():
