@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bdsim.errors import FitError, did_you_mean
@@ -87,7 +88,7 @@ class Fit:
         shocks = np.zeros((horizon - FIRST_YEAR + 1, len(SERIES)))
         if self.shocks.empty:
             return shocks
-        first, observed = self._observed[self._row(seed)]
+        first, observed = self._observed(self._row(seed))
         run_on = continued(parameters.discrepancy(), observed, first, horizon, seed)
         shocks[first - FIRST_YEAR :] = run_on
         return shocks
@@ -102,11 +103,18 @@ class Fit:
         """The draws, shape (draws, parameters)."""
         return np.asarray(self.draws, np.float64)
 
+    def _observed(self, draw: int) -> tuple[int, Floats]:
+        """The first observed year, and a draw's shocks of the observed years, shape (years, series)."""
+        of_draw, years, shocks = self._shocks
+        own = slice(*np.searchsorted(of_draw, (draw, draw + 1)))
+        return int(years[own.start]), shocks[own]
+
     @cached_property
-    def _observed(self) -> dict[int, tuple[int, Floats]]:
-        """By draw: the first observed year, and the shocks of the observed years, shape (years, series)."""
-        of_draws = self.shocks.groupby("draw", sort=False)
-        return {int(draw): (int(own["year"].iloc[0]), own[list(SERIES)].to_numpy()) for draw, own in of_draws}
+    def _shocks(self) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+        """Draw and year, shape (rows,), and shocks, shape (rows, series), by draw."""
+        of_draw, years = (self.shocks[name].to_numpy(np.int64) for name in ("draw", "year"))
+        order = np.argsort(of_draw, kind="stable")
+        return of_draw[order], years[order], np.asarray(self.shocks[list(SERIES)], np.float64)[order]
 
     @property
     def validation(self) -> pd.DataFrame | None:
