@@ -54,7 +54,7 @@ def commands() -> str:
     import typer.main
 
     from bdsim.cli.main import app
-    from bdsim.cli.tasks import TASKS
+    from bdsim.cli.options import TASKS
 
     group: Any = typer.main.get_command(app)
     parts = ["# Commands\n\nMade from the program. Each command says the same under `--help`.\n"]

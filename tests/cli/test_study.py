@@ -9,8 +9,7 @@ import pytest
 from test_cli import call
 
 from bdsim.cli.main import app
-from bdsim.cli.options import completed
-from bdsim.cli.tasks import TASKS
+from bdsim.cli.options import TASKS, completed
 from bdsim.errors import OTHER_WORDS, did_you_mean
 from bdsim.model.world import TABLES
 from bdsim.study.scenario import load_scenario
@@ -67,7 +66,7 @@ def test_every_command_stands_under_a_task_and_every_task_names_commands(capsys)
     known = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
     named = [name for names in TASKS.values() for name in names]
     assert len(named) == len(set(named))
-    assert known <= set(named), "give it a task in cli/tasks.py"
+    assert known <= set(named), "give it a task in cli/options.py"
     assert set(named) <= known
     _, out, _ = call("--help", capsys=capsys)
     positions = [out.index(f"\n{task}:") for task in TASKS]

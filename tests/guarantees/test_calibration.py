@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import bdsim
-from bdsim.calibration.backtest import crps
+from bdsim.calibration.backtest import RULES, crps, forecast_by
 from bdsim.calibration.optimum import at_bounds, best_of, optimise
-from bdsim.calibration.posterior import Shear, explore, laplace_covariance, parameter_table, sensitivity, trade_offs
+from bdsim.calibration.posterior import explore, laplace_covariance, parameter_table, sensitivity, trade_offs
 from bdsim.calibration.problem import make_problem, score
-from bdsim.calibration.rivals import RULES, forecast_by
+from bdsim.calibration.proposal import Shear
 from bdsim.study.fit import load_fit
 from bdsim.study.parameters import load_parameters
 

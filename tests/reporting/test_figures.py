@@ -20,8 +20,8 @@ from bdsim.analysis.futures.regret import Regret
 from bdsim.analysis.leavers import who_leaves
 from bdsim.analysis.quantity import parse_goal, parse_quantity
 from bdsim.analysis.sensitivity import Sensitivity
+from bdsim.calibration.backtest import RULES
 from bdsim.calibration.problem import make_problem
-from bdsim.calibration.rivals import RULES
 from bdsim.reporting.figures import checks, fits, leavers, questions, runs
 from bdsim.reporting.figures.canvas import WIDTH
 from bdsim.reporting.style import save_drawing

@@ -15,12 +15,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
-from scipy.special import gammaincinv, ndtr, ndtri
+from scipy.special import ndtr, ndtri
 
 from bdsim.calibration.problem import Problem
+from bdsim.calibration.proposal import Proposal, Shear, Surrogate, coefficients, tempered_moments
 from bdsim.calibration.shocks import conditioned, root_of
-from bdsim.calibration.surrogate import Surrogate, coefficients
-from bdsim.errors import FitError
 from bdsim.model import draws
 from bdsim.model.categories import Floats
 from bdsim.model.draws import Purpose
@@ -30,16 +29,13 @@ __all__ = ["Posterior", "explore", "laplace_covariance", "parameter_table", "sen
 
 PROPOSALS = 2400
 DRAWS = 400
-TAIL = 12.0  # degrees of freedom of the proposal: tails wider than a normal's
 CHUNK = 100
-AGES = np.arange(0.0, 12.0)  # years since entry
 UNTOLD = 1e-9  # residuals per prior sd: less is rounding
 ROUNDS = 4
 QUICK = 24_000  # points asked of the surrogate
 SIZES = ("sigma_common", "sigma_field", "phi")  # they move what is made of residuals, and no statistic
 TOLD, HALF_TOLD = 0.5, 0.2  # shrinkage of the sd from prior to posterior
 STRONG = 0.6  # correlation
-ROOTS, ROOTING = "roots.doctorate", "rooting"
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ def explore(
 ) -> Posterior:
     """Draw from the posterior by importance sampling in two steps.
 
-    The model answers at points around the mode, and a quadratic learns from them (surrogate.py). Under the quadratic,
+    The model answers at points around the mode, and a quadratic learns from them (proposal.py). Under the quadratic,
     many points are drawn in rounds that adapt the proposal, each weighted against the mixture of all rounds (Cornuet et
     al. 2012, doi:10.1111/j.1467-9469.2011.00756.x), and resampled. At those the model answers itself, and what the
     quadratic got wrong is corrected by weights: draws are draws of the posterior of the model. Of `proposals` points
@@ -129,7 +125,7 @@ def _under_surrogate(
         cost = [_cost(problem, x, m, space.told) for x, m in zip(fresh, values, strict=True)]
         points, log_target = np.concatenate([points, fresh]), np.append(log_target, -np.array(cost))
         log_weight = log_target - np.logaddexp.reduce([r.log_density(points[:, space.told]) for r in rounds], axis=0)
-        centre, spread = _tempered_moments(space.shear.straighten(points[:, space.told]), log_weight)
+        centre, spread = tempered_moments(space.shear.straighten(points[:, space.told]), log_weight)
     return points, log_weight, _effective(log_weight)
 
 
@@ -232,97 +228,6 @@ def shocked(problem: Problem, models: Floats, shocks: Floats) -> Floats:
     by = shocks @ problem.sway.T
     logs = np.array([t.is_log for t in problem.targets])
     return np.where(logs, models * np.exp(np.where(logs, by, 0.0)), models + by)
-
-
-@dataclass(frozen=True)
-class Shear:
-    """Coordinates in which the posterior is nearly a normal: leave_* + ln S(roots, rooting) in place of leave_*.
-
-    S sums exp(-r(age)) over a dozen years (rule.py: r): those who leave within them, not the first year's rate, are
-    what the data fix. A shear keeps volumes, so densities need no correction.
-    """
-
-    roots: int | None  # positions among the coordinates; None where held
-    rooting: int | None
-    held: tuple[float, float]  # roots and rooting where they are held
-    leaving: tuple[int, ...]
-
-    @classmethod
-    def of(cls, problem: Problem, told: NDArray[np.bool_] | None = None) -> Shear:
-        """The shear of those of a problem's free parameters that are `told` (default: all)."""
-        chosen = np.ones(len(problem.free), bool) if told is None else told
-        names = [n for n, is_told in zip(problem.free, chosen, strict=True) if is_told]
-        roots, rooting = (names.index(n) if n in names else None for n in (ROOTS, ROOTING))
-        held = (problem.parameters[ROOTS], problem.parameters[ROOTING])
-        return cls(roots, rooting, held, tuple(i for i, name in enumerate(names) if name.startswith("leave_")))
-
-    def straighten(self, points: Floats) -> Floats:
-        """Parameters (points, coordinates) in the straight coordinates."""
-        return self._moved(points, 1.0)
-
-    def bend(self, points: Floats) -> Floats:
-        """The inverse of `straighten`."""
-        return self._moved(points, -1.0)
-
-    def slope(self, x: Floats) -> Floats:
-        """The derivative of `straighten` at `x`, shape (coordinates, coordinates)."""
-        step = 1e-6 * np.eye(len(x))
-        return np.asarray((self.straighten(x + step) - self.straighten(x - step)).T / 2e-6)
-
-    def _moved(self, points: Floats, sign: float) -> Floats:
-        moved = np.array(points)
-        roots = points[:, self.roots] if self.roots is not None else np.full(len(points), self.held[0])
-        rooting = points[:, self.rooting] if self.rooting is not None else np.full(len(points), self.held[1])
-        years = np.maximum(rooting, 1e-3)  # proposals beyond the bounds are bent before they are dropped
-        lived = np.log(np.exp(-roots[:, None] * (1.0 - np.exp(-AGES / years[:, None]))).sum(axis=1))
-        moved[:, list(self.leaving)] += sign * lived[:, None]
-        return moved
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """A multivariate t in straight coordinates, cut at the bounds, and points drawn from it."""
-
-    shear: Shear
-    centre: Floats
-    root: Floats  # lower Cholesky factor of the scale matrix
-    log_inside: float  # log of the share of the t inside the bounds
-    points: Floats
-
-    @classmethod
-    def around(
-        cls, centre: Floats, covariance: Floats, shear: Shear, bounds: tuple[Floats, Floats], seed: int, wanted: int
-    ) -> Proposal:
-        """`wanted` points; coordinates and chi squares are drawn at addresses of `seed`."""
-        d, root = len(centre), np.asarray(np.linalg.cholesky(covariance), np.float64)
-        found, tried, batch = np.empty((0, d)), 0, 0
-        while len(found) < wanted:
-            i = np.arange(batch * wanted, (batch + 1) * wanted, dtype=np.uint64)
-            normal = ndtri(np.column_stack([draws.uniform(seed, i, 0, Purpose.POSTERIOR, k) for k in range(d)]))
-            chi2 = 2.0 * gammaincinv(TAIL / 2.0, draws.uniform(seed, i, 0, Purpose.POSTERIOR, d))
-            candidates = shear.bend(centre + (normal * np.sqrt(TAIL / chi2)[:, None]) @ root.T)
-            inside = ((candidates >= bounds[0]) & (candidates <= bounds[1])).all(axis=1)
-            found, tried, batch = np.concatenate([found, candidates[inside]]), tried + wanted, batch + 1
-            if batch > 200:
-                raise FitError("the optimum lies outside what the bounds allow", where="posterior")
-        return cls(shear, centre, root, float(np.log(len(found) / tried)), found[:wanted])
-
-    def log_density(self, points: Floats) -> Floats:
-        """The log density at points inside the bounds, up to a constant shared by all proposals."""
-        steps = solve_triangular(self.root, (self.shear.straighten(points) - self.centre).T, lower=True)
-        distance = (steps**2).sum(axis=0)
-        shape = -0.5 * (TAIL + len(self.centre)) * np.log1p(distance / TAIL)
-        return np.asarray(shape - np.log(np.diag(self.root)).sum() - self.log_inside)
-
-
-def _tempered_moments(points: Floats, log_weight: Floats) -> tuple[Floats, Floats]:
-    """Mean and covariance under weights whose few greatest are cut, so that no single point decides."""
-    weight = np.exp(log_weight - log_weight.max())
-    weight = np.minimum(weight, np.quantile(weight, 1.0 - 30.0 / len(weight)))
-    weight /= weight.sum()
-    mean = weight @ points
-    apart = points - mean
-    return mean, (weight[:, None] * apart).T @ apart
 
 
 def parameter_table(problem: Problem, mode: Floats, posterior: Posterior) -> pd.DataFrame:

@@ -21,8 +21,7 @@ from bdsim.cli import questions as cli_why
 from bdsim.cli import results as cli_report
 from bdsim.cli import run as cli_run
 from bdsim.cli import study as cli_study
-from bdsim.cli.options import Json
-from bdsim.cli.tasks import ByTask, ForMost
+from bdsim.cli.options import ByTask, ForMost, Json
 from bdsim.errors import BdsimError, InputError, printable, shown
 
 __all__ = ["app", "main"]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,57 +16,39 @@ from numpy.typing import NDArray
 
 from bdsim.errors import ResultsError, UsageError, check_years
 from bdsim.files.durable import new_folder, sealed
-from bdsim.model import draws
 from bdsim.model.categories import FIELDS, FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
-from bdsim.model.counts import AXES, TABLES, Counts, selection
-from bdsim.model.fates import Fates
+from bdsim.model.counts import AXES, selection
 from bdsim.runs import statistics
 from bdsim.runs.drawn import Drawn
 from bdsim.runs.explained import explained_alone
+from bdsim.runs.store.counted import Counted
 from bdsim.runs.store.manifest import MANIFEST, read_manifest
-from bdsim.runs.store.parts import Chosen, Part
+from bdsim.runs.store.parts import Chosen
 from bdsim.runs.store.tables import (
     COLUMNS,
     UNREADABLE,
-    StoredPart,
     StoredParts,
-    collapse,
-    leavers_table,
     read_whole,
-    tidy,
-    tidy_cohorts,
     write_parts,
     write_whole,
 )
 
-__all__ = ["ASSUMPTION", "FAILURES", "PARAMETER", "SHOCK", "Centre", "Results", "load_results"]
+__all__ = ["ASSUMPTION", "PARAMETER", "SHOCK", "Centre", "Results", "load_results"]
 
 PARAMETER = "parameter."  # begins the columns of members that say what each drew of the fit
 ASSUMPTION = "assumption."  # and of the ranges in the scenario file
 SHOCK = "shock."  # and what moves everyone in a year, by series and year
 
-FAILURES = ("branch", "draw", "seed", "parameters", "error", "traceback")
-
-
 Centre = Literal["mean", "median"]
-
-
 SHOWN = 16  # rows of a table in a notebook
 
 
 @dataclass(frozen=True, repr=False)
-class Results(Drawn):
+class Results(Drawn, Counted):
     """One scenario's ensemble. `departures` and `stocks` are the contract; the rest is there to be asked.
 
     Members lie in parts, in memory or in a results folder; what is asked of them is worked out part by part.
     """
-
-    manifest: dict[str, Any]
-    members: pd.DataFrame  # member, branch, draw, weight, seed, own, agent_doctorate, agent_settled, parameters
-    people: pd.DataFrame  # identity, origin, route, field, entry_year, prominence, ties; one row a researcher's agent
-    parts: Sequence[Part | StoredPart | Chosen]
-    failures: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(FAILURES)))
-    called: tuple[str, str] = ("", "")  # another name and title, where `distinct` gave them
 
     def __repr__(self) -> str:
         years = self.years
@@ -115,106 +96,8 @@ class Results(Drawn):
         return ", ".join(f"{name} = {p['values'][name]:g}" for name in p["held"])
 
     @property
-    def years(self) -> range:
-        return range(FIRST_YEAR, int(self.manifest["horizon"]) + 1)
-
-    @property
     def weights(self) -> Floats:
         return np.asarray(self.members["weight"], np.float64)
-
-    def gathered(self, table: str, reduce: Callable[[Floats], Floats] = lambda values: values) -> Floats:
-        """A table of all members (a field of Counts, or full_scale), each part first taken through `reduce`.
-
-        `reduce` must keep the first axis, which is members. Raises ResultsError where a table is damaged.
-        """
-        return np.concatenate([reduce(part.table(table)) for part in self.parts])
-
-    def collapsed(self, table: str, axes: Sequence[str] = (), origin: str = "china") -> Floats:
-        """A table shaped as departures summed down to (members, years, *axes); kept, since figures ask again."""
-        key = (table, *axes, origin)
-        if key not in self._collapsed:
-            self._collapsed[key] = self.gathered(table, lambda values: collapse(values, axes, origin))
-        return self._collapsed[key]
-
-    @cached_property
-    def _collapsed(self) -> dict[tuple[str, ...], Floats]:
-        return {}
-
-    @cached_property
-    def digests(self) -> NDArray[np.uint64]:
-        """A hash of everything counted in a year of a member, shape (members, years).
-
-        Each number's 64 bits are stirred with its place, and all are added up: numbers that differ give another sum.
-        """
-
-        def of_part(part: Part | StoredPart | Chosen) -> NDArray[np.uint64]:
-            total, place = np.zeros((part.members, len(self.years)), np.uint64), 0
-            for name in ("departures", "expected", "stocks", "entrants", "retired"):
-                cells = (part.table(name) + 0.0).reshape(*total.shape, -1).view(np.uint64)  # -0.0 is 0.0
-                places = np.arange(place, place := place + cells.shape[2], dtype=np.uint64)
-                total += draws.output(cells, places).sum(axis=2, dtype=np.uint64)
-            return total
-
-        return np.concatenate([of_part(part) for part in self.parts])
-
-    @cached_property
-    def counts(self) -> Counts:
-        """Everything counted, for all members at once; large for large ensembles."""
-        tables: dict[str, Any] = {name: self.gathered(name) for name in TABLES}
-        return Counts(**tables)
-
-    @cached_property
-    def departures(self) -> pd.DataFrame:
-        """member, year, origin, route, field, stage, destination, researchers, with_programme."""
-        tables = {"researchers": self.gathered("departures"), "with_programme": self.gathered("programme")}
-        return tidy(tables, ("field", "stage", "destination"))
-
-    @cached_property
-    def stocks(self) -> pd.DataFrame:
-        """member, year, origin, route, field, stage, researchers, on 1 January."""
-        return tidy({"researchers": self.gathered("stocks")}, ("field", "stage"))
-
-    @cached_property
-    def expected(self) -> pd.DataFrame:
-        """Like departures, with columns expected, variance and full_scale."""
-        tables = {name: self.gathered(name) for name in ("expected", "variance", "full_scale")}
-        tables["with_programme"] = self.gathered("programme_expected")
-        tables["full_scale_with_programme"] = self.gathered("programme_full_scale")
-        return tidy(tables, ("field", "stage", "destination"))
-
-    @cached_property
-    def flows(self) -> pd.DataFrame:
-        """member, year, origin, route, field, entrants, retired."""
-        return tidy({name: self.gathered(name) for name in ("entrants", "retired")}, ("field",))
-
-    @cached_property
-    def cohorts(self) -> pd.DataFrame:
-        """member, origin, entry_year, as_of, entered, in_us: the doctorate route."""
-        return tidy_cohorts(self.gathered("entered"), self.gathered("left"))
-
-    @cached_property
-    def leavers(self) -> pd.DataFrame:
-        """member, person (row of people), year, destination; one row a departure."""
-        tables = [leavers_table(part.leavers, first) for first, part in zip(self._firsts, self.parts, strict=True)]
-        return pd.concat(tables, ignore_index=True)
-
-    def fates(self, members: range | None = None, rows: NDArray[np.int64] | None = None, people: int = 0) -> Fates:
-        """What became of everyone, as model/fates.py has it; shape (members, people).
-
-        Of all members, or of a range of them; with `rows`, everyone's row in a longer list of `people`.
-        """
-        wanted = range(len(self.members)) if members is None else members
-        found = [np.zeros((0, people or len(self.people)), np.uint16)]
-        for first, part in zip(self._firsts, self.parts, strict=True):
-            inside = slice(max(0, wanted.start - first), max(0, min(part.members, wanted.stop - first)))
-            if inside.stop > inside.start:
-                found.append(part.leavers.fates(part.members, people or len(self.people), rows)[inside])
-        return np.concatenate(found)
-
-    def fates_of(self, members: NDArray[np.int64], rows: NDArray[np.int64], people: int) -> Fates:
-        """As `fates`, of members in ascending order, few of them apart."""
-        first = int(members[0])
-        return self.fates(range(first, int(members[-1]) + 1), rows, people)[members - first]
 
     def described(self, today: Mapping[str, Any]) -> Results:
         """The same numbers with the scenario's words and the parameters' notes as they are today."""
@@ -244,11 +127,6 @@ class Results(Drawn):
         weight = members["weight"] * members["branch"].map(before / after)
         members = members.assign(member=np.arange(len(members)), weight=weight)
         return replace(self, members=members, parts=[part for part in parts if part.members])
-
-    @cached_property
-    def _firsts(self) -> list[int]:
-        """The number of the first member of each part."""
-        return [0, *accumulate(part.members for part in self.parts)][: len(self.parts)]
 
     def stay_rate(self, origin: str, cohorts: tuple[int, int], as_of: int) -> pd.Series:
         """Share of the doctorates who entered in cohorts[0]..cohorts[1] and had not left by 1 January of `as_of`.

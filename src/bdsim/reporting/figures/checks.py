@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bdsim.calibration.backtest import TOTAL, coverage
-from bdsim.calibration.rivals import RULES
+from bdsim.calibration.backtest import RULES, TOTAL, coverage
 from bdsim.reporting.figures.canvas import canvas
 from bdsim.reporting.style import COLOURS, REFERENCE, Drawing, caption, styled, year_axis
 from bdsim.runs.identity import versions

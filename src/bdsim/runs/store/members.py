@@ -14,7 +14,8 @@ from bdsim.model import draws
 from bdsim.model.categories import FIELDS, FIRST_YEAR, GROUPS, Floats
 from bdsim.runs.identity import own_digest
 from bdsim.runs.plan import Job, Recipe, content
-from bdsim.runs.results import ASSUMPTION, FAILURES, PARAMETER, SHOCK
+from bdsim.runs.results import ASSUMPTION, PARAMETER, SHOCK
+from bdsim.runs.store.counted import FAILURES
 from bdsim.runs.store.parts import Failure
 from bdsim.study.scenario import Plan
 
