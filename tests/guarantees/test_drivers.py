@@ -29,8 +29,11 @@ def test_salib_screens_the_parameters_behind_a_target(problem):
     no role in them, and their effects are exactly 0.
     """
     names = ["leave_china.china", "leave_elsewhere.india", "push", "funding", "rho", "stay_us", "mainland_stem"]
-    priors = [problem.parameters.entries[name].prior for name in names]
-    space = {"num_vars": len(names), "names": names, "bounds": [[p.mean - p.sd, p.mean + p.sd] for p in priors]}
+    entries = [problem.parameters.entries[name] for name in names]
+    within = [
+        [max(e.prior.mean - e.prior.sd, e.bounds[0]), min(e.prior.mean + e.prior.sd, e.bounds[1])] for e in entries
+    ]
+    space = {"num_vars": len(names), "names": names, "bounds": within}
     points = trajectories.sample(space, 8, seed=1)
 
     def departures(point):
@@ -41,7 +44,7 @@ def test_salib_screens_the_parameters_behind_a_target(problem):
     effect = dict(zip(names, found["mu_star"], strict=True))
     assert max(effect, key=effect.get) == "leave_china.china"
     assert effect["push"] > 0
-    assert effect["leave_elsewhere.india"] < 0.01 * effect["push"]  # only through colleagues
+    assert effect["leave_elsewhere.india"] < 0.05 * effect["push"]  # only through the fear of colleagues
     assert effect["stay_us"] == effect["mainland_stem"] == 0
 
 
@@ -52,9 +55,7 @@ def test_optimagic_finds_the_optimum_of_optimise(study):
 
     @optimagic.mark.least_squares
     def residuals(x):
-        table = bdsim.score(dict(zip(small.free, x, strict=True)), problem=small)
-        fitted = table.loc[table["role"] == "fitted", "residual"]
-        return np.concatenate([fitted, (x - small.mean) / small.sd])
+        return small.residuals(np.asarray(x))
 
     bounds = optimagic.Bounds(lower=small.bounds[0], upper=small.bounds[1])
     oracle = optimagic.minimize(residuals, params=small.start, algorithm="pounders", bounds=bounds)

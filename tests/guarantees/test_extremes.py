@@ -64,10 +64,12 @@ def levers(tables, change, years="[2000, 2100]"):
 
 
 EXTREMES = {
-    "every table at 0": levers([t for t in TABLES if t not in INFLOW], "set = 0.0"),
+    "every table at its least": "".join(
+        levers([t], f"set = {max(TABLES[t].least, -20.0)}") for t in TABLES if t not in INFLOW
+    ),
     "every table at 100 times": levers([t for t in TABLES if t not in INFLOW], "multiply = 100.0"),
     "inflow at 100 times for a year": levers(INFLOW, "multiply = 100.0", "[2010, 2010]"),
-    "everything at 0": levers(TABLES, "set = 0.0"),
+    "everything at its least": "".join(levers([t], f"set = {max(TABLES[t].least, -20.0)}") for t in TABLES),
     "nobody enters any more": levers(INFLOW, "set = 0.0", "[2012, 2100]"),
     "only from India": levers(["inflow_china", "inflow_other"], "set = 0.0"),
     "scrutiny of everyone, ten times the Initiative": (
