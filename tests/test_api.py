@@ -120,3 +120,10 @@ def test_what_a_notebook_shows_is_short_and_says_what_it_is(here: Path, study: S
     fit = Fit("mine", study.fitted / "mine", draws, table, pd.DataFrame(), {"statement": "<b>"})
     assert repr(fit) == "<Fit 'mine': 2 parameters, 2 draws of their posterior>"
     assert "<td>push</td>" in fit._repr_html_() and "&lt;b&gt;" in fit._repr_html_()
+
+
+@pytest.mark.parametrize("folder", [3, b"\0", "a\0b", ["x"]])
+def test_what_is_no_path_is_refused(here: Path, folder: Any) -> None:
+    assert "is not a path" in refusal(lambda: bdsim.load_results(folder))
+    assert "is not a path" in refusal(lambda: bdsim.run("baseline", folder=folder, **QUICK))
+    assert not list(here.glob("*unfinished*"))

@@ -103,6 +103,9 @@ def test_one_member_has_no_interval(runs):
     assert "One member cannot show how well the mean is known." in " ".join(summary.sentences())
     assert "[unknown]" in summary.blocks()[0].rows[0]["departures, median [90%]"]
     assert "NaN" not in as_json(summary.plain())
+    for told in (summary, Summary(comparison.reference, comparison)):
+        assert told.headline.grounds == ""  # one draw does not tell what a variance rests on
+        assert "90% of 1" not in told.caption
     assert np.isnan(summary.precision.half_width)
     assert summary.precision.members_needed() is None
 

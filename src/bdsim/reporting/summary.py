@@ -214,12 +214,12 @@ class Summary:
         """What the intervals hold, and what the numbers rest on."""
         m = self.results.manifest
         sentences = [
-            f"Intervals: 90% of {m['members']} members"
+            (f"Intervals: 90% of {m['members']} members" if self.results.draws > 1 else "One draw has no interval")
             + (f", less {m['failed']} that failed" if m["failed"] else "")
             + f"; {m['uncertainty']}. {m['parameters']['note']}"
         ]
         if self.results.draws < 2:
-            sentences.append("One draw has no interval: run more members.")
+            sentences.append("For an interval, run more members.")
         if self.results.held:
             sentences.append(f"Held at a value: {self.results.held}.")
         return " ".join(s for s in [*sentences, rounding_sentence(m["researchers_per_agent"])] if s)

@@ -30,6 +30,7 @@ from bdsim.model.world import World
 from bdsim.runs.identity import program_hash
 from bdsim.runs.plan import DEFAULT_HORIZON, Job, Recipe, Settings, manifest_of, plan_run
 from bdsim.runs.results import Results, load_results
+from bdsim.runs.store.manifest import folder_of
 from bdsim.runs.store.members import Crowd, distinct, failures_table, members_table, people_table
 from bdsim.runs.store.parts import Failure, Key, Leavers, Part, PartStore, kept_on_disk
 from bdsim.runs.workers import Workers
@@ -79,7 +80,7 @@ def run(
     MembersFailedError when no member is left.
     """
     settings = Settings(members, seed, researchers_per_agent, engine, horizon)
-    target = Path(folder) if folder is not None else None
+    target = folder_of(folder) if folder is not None else None
     results = run_job(plan_run(scenario, settings, parameters, fit), folder=target, workers=workers, progress=progress)
     if len(results.failures):
         warnings.warn(results.failures_in_words, RuntimeWarning, stacklevel=2)

@@ -22,7 +22,7 @@ from bdsim.runs import statistics
 from bdsim.runs.drawn import Drawn
 from bdsim.runs.explained import explained_alone
 from bdsim.runs.store.counted import Counted
-from bdsim.runs.store.manifest import MANIFEST, read_manifest
+from bdsim.runs.store.manifest import MANIFEST, folder_of, read_manifest
 from bdsim.runs.store.parts import Chosen
 from bdsim.runs.store.tables import (
     COLUMNS,
@@ -213,7 +213,7 @@ class Results(Drawn, Counted):
         Chance is the Poisson-binomial variance of single researchers; events the spread of the branches' means;
         shocks what moves everyone in a year; parameters the rest of the spread of members' expected departures within
         a branch, which at a coarse scale holds a little of the chance of earlier years. The shares add up to 1 (all 0
-        where nothing varies).
+        where nothing varies, or where there is one draw).
         """
         check_years(first, last, self.years, "variance_split")
         span = slice(first - FIRST_YEAR, last - FIRST_YEAR + 1)
@@ -229,7 +229,8 @@ class Results(Drawn, Counted):
         """
         branch, fitted = self.members["branch"].to_numpy(), self.manifest["fit"] is not None
         drawn = self.drawn.to_numpy() if len(self.drawn.columns) else None
-        return statistics.variance_parts(expected, chance, unmoved, self.weights, branch, fitted, drawn)
+        parts = statistics.variance_parts(expected, chance, unmoved, self.weights, branch, fitted, drawn)
+        return parts if self.draws > 1 else dict.fromkeys(parts, 0.0)  # one draw does not tell how draws differ
 
     def unmoved(self, first: int, last: int, origin: str = "china") -> Floats:
         """Expected departures of first..last without the shocks of these years, to first order, shape (members,).
@@ -288,7 +289,7 @@ class Results(Drawn, Counted):
 
         Raises ResultsError when the folder exists already, StorageError when it cannot be written.
         """
-        target = Path(folder)
+        target = folder_of(folder)
         if target.exists():
             raise ResultsError("exists already; results are never overwritten", where=target)
         with new_folder(target) as aside:
@@ -341,7 +342,7 @@ class Results(Drawn, Counted):
 
 def load_results(folder: Path | str) -> Results:
     """Read a results folder back. Raises ResultsError when it is not one, or when a table does not fit."""
-    path = Path(folder)
+    path = folder_of(folder)
     manifest = read_manifest(path)
     try:
         names = ("members", "people", *(("failures",) if manifest["failed"] else ()))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bdsim.errors import ResultsError
+from bdsim.errors import ResultsError, UsageError
 from bdsim.files.text import is_there, parsed_json, read_text
 from bdsim.model.categories import FIRST_YEAR, LAST_POSSIBLE_YEAR
 from bdsim.runs.plan import FORMAT
 from bdsim.study.scenario_file import ScenarioFile
 
-__all__ = ["MANIFEST", "read_manifest"]
+__all__ = ["MANIFEST", "folder_of", "read_manifest"]
 
 MANIFEST = "manifest.json"
 LARGEST = 50_000_000  # bytes: of the largest run that is allowed, one to two million
@@ -89,6 +90,13 @@ class _ManifestShape(_Shape):
     inputs: dict[str, str]
     program: str
     versions: dict[str, str] = Field(min_length=1)
+
+
+def folder_of(path: Path | str) -> Path:
+    """The folder that a caller names. Raises UsageError for what no path can be."""
+    if not isinstance(path, str | os.PathLike) or "\0" in os.fsdecode(path):
+        raise UsageError(f"{path!r} is not a path", where="folder")
+    return Path(path)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
