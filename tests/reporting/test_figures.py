@@ -5,7 +5,9 @@ Judged by the boxes of the renderer (tests/looks.py), with a tolerance of 1.5 pi
 
 from __future__ import annotations
 
+import copy
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -89,6 +91,13 @@ def test_text_of_an_svg_stays_text(comparison, seen, tmp_path):
     svg = (tmp_path / "departures.svg").read_text(encoding="utf-8")
     assert re.search(r"<text[^>]*>Initiative revival</text>", svg)
     assert "sans-serif" in svg
+
+
+def test_a_title_in_any_script_is_drawn_without_a_warning(comparison, seen, tmp_path):
+    named = [replace(r, manifest=copy.deepcopy(r.manifest)) for r in comparison.all]
+    named[1].manifest["scenario"]["title"] = "中国行动计划 नीति"
+    save_drawing(runs.draw_departures(named, seen), tmp_path)
+    assert "中国行动计划 नीति</text>" in (tmp_path / "departures.svg").read_text(encoding="utf-8")
 
 
 # --- figures of questions, of numbers made up to be awkward ------------------------------------------------------

@@ -20,7 +20,7 @@ from bdsim.errors import UsageError
 from bdsim.reporting.figures.runs import draw_difference
 from bdsim.reporting.page import picture
 from bdsim.reporting.sentences import citation, in_years, signed
-from bdsim.reporting.style import NAMES, STYLE, Drawing
+from bdsim.reporting.style import NAMES, STYLE, Drawing, any_script
 from bdsim.reporting.summary import Summary
 
 __all__ = ["Memo", "as_html", "as_pdf", "as_text", "memo_of"]
@@ -181,7 +181,7 @@ def _page(memo: Memo, size: float) -> FPDF:
     write([f"by the model; {memo.statistic}" if memo.statistic else "by the model"], "", 0.9, 80, 3)
     write(memo.sentences, after=3)
     file = io.BytesIO()
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE), any_script():
         memo.figure.figure.savefig(file, format="png", dpi=300)
     page.image(file, w=page.epw, alt_text=memo.figure.alt)
     page.ln(3)

@@ -12,7 +12,7 @@ import markupsafe
 import matplotlib as mpl
 
 from bdsim.reporting.sentences import Block
-from bdsim.reporting.style import STYLE, Drawing, with_tips
+from bdsim.reporting.style import STYLE, Drawing, any_script, with_tips
 
 __all__ = ["Picture", "Report", "Section", "Table", "picture", "plain"]
 
@@ -80,7 +80,7 @@ class Report:
 def picture(drawing: Drawing, prefix: str) -> Picture:
     """A drawing as SVG whose identifiers no other figure of the page shares, with its alternative text."""
     file = io.StringIO()
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE), any_script():
         drawing.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     svg = with_tips(file.getvalue())
     svg = svg[svg.index("<svg") :]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import re
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -30,6 +32,7 @@ __all__ = [
     "REFERENCE",
     "VERDICTS",
     "Drawing",
+    "any_script",
     "capital",
     "caption",
     "save_all",
@@ -102,7 +105,7 @@ class Drawing:
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""
         file = io.BytesIO()
-        with mpl.rc_context(STYLE):
+        with mpl.rc_context(STYLE), any_script():
             self.figure.savefig(file, format="png", dpi=110)
         return file.getvalue()
 
@@ -115,15 +118,25 @@ def styled(draw: Callable[P, Drawing]) -> Callable[P, Drawing]:
         with mpl.rc_context():
             mpl.rcdefaults()
             mpl.rcParams.update(STYLE)
-            return draw(*args, **kwargs)
+            with any_script():
+                return draw(*args, **kwargs)
 
     return in_style
+
+
+@contextlib.contextmanager
+def any_script() -> Iterator[None]:
+    """Characters that no font here has are boxes in a PNG, without a warning: the text of an SVG stays text."""
+    with warnings.catch_warnings():
+        for said in (r"Glyph \d+ ", "Matplotlib currently does not support"):
+            warnings.filterwarnings("ignore", said, UserWarning)
+        yield
 
 
 def save_drawing(drawing: Drawing, folder: Path) -> list[Path]:
     """Write NAME.png (200 dpi), NAME.svg and NAME.csv; returns the paths. The same drawing gives the same bytes."""
     paths = [folder / f"{drawing.name}{ending}" for ending in (".png", ".svg", ".csv")]
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE), any_script():
         drawing.figure.savefig(paths[0], dpi=200, metadata={"Software": "bdsim"})
         file = io.StringIO()
         drawing.figure.savefig(file, format="svg", metadata={"Date": None, "Description": drawing.alt})
