@@ -23,8 +23,7 @@ from bdsim.errors import InvariantError, UsageError
 from bdsim.model import draws, rule
 from bdsim.model.agents import Researcher, WorldModel
 from bdsim.model.categories import FIELDS, FIRST_YEAR, GROUPS, ORIGIN_OF_GROUP
-from bdsim.model.engine import state
-from bdsim.model.engine import year as engine
+from bdsim.model.engine import presence, state
 from bdsim.model.engine.counting import SETTLED
 from bdsim.model.fates import choice_of, year_left
 from bdsim.model.maths import log
@@ -182,7 +181,7 @@ def explain(agent: Researcher) -> Moment:
     year = m.year - FIRST_YEAR
     booked = _decided_aside(agent)
     fear, ties = float(booked.fear[row]), float(booked.ties[row])
-    here, dread, moved = engine.colleagues_of(row, m.world.population.people.colleagues, m.state)
+    here, dread, moved = presence.colleagues_of(row, m.world.population.people.colleagues, m.state)
     chance, offered = agent.chance_of_offer(), agent.is_offered()
     rates = [float(rate) for rate in agent.weigh(fear, ties)]
     terms = terms_of(m.world.behaviour.weights, **_inputs(agent, fear, ties))
@@ -195,8 +194,8 @@ def explain(agent: Researcher) -> Moment:
     return Moment(
         year=m.year, career_age=agent.career_age, stage=agent.stage,
         fear_before=agent.fear, fear=fear, ties_before=agent.ties, ties=ties,
-        colleagues_here=int(here), colleagues_fear=float(engine.mean_fear(here, dread)),
-        share_moved=float(engine.share_moved(here, moved)), offer_chance=chance, offered=offered,
+        colleagues_here=int(here), colleagues_fear=float(presence.mean_fear(here, dread)),
+        share_moved=float(presence.share_moved(here, moved)), offer_chance=chance, offered=offered,
         china=china, elsewhere=elsewhere, by_offer=by_offer if offered else None, choice=int(booked.choice[row]),
     )  # fmt: skip
 

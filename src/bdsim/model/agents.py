@@ -13,7 +13,7 @@ import numpy as np
 
 from bdsim.model import draws, rule
 from bdsim.model.categories import FIELDS, FIRST_YEAR, GROUPS, ORIGIN_OF_GROUP, STAGES
-from bdsim.model.engine import state
+from bdsim.model.engine import presence, state
 from bdsim.model.engine import year as engine
 from bdsim.model.engine.before import settle_before
 from bdsim.model.engine.compiling import compiled
@@ -146,8 +146,8 @@ class Researcher(mesa.Agent):
     def step(self) -> None:
         """Decide on the state of 1 January; the model counts the decision once everyone has decided."""
         m, row = self.model, self.row
-        here, dread, moved = engine.colleagues_of(row, m.world.population.people.colleagues, m.state)
-        fear, ties = self.feel(engine.mean_fear(here, dread)), self.hear(engine.share_moved(here, moved))
+        here, dread, moved = presence.colleagues_of(row, m.world.population.people.colleagues, m.state)
+        fear, ties = self.feel(presence.mean_fear(here, dread)), self.hear(presence.share_moved(here, moved))
         china, elsewhere, by_offer = self.weigh(fear, ties)
         to_china, to_elsewhere, to_programme = chances(china, elsewhere, 0.0)
         chance, offered = self.chance_of_offer(), self.is_offered()

@@ -1,4 +1,5 @@
-"""Who is here and who has just moved to China: a byte a researcher and member, or two probabilities.
+"""Who is here and who has just moved to China, of all and of one's colleagues: a byte a researcher and member, or two
+probabilities.
 
 Of eight colleagues both are added up at once: 1 stands for being here, MOVED for having moved to China last year.
 """
@@ -7,11 +8,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba import types
+from numpy.typing import NDArray
 
+from bdsim.model.categories import Floats
+from bdsim.model.engine.compiling import compiled, inlined
+from bdsim.model.engine.state import State
 from bdsim.model.engine.values import get, inlined_for, one, put, real, some
+from bdsim.model.maths import at_least
+from bdsim.model.people import COLLEAGUES
+from bdsim.model.rule import LEAST
 
-__all__ = ["MOVED", "both", "clear_here", "has_moved", "here_of", "is_here", "moved_of", "plus", "put_both"]
+__all__ = [
+    "MOVED", "both", "clear_here", "colleagues_of", "dread_of", "has_moved", "here_of", "is_here", "mean_fear",
+    "moved_of", "plus", "put_both", "share_moved", "status_of",
+]  # fmt: skip
 
 MOVED = 16  # more than eight colleagues can add up to
 
@@ -121,3 +133,40 @@ def _put_both(status: Any, row: Any, here: Any, moved: Any) -> Any:
         put(status, 2 * row + 1, moved)
 
     return pair
+
+
+@inlined
+def status_of(row: int, colleagues: NDArray[np.uint32], status: Any) -> Any:
+    """Which of eight colleagues are here, and which have moved."""
+    total = both(status, np.uint64(colleagues[row, 0]))
+    for link in range(1, COLLEAGUES):
+        total = plus(total, both(status, np.uint64(colleagues[row, link])))
+    return total
+
+
+@inlined
+def dread_of(row: int, colleagues: NDArray[np.uint32], dread: Floats) -> Any:
+    """The fear of eight colleagues, added up."""
+    total = get(dread, colleagues[row, 0])
+    for link in range(1, COLLEAGUES):
+        total = total + get(dread, colleagues[row, link])
+    return total
+
+
+@compiled
+def colleagues_of(row: int, colleagues: NDArray[np.uint32], state: State) -> tuple[Any, Any, Any]:
+    """Of eight colleagues, how many are here, their fear added up, and how many moved to China last year."""
+    status = status_of(row, colleagues, state.status)
+    return here_of(status), dread_of(row, colleagues, state.dread), moved_of(status)
+
+
+@inlined
+def mean_fear(here: Any, dread: Any) -> Any:
+    """Of colleagues; 0 where none is here."""
+    return dread / at_least(here, LEAST)
+
+
+@inlined
+def share_moved(here: Any, moved: Any) -> Any:
+    """Movers among the colleagues who are here or have just moved; 0 where there are none."""
+    return moved / at_least(here + moved, LEAST)

@@ -19,7 +19,18 @@ from bdsim.model import draws
 from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, ORIGIN_OF_GROUP, Floats
 from bdsim.model.engine.compiling import compiled, inlined
 from bdsim.model.engine.counting import SETTLED, add_up, count_block, count_offers, leave, retire
-from bdsim.model.engine.presence import both, has_moved, here_of, is_here, moved_of, plus, put_both
+from bdsim.model.engine.presence import (
+    both,
+    dread_of,
+    has_moved,
+    here_of,
+    is_here,
+    mean_fear,
+    moved_of,
+    put_both,
+    share_moved,
+    status_of,
+)  # fmt: skip
 from bdsim.model.engine.state import Block, Decisions, Keys, State, Tally, turned
 from bdsim.model.engine.values import (
     add,
@@ -34,11 +45,10 @@ from bdsim.model.engine.values import (
     put,
     some,
 )
-from bdsim.model.maths import at_least, exp, where
+from bdsim.model.maths import exp, where
 from bdsim.model.people import COLLEAGUES, People
 from bdsim.model.rule import (
     CAREER,
-    LEAST,
     OFFERS_FROM,
     OFFERS_UNTIL,
     STAY,
@@ -61,23 +71,18 @@ from bdsim.model.world import Behaviour, Environment, Shocks
 __all__ = [
     "appeal_here",
     "close_year",
-    "colleagues_of",
     "first_fear",
     "live_year",
     "luck_of",
-    "mean_fear",
     "open_year",
     "set_usual",
-    "share_moved",
     "simulate_years",
     "weights_of",
 ]
 
 ONE, TWO = np.uint64(1), np.uint64(2)
-AHEAD, AHEAD_EXPECTED = (
-    12,
-    5,
-)  # researchers: long enough for memory to answer, short enough to stay in the nearest cache
+# In researchers: long enough for memory to answer, short enough to stay in the nearest cache.
+AHEAD, AHEAD_EXPECTED = 12, 5
 BEFORE_FIRST_YEAR = FIRST_YEAR - FIRST_ENTRY  # cohorts that entered before it
 
 
@@ -91,25 +96,6 @@ def weights_of(w: Weights) -> Weights:
     )  # fmt: skip
 
 
-@compiled
-def colleagues_of(row: int, colleagues: NDArray[np.uint32], state: State) -> tuple[Any, Any, Any]:
-    """Of eight colleagues, how many are here, their fear added up, and how many moved to China last year."""
-    status = status_of(row, colleagues, state.status)
-    return here_of(status), dread_of(row, colleagues, state.dread), moved_of(status)
-
-
-@inlined
-def mean_fear(here: Any, dread: Any) -> Any:
-    """Of colleagues; 0 where none is here."""
-    return dread / at_least(here, LEAST)
-
-
-@inlined
-def share_moved(here: Any, moved: Any) -> Any:
-    """Movers among the colleagues who are here or have just moved; 0 where there are none."""
-    return moved / at_least(here + moved, LEAST)
-
-
 @inlined
 def luck_of(key: Any, identity: np.uint64) -> Any:
     """The draw of one researcher in the random sequence that starts at `key`."""
@@ -120,24 +106,6 @@ def luck_of(key: Any, identity: np.uint64) -> Any:
 def may_ring(rate: Any, key: Any, identity: np.uint64) -> Any:
     """Whether a clock may ring within the year: -log(u) > 1 - u, so most years need no logarithm to see none will."""
     return draws.nearly(draws.output(key, identity)) + rate * (1.0 + 1e-7) > 2.0 - 1e-8
-
-
-@inlined
-def status_of(row: int, colleagues: NDArray[np.uint32], status: Any) -> Any:
-    """Which of eight colleagues are here, and which have moved."""
-    total = both(status, np.uint64(colleagues[row, 0]))
-    for link in range(1, COLLEAGUES):
-        total = plus(total, both(status, np.uint64(colleagues[row, link])))
-    return total
-
-
-@inlined
-def dread_of(row: int, colleagues: NDArray[np.uint32], dread: Floats) -> Any:
-    """The fear of eight colleagues, added up."""
-    total = get(dread, colleagues[row, 0])
-    for link in range(1, COLLEAGUES):
-        total = total + get(dread, colleagues[row, link])
-    return total
 
 
 @inlined
