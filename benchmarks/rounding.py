@@ -13,7 +13,7 @@ import numpy as np
 
 import bdsim
 from bdsim.analysis.quantity import Quantity
-from bdsim.runs.expected import Asked, answers_to, posterior_draws
+from bdsim.runs.expected import Request, answers_to, posterior_draws
 from bdsim.runs.plan import Settings, plan_run
 
 SEEDS = {100: 12, 1000: 30, 10_000: 40}  # researchers an agent: populations
@@ -27,7 +27,7 @@ def totals(scale: int, seeds: int) -> np.ndarray:
         row = []
         for name in ("baseline", "initiative-revival"):
             job = plan_run(bdsim.load_scenario(name), Settings(1, seed, scale, "compiled", 2035), None, "none")
-            asked = Asked(job.plans[0].timeline, posterior_draws(job)[:1])
+            asked = Request(job.plans[0].timeline, posterior_draws(job)[:1])
             row.append(float(answers_to(job, [asked], YEARS.of)[0][0]))
         found.append(row)
     return np.array(found)

@@ -13,7 +13,7 @@ from bdsim.analysis.quantity import Quantity
 from bdsim.cli.main import app
 from bdsim.errors import UsageError
 from bdsim.reporting.figures.futures import draw_sweep
-from bdsim.runs.expected import Asked, answers_to, posterior_draws
+from bdsim.runs.expected import Request, answers_to, posterior_draws
 from bdsim.runs.plan import Settings, plan_run
 
 pytestmark = pytest.mark.one_python
@@ -30,7 +30,7 @@ def job(study):
 def test_where_nothing_is_changed_it_is_the_scenario(job):
     us, offers = Turned("us_funding", "multiply", YEARS, 0.5, 1.5), Turned("offers", "add", YEARS, 0.0, 500.0)
     found = sweep(job, [us, offers], OF, 3)
-    (now,) = answers_to(job, [Asked(job.plans[0].timeline, posterior_draws(job))], OF.of)
+    (now,) = answers_to(job, [Request(job.plans[0].timeline, posterior_draws(job), range(2))], OF.of)
     assert found.values.shape == (2, 3, 3)
     assert np.array_equal(found.values[:, 1, 0], now)
     table = found.table()

@@ -27,7 +27,14 @@ def linear_fit(folder: Path, design: np.ndarray, facts: np.ndarray, keep: list[i
     sd = np.sqrt(np.diag(covariance))
     folder.mkdir(parents=True)
     pd.DataFrame(
-        {"parameter": NAMES, "mode": mode, "sd": sd, "prior_mean": 0.0, "prior_sd": 1.0, "verdict": "told by the data"}
+        {
+            "parameter": NAMES,
+            "mode": mode,
+            "sd": sd,
+            "prior_mean": 0.0,
+            "prior_sd": 1.0,
+            "verdict": "informed by the data",
+        }
     ).to_csv(folder / "parameters.csv", index=False)
     labels = [f"fact {i}" for i in keep]
     pd.DataFrame(

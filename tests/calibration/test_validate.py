@@ -33,12 +33,12 @@ def test_every_published_effect_has_a_row_and_says_what_the_model_implies(table)
 def test_what_an_effect_rests_on_is_attribution_times_verdict():
     fit = SimpleNamespace(
         table=pd.DataFrame({"parameter": ["push", "rho", "accept", "funding"],
-                            "verdict": ["partly", "prior", "prior", "told by the data"]})
+                            "verdict": ["partly", "prior", "prior", "informed by the data"]})
     )  # fmt: skip
     values = np.array([[30.0, -10.0, 10.0, 500.0], [50.0, -10.0, 10.0, 500.0]])
     causes = ("scrutiny", "talent offers", "Chinese funding", "population growth")
     shares = by_verdict(fit, causes, values)  # 40, 10, 10 of 60; doctorates act through no parameter
-    assert shares == pytest.approx({"partly": 40 / 60, "prior": 10 / 60, "told by the data": 10 / 60})
+    assert shares == pytest.approx({"partly": 40 / 60, "prior": 10 / 60, "informed by the data": 10 / 60})
     assert by_verdict(None, causes, values) == {}
     plain = {"policy": [{"name": "Initiative"}], "lever": [], "event": []}
     assert (

@@ -9,7 +9,7 @@ import bdsim
 from bdsim.analysis.futures.discover import discover, parse_threshold
 from bdsim.analysis.quantity import Quantity
 from bdsim.reporting.report import _assumptions
-from bdsim.runs.expected import Asked, answers_to
+from bdsim.runs.expected import Request, answers_to
 from bdsim.runs.plan import Settings, plan_run
 from bdsim.runs.results import ASSUMPTION
 from bdsim.study.scenario import load_scenario, plan_of
@@ -113,7 +113,7 @@ def test_shares_of_variance_agree_with_sobol_indices(fresh_study):
     problem = {"num_vars": 5, "names": list(FIVE), "bounds": [list(b) for b in FIVE.values()]}
     points = sampling.sample(problem, 256, calc_second_order=False, seed=1)
     plans = [plan_of(_with(job.plans[0].branch, dict(zip(FIVE, p, strict=True))), job.history) for p in points]
-    asked = [Asked(plan.timeline, [job.parameters]) for plan in plans]
+    asked = [Request(plan.timeline, [job.parameters]) for plan in plans]
     values = np.concatenate(answers_to(job, asked, Quantity("departures", 2026, 2030).of))
     found = analysis.analyze(problem, values, calc_second_order=False, seed=1)
     for name, index in zip(FIVE, found["S1"], strict=True):

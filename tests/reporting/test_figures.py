@@ -171,7 +171,7 @@ def calibration(study):
     facts = np.array([t.fact for t in problem.targets])
     draws = problem.mean + problem.sd * rng.normal(size=(200, len(problem.free)))
     models = facts * np.exp(0.05 * rng.normal(size=(200, len(facts))))
-    verdicts = ["told by the data", "partly", "prior"]
+    verdicts = ["informed by the data", "partly", "prior"]
     shrinkage = np.linspace(0.98, 0.01, len(problem.free))
     low, median, high = np.quantile(draws, (0.05, 0.5, 0.95), axis=0)
     told = [verdicts[i % 3] for i in range(len(problem.free))]

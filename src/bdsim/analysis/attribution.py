@@ -27,7 +27,7 @@ from bdsim.errors import UsageError
 from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.counts import Counts, selection
 from bdsim.model.world import TABLES, Timeline
-from bdsim.runs.expected import Asked, Progress, answers_to, posterior_draws
+from bdsim.runs.expected import Progress, Request, answers_to, posterior_draws
 from bdsim.runs.plan import Job
 from bdsim.runs.statistics import interval
 from bdsim.study.fit import Fit
@@ -80,11 +80,11 @@ class Attribution:
         """How much of the change rests on parameters that only a prior informs, in a sentence; empty without a fit."""
         if not self.by_verdict:
             return ""
-        shares = {verdict: self.by_verdict.get(verdict, 0.0) for verdict in ("prior", "partly", "told by the data")}
+        shares = {verdict: self.by_verdict.get(verdict, 0.0) for verdict in ("prior", "partly", "informed by the data")}
         return (
             f"Of what is laid to causes, {shares['prior']:.0%} acts through parameters that only a prior informs, "
-            f"{shares['partly']:.0%} through some that the data tell partly, {shares['told by the data']:.0%} through "
-            "some that they tell."
+            f"{shares['partly']:.0%} through some that the data inform partly, "
+            f"{shares['informed by the data']:.0%} through some that they inform."
         )
 
     def table(self) -> pd.DataFrame:
@@ -203,7 +203,7 @@ def _worths(
     """The quantity under every coalition, for each draw; equal worlds are run once."""
     draws = posterior_draws(job)
     alone = [p.with_values(ALONE) for p in draws]
-    asked: dict[tuple[bytes, bool], Asked] = {}
+    asked: dict[tuple[bytes, bool], Request] = {}
     needed: dict[Coalition, list[tuple[float, tuple[bytes, bool]]]] = {}
     for size in range(len(players) + 1):
         for some in combinations(players, size):
@@ -211,7 +211,7 @@ def _worths(
             needed[present] = []
             for chance, timeline in worlds(present):
                 key = b"".join(timeline.tables[name].tobytes() for name in TABLES), COLLEAGUES in present
-                asked.setdefault(key, Asked(timeline, draws if key[1] else alone, range(len(draws))))
+                asked.setdefault(key, Request(timeline, draws if key[1] else alone, range(len(draws))))
                 needed[present].append((chance, key))
     answers = dict(zip(asked, answers_to(job, list(asked.values()), of, progress), strict=True))
     return {s: sum((c * answers[key] for c, key in parts), np.zeros(len(draws))) for s, parts in needed.items()}
@@ -277,6 +277,10 @@ def acts_through(fit: Fit | None, scenario: Mapping[str, Any]) -> str:
     for cause in CAUSES:
         for name in RESTS_ON[cause] if cause in causes else ():
             said.setdefault(verdict.get(name, "prior"), []).append(name)
-    words = {"prior": "only a prior informs", "partly": "the data tell partly", "told by the data": "the data tell"}
-    found = [f"{', '.join(said[of])} ({words[of]})" for of in ("prior", "partly", "told by the data") if of in said]
+    words = {
+        "prior": "only a prior informs",
+        "partly": "the data inform partly",
+        "informed by the data": "the data inform",
+    }
+    found = [f"{', '.join(said[of])} ({words[of]})" for of in ("prior", "partly", "informed by the data") if of in said]
     return f"It acts through {'; '.join(found)}." if found else ""

@@ -18,7 +18,7 @@ from bdsim.analysis.quantity import Goal
 from bdsim.errors import UsageError, did_you_mean
 from bdsim.model.categories import Floats
 from bdsim.model.world import Timeline
-from bdsim.runs.expected import Asked, Progress, answers_to, posterior_draws
+from bdsim.runs.expected import Progress, Request, answers_to, posterior_draws
 from bdsim.runs.plan import Job
 from bdsim.runs.statistics import interval as spread
 from bdsim.study.scenario_file import lever_of
@@ -98,9 +98,9 @@ def break_even(job: Job, turned: Turned, goal: Goal, progress: Progress | None =
     draws = posterior_draws(job)
     chances = [plan.branch.chance for plan in job.plans]
 
-    def asked(values: Floats, members: Sequence[int]) -> list[Asked]:
+    def asked(values: Floats, members: Sequence[int]) -> list[Request]:
         own = [draws[m] for m in members]
-        return [Asked(turned.world(plan.timeline, float(v)), own, members) for v in values for plan in job.plans]
+        return [Request(turned.world(plan.timeline, float(v)), own, members) for v in values for plan in job.plans]
 
     answers = np.stack(answers_to(job, asked(grid, range(len(draws))), goal.quantity.of, progress))
     response = np.einsum("gbd,b->dg", answers.reshape(len(grid), len(chances), -1), chances)
@@ -119,7 +119,7 @@ def break_even(job: Job, turned: Turned, goal: Goal, progress: Progress | None =
             progress(answers.size + number + 1, answers.size + len(draws))
     steps = np.diff(response, axis=1)
     now = np.concatenate(
-        answers_to(job, [Asked(p.timeline, draws, range(len(draws))) for p in job.plans], goal.quantity.of)
+        answers_to(job, [Request(p.timeline, draws, range(len(draws))) for p in job.plans], goal.quantity.of)
     )
     before = np.einsum("bd,b->d", now.reshape(len(chances), -1), chances)
     held = before <= goal.number if goal.under else before >= goal.number

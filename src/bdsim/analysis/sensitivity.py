@@ -18,7 +18,7 @@ from bdsim.analysis.breakeven import Turned
 from bdsim.analysis.quantity import Quantity
 from bdsim.errors import UsageError, did_you_mean
 from bdsim.model.categories import Floats
-from bdsim.runs.expected import Asked, Progress, answers_to
+from bdsim.runs.expected import Progress, Request, answers_to
 from bdsim.runs.plan import Job
 from bdsim.study.parameters import Parameters
 
@@ -156,7 +156,7 @@ def _values(job: Job, quantity: Quantity, inputs: Inputs, points: Floats, progre
             world = plan.timeline
             for column, factor in zip(lever_columns, factors, strict=True):
                 world = _multiplied(names[column], inputs.years).world(world, float(factor))
-            asked.append(Asked(world, [vectors[i] for i in rows]))
+            asked.append(Request(world, [vectors[i] for i in rows]))
             where.append((rows, plan.branch.chance))
     values = np.zeros(len(points))
     for (rows, chance), found in zip(where, answers_to(job, asked, quantity.of, progress), strict=True):

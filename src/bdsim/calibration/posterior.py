@@ -240,7 +240,7 @@ def parameter_table(problem: Problem, mode: Floats, posterior: Posterior) -> pd.
     spread = posterior.draws.std(axis=0, ddof=1)
     shrinkage = 1.0 - spread / prior.std()
     p05, median, p95 = np.quantile(posterior.draws, (0.05, 0.5, 0.95), axis=0)
-    verdict = np.where(shrinkage >= TOLD, "told by the data", np.where(shrinkage >= HALF_TOLD, "partly", "prior"))
+    verdict = np.where(shrinkage >= TOLD, "informed by the data", np.where(shrinkage >= HALF_TOLD, "partly", "prior"))
     return pd.DataFrame(
         {
             "parameter": problem.free, "mode": mode, "median": median, "p05": p05, "p95": p95,

@@ -130,6 +130,7 @@ def sweep(
     from bdsim.cli import terminal
     from bdsim.model.categories import FIRST_YEAR
     from bdsim.reporting.figures.futures import draw_sweep
+    from bdsim.reporting.sentences import interval
     from bdsim.runs.plan import Settings, plan_run
     from bdsim.study.scenario import load_scenario
 
@@ -157,7 +158,7 @@ def sweep(
     names = [axis.table for axis in found.axes]
     if len(names) == 1:
         rows = [
-            {names[0]: f"{r[names[0]]:.3g}", str(quantity): f"{r['mean']:,.0f} [{r['p05']:,.0f}, {r['p95']:,.0f}]"}
+            {names[0]: f"{r[names[0]]:.3g}", str(quantity): f"{r['mean']:,.0f} {interval(r['p05'], r['p95'])}"}
             for r in table.to_dict("records")
         ]
         said = f"Mean and 90% of {len(found.values)} posterior draws."
@@ -218,6 +219,7 @@ def regret_sampled(
     from bdsim.analysis.futures.robust import robust_choice
     from bdsim.cli import terminal
     from bdsim.reporting.figures.futures import draw_robust
+    from bdsim.reporting.sentences import interval
 
     with terminal.progress_bar("regret", "runs") as report:
         found = robust_choice(base, policies, future, quantity, more=more, threshold=threshold, progress=report)
@@ -238,8 +240,9 @@ def regret_sampled(
     rows = [
         {
             "policy": r["policy"], str(quantity): f"{r['mean']:,.0f}", "regret": f"{r['regret']:,.0f}",
-            "95%": f"{r['regret_p95']:,.0f}", "most": f"{r['regret_most']:,.0f}",
-            **{f"{s} in": f"{r[s]:.0%} [{r[f'{s}_p05']:.0%}, {r[f'{s}_p95']:.0%}]" for s in shares},
+            "95%": "unknown" if base.settings.members < 2 else f"{r['regret_p95']:,.0f}",
+            "most": f"{r['regret_most']:,.0f}",
+            **{f"{s} in": f"{r[s]:.0%} {interval(r[f'{s}_p05'], r[f'{s}_p95'], '{:.0%}'.format)}" for s in shares},
         }
         for r in table.to_dict("records")
     ]  # fmt: skip

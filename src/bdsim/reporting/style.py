@@ -75,7 +75,7 @@ STYLE: dict[Any, Any] = {
 }
 # What the data say of a parameter: in words, and in a colour.
 VERDICTS = {
-    "told by the data": ("Informed by the data", COLOURS[0]),
+    "informed by the data": ("Informed by the data", COLOURS[0]),
     "partly": ("Partly told", COLOURS[4]),
     "prior": ("Carried from the prior", REFERENCE),
 }

@@ -15,13 +15,16 @@ from bdsim.model.world import Shocks, Timeline
 from bdsim.runs.plan import Job
 from bdsim.study.parameters import Parameters
 
-__all__ = ["Asked", "Progress", "answers_to", "posterior_draws"]
+__all__ = ["Progress", "Request", "answers_to", "posterior_draws"]
 
 Progress = Callable[[int, int], None]  # runs done, runs in all
 
 
-class Asked(NamedTuple):
-    """A world, the parameter vectors under which it is run, and the members of the job whose shocks go with them."""
+class Request(NamedTuple):
+    """Expected runs that are wanted: a world, and the parameter vectors under which it is run.
+
+    `members` are those of the job whose shocks go with them.
+    """
 
     timeline: Timeline
     parameters: Sequence[Parameters]
@@ -34,7 +37,7 @@ def posterior_draws(job: Job) -> list[Parameters]:
 
 
 def answers_to(
-    job: Job, asked: Sequence[Asked], of: Callable[[Counts], Floats], progress: Progress | None = None
+    job: Job, asked: Sequence[Request], of: Callable[[Counts], Floats], progress: Progress | None = None
 ) -> list[Floats]:
     """`of` the counts of every run, for each of `asked` an array whose first axis is its parameter vectors.
 
@@ -59,7 +62,7 @@ def answers_to(
     return [np.array([found[i, n] for n in range(len(a.parameters))]) for i, a in enumerate(asked)]
 
 
-def _one(job: Job, asked: Asked, number: int) -> tuple[Timeline, Parameters, Shocks | None]:
+def _one(job: Job, asked: Request, number: int) -> tuple[Timeline, Parameters, Shocks | None]:
     shocks = job.member_shocks(asked.members[number]) if asked.members else None
     return asked.timeline, asked.parameters[number], shocks
 

@@ -14,7 +14,7 @@ from bdsim.analysis.comparison import unique
 from bdsim.analysis.quantity import Quantity
 from bdsim.errors import UsageError
 from bdsim.model.categories import Floats
-from bdsim.runs.expected import Asked, Progress, answers_to, posterior_draws
+from bdsim.runs.expected import Progress, Request, answers_to, posterior_draws
 from bdsim.runs.plan import Job
 from bdsim.runs.statistics import interval
 from bdsim.study.scenario import Scenario
@@ -92,7 +92,7 @@ def regret_of(
     for policy in policies:
         for future in futures:
             plans = combined(policy, base.scenario, future).plans(base.history)
-            asked += [Asked(plan.timeline, draws, range(len(draws))) for plan in plans]
+            asked += [Request(plan.timeline, draws, range(len(draws))) for plan in plans]
             chances.append([plan.branch.chance for plan in plans])
     answers = iter(answers_to(base, asked, quantity.of, progress))
     values = [sum((c * next(answers) for c in of_pair), np.zeros(len(draws))) for of_pair in chances]

@@ -20,9 +20,9 @@ from bdsim.errors import UsageError
 from bdsim.model import draws
 from bdsim.model.categories import Floats
 from bdsim.model.draws import Purpose
-from bdsim.runs.expected import Asked, Progress, answers_to
+from bdsim.runs.expected import Progress, Request, answers_to
 from bdsim.runs.plan import Job
-from bdsim.runs.statistics import quantile
+from bdsim.runs.statistics import interval, quantile
 from bdsim.study.scenario import Scenario, plan_of
 from bdsim.study.uncertainty.assumptions import drawn_branches
 
@@ -59,12 +59,13 @@ class Robust:
         shares = {"best": regret <= SAME, "worst": (loss >= loss.max(axis=1, keepdims=True) - SAME) & spread}
         if self.threshold is not None:
             shares["meets"] = self.values >= self.threshold if self.more else self.values <= self.threshold
+        members = len(np.unique(self.draws))  # one has no interval
         found = pd.DataFrame(
             {
                 "policy": self.policies,
                 "mean": self.weights @ self.values,
                 "regret": self.weights @ regret,
-                "regret_p95": quantile(regret, self.weights, 0.95, len(np.unique(self.draws))),
+                "regret_p95": quantile(regret, self.weights, 0.95, members) if members > 1 else np.nan,
                 "regret_most": regret[self.weights > 0.0].max(axis=0),
             }
         )
@@ -79,7 +80,7 @@ class Robust:
         return [policy for policy in self.policies if worst[policy] <= 0.0]
 
     def _interval(self, holds: Floats) -> tuple[Floats, Floats]:
-        """90 % of the shares that resampled members give, each of shape (policies,)."""
+        """90% of the shares that resampled members give, each of shape (policies,); nan where there is one member."""
         members, of = np.unique(self.draws, return_inverse=True)
         mass = np.bincount(of, self.weights)
         held = np.stack([np.bincount(of, self.weights * column) for column in holds.T], axis=1)
@@ -88,7 +89,7 @@ class Robust:
         for number in range(RESAMPLES):
             chosen = (draws.uniform(number, numbers, 1, Purpose.HALF) * len(members)).astype(np.int64)
             found.append(held[chosen].sum(axis=0) / mass[chosen].sum())
-        low, high = np.quantile(np.array(found), (0.05, 0.95), axis=0)
+        low, high = interval(np.array(found), (0.05, 0.95)) if len(members) > 1 else np.full((2, held.shape[1]), np.nan)
         return low, high
 
 
@@ -113,7 +114,7 @@ def robust_choice(
         drawn = [drawn_branches(world, way, seed) for world, way in zip(worlds, ways, strict=True)]
         for number, branch in enumerate(drawn[0]):
             weights.append(branch.chance / len(members))
-            asked += [Asked(plan_of(d[number], base.history).timeline, own, [member]) for d in drawn]
+            asked += [Request(plan_of(d[number], base.history).timeline, own, [member]) for d in drawn]
     values = np.concatenate(answers_to(base, asked, quantity.of, progress)).reshape(len(weights), len(policies))
     of_member = np.repeat(np.arange(len(members)), len(ways[0]))
     titles = tuple(policy.title for policy in policies)

@@ -13,8 +13,9 @@ from bdsim.analysis.breakeven import Turned
 from bdsim.analysis.quantity import Quantity
 from bdsim.errors import UsageError, did_you_mean
 from bdsim.model.categories import Floats
-from bdsim.runs.expected import Asked, Progress, answers_to, posterior_draws
+from bdsim.runs.expected import Progress, Request, answers_to, posterior_draws
 from bdsim.runs.plan import Job
+from bdsim.runs.statistics import interval
 
 __all__ = ["Sweep", "sweep"]
 
@@ -33,10 +34,13 @@ class Sweep:
     values: Floats
 
     def table(self) -> pd.DataFrame:
-        """One row a point of the grid: the value of each axis by name, mean, p05 and p95 of the quantity over draws."""
+        """One row a point of the grid: the value of each axis by name, mean, p05 and p95 of the quantity over draws.
+
+        One draw has no interval: nan.
+        """
         points = pd.DataFrame(itertools.product(*self.grids), columns=[axis.table for axis in self.axes])
         flat = self.values.reshape(len(self.values), -1)
-        low, high = np.quantile(flat, LEVELS, axis=0)
+        low, high = interval(flat, LEVELS)
         return points.assign(mean=flat.mean(axis=0), p05=low, p95=high)
 
 
@@ -66,7 +70,7 @@ def sweep(job: Job, axes: Sequence[Turned], quantity: Quantity, steps: int, prog
             world = plan.timeline
             for axis, value in zip(axes, point, strict=True):
                 world = axis.world(world, float(value))
-            asked.append(Asked(world, draws, range(len(draws))))
+            asked.append(Request(world, draws, range(len(draws))))
     answers = np.array(answers_to(job, asked, quantity.of, progress))
     chances = [plan.branch.chance for plan in job.plans]
     values = np.einsum("pbd,b->dp", answers.reshape(-1, len(chances), len(draws)), chances)

@@ -84,7 +84,11 @@ def draw_sweep(found: Sweep) -> Drawing:
         ax.plot(table[names[0]], table["mean"], color=COLOURS[0], marker="o", ms=3.5)
         ax.set_ylabel(meaning, fontsize=8)
         ax.yaxis.set_major_formatter(THOUSANDS)
-        said = f"Line: mean of {len(found.values)} posterior draws; band: 90% of them."
+        said = (
+            f"Line: mean of {len(found.values)} posterior draws; band: 90% of them."
+            if len(found.values) > 1
+            else "One draw: how sure this is, is unknown."
+        )
     else:
         mean = found.values.mean(axis=0).T
         areas = ax.contourf(*found.grids, mean, levels=9, cmap="Blues")

@@ -18,6 +18,7 @@ from bdsim.model.world import TABLES
 from bdsim.reporting.figures.canvas import WIDTH, canvas
 from bdsim.reporting.style import COLOURS, REFERENCE, VERDICTS, Drawing, capital, caption, styled
 from bdsim.runs.plan import Job
+from bdsim.runs.statistics import interval
 
 __all__ = ["draw_attribution", "draw_break_even", "draw_regret", "draw_tornado"]
 
@@ -184,8 +185,8 @@ def draw_regret(found: Regret) -> Drawing:
     for p in range(len(found.policies)):
         for f in range(len(found.futures)):
             dark = mean[p, f] > 0.55 * mean.max()
-            low, high = np.quantile(found.regret[:, p, f], (0.05, 0.95))
-            text = f"{mean[p, f]:,.0f}\n[{low:,.0f}, {high:,.0f}]"
+            low, high = interval(found.regret[:, p, f], (0.05, 0.95))
+            text = f"{mean[p, f]:,.0f}" + ("" if np.isnan(low) else f"\n[{low:,.0f}, {high:,.0f}]")
             ax.text(f, p, text, ha="center", va="center", fontsize=7.5, color="white" if dark else "black")
     room = max(10, int(60 / len(found.futures)))
     ax.set_xticks(
