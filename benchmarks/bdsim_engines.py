@@ -19,7 +19,8 @@ from bdsim.model.categories import FIELDS
 from bdsim.model.engine import state
 from bdsim.model.engine.batch import simulated, simulated_alone
 from bdsim.model.world import World
-from bdsim.runs.plan import DEFAULT_HORIZON, Job, Settings, plan_run
+from bdsim.runs.plan import Job, Settings, plan_run
+from bdsim.study import DEFAULT_HORIZON
 from bdsim.study.layout import find_study
 from bdsim.study.scenario import load_scenario
 

@@ -11,7 +11,6 @@ import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +31,7 @@ from bdsim.runs.results import Centre, Results
 
 __all__ = [
     "Comparison", "Difference", "Period", "Precision", "centre_of", "compare", "distinct", "everyone",
-    "first_difference", "stages_of", "unique", "year_bands",
+    "first_difference", "stages_of", "unique",
 ]  # fmt: skip
 
 Z90 = float(ndtri(0.95))  # half the width of a normal variable's central 90%, in standard deviations
@@ -165,7 +164,7 @@ class Comparison(Drawn):
 
     def _repr_html_(self) -> str:
         """The differences over each band of years, as notebooks show them."""
-        bands = year_bands(self.reference.years[-1])
+        bands = self.reference.year_bands
         table = pd.concat([self.difference(other, bands).table() for other in self.others], ignore_index=True)
         title = f"Departures of scientists of Chinese descent, difference from {html.escape(self.reference.name)}"
         return f"<p>{title}</p>{table.round(1).to_html(index=False)}"
@@ -313,12 +312,6 @@ def first_difference(reference: Results, other: Results) -> int | None:
     match = reference.positions(other.members["draw"].to_numpy())
     differs = (reference.digests[match] != other.digests)[other.weights > 0.0].any(axis=0)
     return reference.years[int(differs.argmax())] if differs.any() else None
-
-
-def year_bands(horizon: int) -> list[Period]:
-    """The bands of years of a summary: the data's years, then the projection in pieces."""
-    starts = [y for y in (2000, 2010, 2022, 2025, 2030, 2036, 2041, 2051, 2076) if y <= horizon]
-    return [(a, b - 1) for a, b in pairwise([*starts, horizon + 1])]
 
 
 def _by_draw(results: Results, values: Floats) -> Floats:

@@ -16,7 +16,6 @@ __all__ = ["register"]
 
 SHORT = {"last": "last", "linear": "linear", "loglinear": "loglin", "damped": "damped"}  # in narrow columns
 ENOUGH = 100  # effective draws of a posterior
-LAST_SEEN = 2018  # the Initiative began in its November
 NOTICEABLE = 0.1  # posterior standard deviations: smaller shifts and pulls are not listed
 MOST_FACTS = 20
 MANY = 9  # parameter vectors run eight side by side, and those left over alone
@@ -166,12 +165,23 @@ def _model(row: dict[str, Any]) -> str:
     return f"{row['median']:.3g} [{row['p05']:.3g}, {row['p95']:.3g}]"
 
 
+def _before_scrutiny() -> int:
+    """The year in which the baseline's scrutiny begins: few of its departures know of it. Raises UsageError."""
+    from bdsim.errors import UsageError
+    from bdsim.study.scenario import load_scenario
+
+    years = load_scenario("baseline").years_of_scrutiny()
+    if years is None:
+        raise UsageError("is needed: the baseline has no scrutiny before which a fit could end", where="--until")
+    return years[0]
+
+
 def _cuts(until: int | None, rolling: str | None) -> list[int]:
     """The last years that fits may see. Raises FitError."""
     from bdsim.errors import FitError
 
     if rolling is None:
-        return [until if until is not None else LAST_SEEN]
+        return [until if until is not None else _before_scrutiny()]
     if until is not None:
         raise FitError("give either --until or --rolling", where="--rolling")
     try:

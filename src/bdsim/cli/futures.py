@@ -11,6 +11,7 @@ import typer
 
 from bdsim.cli.options import Json, RunOptions, with_run_options
 from bdsim.errors import UsageError, did_you_mean, shown
+from bdsim.study import DEFAULT_HORIZON
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,7 +116,7 @@ def sweep(
     steps: Annotated[int, typer.Option("--steps", help="Points along each lever.")] = 7,
     draws: Annotated[int, typer.Option("--draws", help="Posterior draws behind the intervals.")] = 16,
     researchers_per_agent: Annotated[int, typer.Option("--researchers-per-agent", "-k", help="1 is full scale.")] = 50,
-    horizon: Annotated[int, typer.Option("--horizon", help="Last simulated year.")] = 2035,
+    horizon: Annotated[int, typer.Option("--horizon", help="Last simulated year.")] = DEFAULT_HORIZON,
     fit: Annotated[str | None, typer.Option("--fit", help="Fit to run on (none: parameters.toml).")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of people and draws.")] = 0,
     json: Json = False,
@@ -192,7 +193,7 @@ def outlook(
     from bdsim.study.uncertainty.outlook import driver_forecasts, outlook_text
 
     study = find_study()
-    history = rebuild_history(load_evidence(study), 2035, load_parameters(study.parameters)["past_growth"])
+    history = rebuild_history(load_evidence(study), DEFAULT_HORIZON, load_parameters(study.parameters)["past_growth"])
     if not backtest:
         terminal.tell(outlook_text(history).rstrip("\n"))
         return

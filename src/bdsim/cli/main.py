@@ -23,6 +23,7 @@ from bdsim.cli import run as cli_run
 from bdsim.cli import study as cli_study
 from bdsim.cli.options import ByTask, ForMost, Json
 from bdsim.errors import BdsimError, InputError, printable, shown
+from bdsim.study import DEFAULT_HORIZON
 
 __all__ = ["app", "main"]
 
@@ -177,7 +178,6 @@ def evidence(
 ) -> None:
     """List the facts with their sources, and what was rebuilt."""
     from bdsim.cli import terminal
-    from bdsim.runs.plan import DEFAULT_HORIZON
     from bdsim.study.evidence import coverage_of, in_spans, load_evidence
     from bdsim.study.history import rebuild_history
     from bdsim.study.layout import find_study
@@ -323,7 +323,7 @@ def check(
 def diff(
     a: Annotated[str, typer.Argument(metavar="A", help="Scenario name or file.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Scenario name or file.")],
-    horizon: Annotated[int, typer.Option("--horizon", help="Last simulated year.")] = 2035,
+    horizon: Annotated[int, typer.Option("--horizon", help="Last simulated year.")] = DEFAULT_HORIZON,
     json: Json = False,
 ) -> None:
     """Print what B changes against A, resolved.

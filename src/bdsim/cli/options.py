@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from bdsim.errors import UsageError, did_you_mean
+from bdsim.study import DEFAULT_HORIZON
 
 if TYPE_CHECKING:
     from bdsim.runs.plan import Job
@@ -58,7 +59,7 @@ class RunOptions:
     researchers_per_agent: Annotated[
         int, typer.Option("--researchers-per-agent", "-k", help="How many an agent stands for; 1 is full scale.")
     ] = 10
-    horizon: Annotated[int, typer.Option("--horizon", help="Last simulated year.")] = 2035
+    horizon: Annotated[int, typer.Option("--horizon", help="Last simulated year.")] = DEFAULT_HORIZON
     engine: Annotated[str, typer.Option("--engine", help="compiled, or mesa (slow; same decisions).")] = "compiled"
     set_: Annotated[
         list[str] | None,

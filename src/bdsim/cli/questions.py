@@ -12,6 +12,7 @@ import typer
 from bdsim.cli.futures import regret_sampled
 from bdsim.cli.options import Json, Years, years_of
 from bdsim.errors import UsageError, did_you_mean, shown
+from bdsim.study import DEFAULT_HORIZON
 
 if TYPE_CHECKING:
     from bdsim.reporting.sentences import Answer
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 MANY = 9  # runs go eight side by side, and those left over alone
-HORIZON = 2035
 Draws = Annotated[int, typer.Option("--draws", help="Sets of parameters, drawn from the fit, behind the intervals.")]
 Scale = Annotated[
     int, typer.Option("--researchers-per-agent", "-k", help="How many an agent stands for; 1 is full scale.")
@@ -67,7 +67,7 @@ def attribute(
     years: Years = None,
     draws: Draws = 40,
     researchers_per_agent: Scale = 25,
-    horizon: Horizon = HORIZON,
+    horizon: Horizon = DEFAULT_HORIZON,
     fit: FitName = None,
     seed: Seed = 0,
     results: Folder = None,
@@ -90,13 +90,15 @@ def attribute(
     if scenario is not None and (first, last) != (None, None):
         raise UsageError("belong to growth; an effect has --years", where="--from, --until")
     if scenario is None:
+        from bdsim.model.categories import REFERENCE_YEAR
+
         begin, end = asked or _growth(first, last)
-        job = _job("baseline", draws, researchers_per_agent, max(end, 2010), fit, seed)
+        job = _job("baseline", draws, researchers_per_agent, max(end, REFERENCE_YEAR), fit, seed)
         with _progress("attribute") as report:
             found = attribute_growth(job, begin, end, report)
     else:
         job = _job(scenario, draws, researchers_per_agent, horizon, fit, seed)
-        window = years or f"2025-{horizon}"
+        window = years or f"{min(job.history.projected, horizon)}-{horizon}"
         text = of if of is not None and ":" in of else f"{of or 'departures'}:{window}"
         quantity = parse_quantity(text, horizon, "--of")
         reference = _reference(job, fit)
@@ -116,7 +118,7 @@ def breakeven(
     range_: Annotated[str, typer.Option("--range", metavar="LOW,HIGH", help="Where to search.")] = "0.25,4",
     draws: Draws = 40,
     researchers_per_agent: Scale = 25,
-    horizon: Horizon = HORIZON,
+    horizon: Horizon = DEFAULT_HORIZON,
     fit: FitName = None,
     seed: Seed = 0,
     results: Folder = None,
@@ -158,7 +160,7 @@ def sensitivity(
     ] = None,
     years: LeverYears = "2026-2035",
     researchers_per_agent: Scale = 50,
-    horizon: Horizon = HORIZON,
+    horizon: Horizon = DEFAULT_HORIZON,
     fit: FitName = None,
     seed: Seed = 0,
     results: Folder = None,
@@ -200,7 +202,7 @@ def regret(
     ] = None,
     draws: Draws = 40,
     researchers_per_agent: Scale = 25,
-    horizon: Horizon = HORIZON,
+    horizon: Horizon = DEFAULT_HORIZON,
     fit: FitName = None,
     seed: Seed = 0,
     results: Folder = None,

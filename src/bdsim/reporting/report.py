@@ -44,7 +44,6 @@ from bdsim.study.scenario_file import PARTS
 
 __all__ = ["UNFITTED", "Report", "Section", "Table", "caveats", "picture", "repeat_words", "report_page"]
 
-INITIATIVE_ENDED = 2022
 CITE = "The program, the runs by their fingerprints, and the facts that the numbers rest on:"
 UNFITTED = "Parameters are held at the values of parameters.toml: the intervals leave their uncertainty out."
 CAVEATS = (
@@ -52,7 +51,7 @@ CAVEATS = (
     "Published growth is not the Initiative's effect: departures were rising before, and the pre-trend decides the "
     "sign of any naive effect.",
     "What US funding or visas would do, colleagues' influence and offers rest on assumptions more than on data.",
-    "How its forecasts have done beside naive rules: 'bdsim backtest --until 2018'.",
+    "How its forecasts have done beside naive rules: 'bdsim backtest'.",
     "Two populations: the departure series counts publishing authors by surname, stay rates count doctorates.",
     "After the last observed year the baseline holds every yearly table flat. It is a reference, not a forecast.",
     "Intervals hold what the parameters' posterior, chance and the stated events leave open, not the model's error.",
@@ -93,7 +92,7 @@ def report_of(
         Section("Assumptions and their sources", tables=[_assumptions(r, evidence.sources) for r in comparison.all]),
         Section("What each scenario changes, resolved", tables=_changes(comparison.all, jobs)),
         *_calibration(fit),
-        Section("What it can and cannot tell", points=caveats(coverage_of(evidence))),
+        Section("What it can and cannot tell", points=caveats(coverage_of(evidence), comparison.reference)),
         Section("Where the numbers come from", tables=[_provenance(comparison)]),
         Section("How to repeat it", ["Inside the study, with the same version of bdsim:"],
                 commands=[repeat_words("report", comparison.all, years)]),
@@ -104,12 +103,14 @@ def report_of(
     return Report(title, questions, [sentence for summary in others for sentence in _answer(summary, fit)], sections)
 
 
-def caveats(coverage: Coverage) -> list[str]:
-    """What a comparison cannot tell, whatever it compares, with the years of the data in use."""
+def caveats(coverage: Coverage, reference: Results) -> list[str]:
+    """What a comparison with `reference` cannot tell, whatever it compares, with the years of the data in use."""
     found = list(CAVEATS)
-    if coverage.ends_before(INITIATIVE_ENDED):
+    policies = [p for p in reference.manifest["scenario"]["policy"] if p["scrutiny"] and isinstance(p["until"], str)]
+    ended = [(p["until"], p["name"]) for p in policies]  # dates that are ranges aside
+    if ended and coverage.ends_before(int(min(ended)[0][:4])):
         found.insert(2, f"How fast fear fades is not in the data: the series of departures ends in December "
-                        f"{coverage.departures.last}, before the Initiative did.")  # fmt: skip
+                        f"{coverage.departures.last}, before the {min(ended)[1]} did.")  # fmt: skip
     return found
 
 

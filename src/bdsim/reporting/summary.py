@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bdsim.analysis.comparison import Comparison, Difference, Period, Precision, first_difference, year_bands
+from bdsim.analysis.comparison import Comparison, Difference, Period, Precision, first_difference
 from bdsim.analysis.events import shares_of_events
 from bdsim.analysis.leavers import Who, who_leaves
 from bdsim.errors import UsageError, shown
@@ -44,7 +44,6 @@ __all__ = ["PEOPLE", "Headline", "Summary", "fit_of", "observed", "priors_of", "
 
 PEOPLE = "scientists of Chinese descent"
 ENOUGH = 100  # draws: fewer do not tell what a number's spread goes with
-PROJECTED = 2025  # a run alone answers for the years from here on, unless others are asked for
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class Summary:
         if self.asked is not None and not self.results.years[0] <= self.asked[0] <= self.asked[1] <= last:
             raise UsageError(f"{in_years(self.asked)} lies outside the run, which ends in {last}", where="--years")
         if self.against is None:
-            return self.asked or (min(PROJECTED, last), last)
+            return self.asked or (min(self.results.rebuilt_from(), last), last)
         first = first_difference(self.against.reference, self.results)
         if first is None or (self.asked is not None and self.asked[1] < first):
             return None
@@ -146,7 +145,7 @@ class Summary:
     @cached_property
     def periods(self) -> list[dict[str, Any]]:
         """Departures by band of years, the years that are asked for last."""
-        bands = year_bands(self.results.years[-1])
+        bands = self.results.year_bands
         if self.asked is not None and self.asked not in bands:
             bands = [*bands, self.asked]
         table = self.results.by("destination")[0]

@@ -28,12 +28,13 @@ from bdsim.model.fates import Fates
 from bdsim.model.people import Population
 from bdsim.model.world import World
 from bdsim.runs.identity import program_hash
-from bdsim.runs.plan import DEFAULT_HORIZON, Job, Recipe, Settings, manifest_of, plan_run
+from bdsim.runs.plan import Job, Recipe, Settings, manifest_of, plan_run
 from bdsim.runs.results import Results, load_results
 from bdsim.runs.store.manifest import folder_of
 from bdsim.runs.store.members import Crowd, distinct, failures_table, members_table, people_table
 from bdsim.runs.store.parts import Failure, Key, Leavers, Part, PartStore, kept_on_disk
 from bdsim.runs.workers import Workers
+from bdsim.study import DEFAULT_HORIZON
 from bdsim.study.parameters import Parameters
 from bdsim.study.scenario import Plan, Scenario
 

@@ -8,7 +8,8 @@ from typing import Any
 from bdsim.errors import UsageError, whole_number
 from bdsim.model.agents import WorldModel
 from bdsim.model.world import World
-from bdsim.runs.plan import DEFAULT_HORIZON, LARGEST_SEED, MOST_MEMBERS, Settings, plan_run
+from bdsim.runs.plan import LARGEST_SEED, MOST_MEMBERS, Settings, plan_run
+from bdsim.study import DEFAULT_HORIZON
 from bdsim.study.scenario import Scenario
 
 __all__ = ["MigrationModel"]

@@ -30,6 +30,7 @@ from bdsim.model.engine.lanes import WIDTH
 from bdsim.model.people import SETTLED_AGENTS_PER_DOCTORATE, Population, agents_entering, build_population
 from bdsim.model.world import Environment, Shocks, Timeline, World
 from bdsim.runs.identity import facts_digests, fingerprint_of, fit_remark, history_digest, program_hash, versions
+from bdsim.study import DEFAULT_HORIZON
 from bdsim.study.branches import MOST_BRANCHES
 from bdsim.study.evidence import Evidence, load_evidence
 from bdsim.study.fit import Fit, chosen_fit
@@ -39,11 +40,9 @@ from bdsim.study.scenario import Plan, Scenario, load_scenario, plan_of
 from bdsim.study.shocks import ELSEWHERE
 from bdsim.study.uncertainty.assumptions import Assumption, assumptions_of, drawn_branches, in_numbers
 
-__all__ = ["DEFAULT_HORIZON", "Job", "Recipe", "Settings", "asked_for", "content", "manifest_of", "plan_run"]
+__all__ = ["Job", "Recipe", "Settings", "asked_for", "content", "manifest_of", "plan_run"]
 
 FORMAT = 4  # of a results folder
-DEFAULT_HORIZON = 2035
-FIRST_HORIZON = 2010
 MOST_MEMBERS, LARGEST_SEED = 100_000, 2**63 - 1
 MOST_KEPT = 4096  # members whose yearly tables are kept
 ENGINES = ("compiled", "mesa")
@@ -71,7 +70,7 @@ class Settings:
             ("members", 1, MOST_MEMBERS),
             ("seed", 0, LARGEST_SEED),
             ("researchers_per_agent", 1, 10_000),
-            ("horizon", FIRST_HORIZON, LAST_POSSIBLE_YEAR),
+            ("horizon", REFERENCE_YEAR, LAST_POSSIBLE_YEAR),
         ):
             object.__setattr__(self, name, whole_number(getattr(self, name), low, high, name))
         if self.engine not in ENGINES:

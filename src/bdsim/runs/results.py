@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from bdsim.errors import ResultsError, UsageError, check_years
 from bdsim.files.durable import new_folder, sealed
-from bdsim.model.categories import FIELDS, FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
+from bdsim.model.categories import FIELDS, FIRST_ENTRY, FIRST_YEAR, ORIGINS, REFERENCE_YEAR, Floats
 from bdsim.model.counts import AXES, selection
 from bdsim.runs import statistics
 from bdsim.runs.drawn import Drawn
@@ -32,6 +33,7 @@ from bdsim.runs.store.tables import (
     write_parts,
     write_whole,
 )
+from bdsim.study.history import untold_from
 
 __all__ = ["ASSUMPTION", "PARAMETER", "SHOCK", "Centre", "Results", "load_results"]
 
@@ -40,6 +42,7 @@ ASSUMPTION = "assumption."  # and of the ranges in the scenario file
 SHOCK = "shock."  # and what moves everyone in a year, by series and year
 
 Centre = Literal["mean", "median"]
+PIECES = {2030, 2036, 2041, 2051, 2076}  # years in which bands of a projection begin
 SHOWN = 16  # rows of a table in a notebook
 
 
@@ -98,6 +101,21 @@ class Results(Drawn, Counted):
     @property
     def weights(self) -> Floats:
         return np.asarray(self.members["weight"], np.float64)
+
+    def rebuilt_from(self, *tables: str) -> int:
+        """The year from which no fact tells any of these tables of history (default: of all tables that facts tell).
+
+        "pull" follows the departure series. The year after the horizon where all years are told.
+        """
+        rebuilt = self.manifest["rebuilt"]
+        return untold_from([rebuilt[name]["years"] for name in tables or rebuilt], self.years[-1])
+
+    @property
+    def year_bands(self) -> list[tuple[int, int]]:
+        """The bands of years of a summary: the data's years, then the projection in pieces."""
+        data = {FIRST_YEAR, REFERENCE_YEAR, self.rebuilt_from("pull"), self.rebuilt_from()}
+        starts = [year for year in sorted(data | PIECES) if year in self.years]
+        return [(a, b - 1) for a, b in pairwise([*starts, self.years[-1] + 1])]
 
     def described(self, today: Mapping[str, Any]) -> Results:
         """The same numbers with the scenario's words and the parameters' notes as they are today."""
@@ -306,7 +324,7 @@ class Results(Drawn, Counted):
         parts = StoredParts(aside, len(self.years), len(self.members), self.fingerprint)
         written = replace(self, parts=parts)  # what was worked out once is read from here
         written.summary().to_csv(aside / "summary.csv", index=False)
-        first = min(2022, self.years[-1])
+        first = min(self.rebuilt_from("pull"), self.years[-1])
         split: dict[str, Any] = {"years": [first, self.years[-1]], **written.variance_split(first, self.years[-1])}
         if alone := written.assumption_shares(first, self.years[-1]):
             split["each_assumption"] = alone

@@ -13,7 +13,7 @@ from bdsim.model.world import TABLES, Timeline
 from bdsim.study.evidence import Coverage, Evidence, coverage_of, in_spans
 from bdsim.study.facts import Doctorates, DoctoratesByField, Spending, TalentBatch
 
-__all__ = ["History", "Observed", "observed_departures", "rebuild_history"]
+__all__ = ["History", "Observed", "observed_departures", "rebuild_history", "untold_from"]
 
 EVERY_FIELD = "all science and engineering"
 FIELD_OF = {
@@ -38,6 +38,11 @@ class History:
     rebuilt: Mapping[str, tuple[tuple[int, ...], str]]
     doctorates: Mapping[str, Floats]  # by origin: shares of the fields among doctorates, where facts tell them
 
+    @property
+    def projected(self) -> int:
+        """The first year of which no fact tells any table; the year after the horizon where there is none."""
+        return untold_from([years for years, _ in self.rebuilt.values()], self.timeline.horizon)
+
     def fields_of_entrants(self, otherwise: Floats) -> Floats:
         """Shares of the fields among entrants by group, shape (groups, fields); each row adds up to 1.
 
@@ -46,6 +51,15 @@ class History:
         """
         told = [self.doctorates.get(origin) if route == "doctorate" else None for origin, route in GROUPS]
         return np.array([otherwise if shares is None else shares for shares in told])
+
+
+def untold_from(rebuilt: Sequence[Sequence[int]], horizon: int) -> int:
+    """The first year after everything told, of tables given by their rebuilt years; the year after the horizon where
+    the last year is told."""
+    year = horizon + 1
+    while rebuilt and year > FIRST_YEAR and all(year - 1 in years for years in rebuilt):
+        year -= 1
+    return year
 
 
 def rebuild_history(evidence: Evidence, horizon: int, past_growth: float) -> History:

@@ -81,6 +81,11 @@ class Scenario:
         """One plan per branch: history with the branch's policies and levers applied, in the order of the file."""
         return [plan_of(branch, history) for branch in self.branches()]
 
+    def years_of_scrutiny(self) -> tuple[int, int] | None:
+        """The years in which the first scrutiny of its policies begins and the last ends; None without any."""
+        found = [policy for policy in self.policies if policy.scrutiny > 0.0]
+        return (min(p.start.year for p in found), max(p.until.year for p in found)) if found else None
+
     def plain(self) -> dict[str, Any]:
         """The resolved scenario as plain JSON values, for manifests."""
 

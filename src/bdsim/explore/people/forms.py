@@ -12,6 +12,7 @@ from bdsim.explore.people import html as drawn
 from bdsim.explore.people.watching import Look, Scene, branches_of, fits_of
 from bdsim.model.categories import FIELDS, FIRST_YEAR, ORIGINS
 from bdsim.reporting.style import NAMES
+from bdsim.study import DEFAULT_HORIZON
 from bdsim.study.layout import Study
 
 __all__ = [
@@ -36,7 +37,7 @@ WORLD_WORDS = {
     "people_k": ("Researchers per agent", "500"),
     "people_seed": ("Seed", "0"),
     "member": ("Member", "0"),
-    "people_horizon": ("Horizon", "2035"),
+    "people_horizon": ("Horizon", str(DEFAULT_HORIZON)),
 }
 
 

@@ -23,6 +23,7 @@ from bdsim.runs.ensemble import run_job
 from bdsim.runs.plan import Job, Settings, manifest_of, plan_run
 from bdsim.runs.results import Results
 from bdsim.runs.workers import Workers
+from bdsim.study import DEFAULT_HORIZON
 from bdsim.study.editing.draft import Draft
 from bdsim.study.evidence import coverage_of, load_evidence
 from bdsim.study.fit import NO_FIT, chosen_fit
@@ -55,7 +56,7 @@ class Choices:
     others: tuple[str, ...] = ("initiative-revival",)
     members: int = 16
     researchers_per_agent: int = 50
-    horizon: int = 2035
+    horizon: int = DEFAULT_HORIZON
     seed: int = 0
     fit: str = ""  # empty: the study's default, as without --fit
 
@@ -120,7 +121,7 @@ class Compared:
         """What the comparison cannot tell, and what the data cannot identify: as in the report."""
         fit = fit_of(self.study, self.comparison.reference)
         found = [*fit.manifest["identifiability"], *fit.manifest["warnings"]] if fit else [UNFITTED]
-        return [*caveats(coverage_of(load_evidence(self.study))), *map(str, found)]
+        return [*caveats(coverage_of(load_evidence(self.study)), self.comparison.reference), *map(str, found)]
 
     def drawing(self, figure: str) -> Drawing:
         """A figure in the house style, drawn once."""

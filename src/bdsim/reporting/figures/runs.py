@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bdsim.analysis.comparison import Comparison, centre_of, first_difference
-from bdsim.model.categories import FIRST_YEAR, Floats
+from bdsim.model.categories import FIRST_YEAR, REFERENCE_YEAR, Floats
 from bdsim.model.counts import AXES
 from bdsim.reporting.figures.canvas import (
     canvas,
@@ -38,7 +38,6 @@ __all__ = ["COMPARISON_FIGURES", "comparison_drawing", "comparison_drawings", "r
 
 COMPARISON_FIGURES = ("departures", "difference", "destination", "field", "stage", "cumulative")
 BAND, FANNED = "band: 90% of members", "bands: shares of members"
-FROM = 2010  # where figures without older facts begin
 SHORT = {
     "engineering_cs": "Engineering, computing",
     "math_physical": "Maths, physical sciences",
@@ -215,7 +214,7 @@ def draw_panels(comparison: Comparison, axis: str, observed: Observed | None) ->
         ax.set_ylim(bottom=0)
     for ax in axes:
         shared = axis == "field" and ax is not axes[0]
-        first = None if axis == "field" else FROM
+        first = None if axis == "field" else REFERENCE_YEAR
         known = observed.known if observed is not None else None
         time_axis(ax, comparison.all, len(labels), first, known=known, raised=shared)
     where = "to China per year" if observed is not None else "leaving the US per year"

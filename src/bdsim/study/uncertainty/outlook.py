@@ -15,12 +15,13 @@ import pandas as pd
 
 from bdsim.errors import EvidenceError
 from bdsim.model.categories import FIRST_YEAR, Floats
+from bdsim.study import DEFAULT_HORIZON
 from bdsim.study.history import History
 
 __all__ = ["TRENDS", "damped_trend", "driver_forecasts", "observed", "outlook_text"]
 
 DAMPING, RECENT, PAST = 0.8, 5, 8
-UNTIL = 2035  # last year of the paths
+UNTIL = DEFAULT_HORIZON  # last year of the paths
 STEPS = (3, 3, 6)  # years ahead after which another error is drawn: 1 to 3, 4 to 6, 7 and later
 NORMAL_90 = 1.6449  # of a normal distribution, the half width of its 90 % interval in sd
 TRENDS = {
