@@ -70,7 +70,7 @@ def test_the_shipped_fit_brings_shocks_for_every_draw(study, shipped):
 
 
 def test_nothing_reads_as_the_effect_of_the_initiative(shipped):
-    share = shipped.manifest["share_of_scrutiny_in_departures_2019_2022"]
+    share = shipped.manifest["share_of_scrutiny_in_departures"]
     assert 0 < share["p05"] < share["median"] < share["p95"] < 0.5
     assert "not a causal estimate" in shipped.manifest["caveat"]
     assert "pre-trend" in shipped.manifest["caveat"]

@@ -20,7 +20,7 @@ from bdsim.calibration.problem import Problem, make_problem
 from bdsim.errors import FitError, did_you_mean
 from bdsim.files.digest import digest_of
 from bdsim.files.durable import locked, new_folder, refusals, unfinished, write_file
-from bdsim.model.categories import FIRST_YEAR, Floats
+from bdsim.model.categories import FIRST_YEAR, REFERENCE_YEAR, Floats
 from bdsim.model.counts import Counts, selection
 from bdsim.runs.drawn import Drawn
 from bdsim.runs.ensemble import run_member
@@ -37,10 +37,9 @@ MOST_STARTS = 1000
 LONGEST_NAME = 100
 GAP_MEMBERS = 16
 SHARE_DRAWS = 100
-SCRUTINY_YEARS = (2019, 2022)
 CAVEAT = (
     "a share of the model, not a causal estimate: what scrutiny adds to the trend that funding and inflow imply. "
-    "Departures were rising before: a linear trend through 2010-2018 under-predicts those to China of 2019-2021, "
+    "Departures were rising before: a linear trend through the years before under-predicts those to China since then, "
     "a log-linear one over-predicts them, so the pre-trend decides the sign of a naive effect"
 )
 Report = Callable[[str, int, int], None]  # stage, done, in all
@@ -153,9 +152,10 @@ class Calibration(Drawn):
             "identifiability": self.said,
             "warnings": self.warnings,
             "mean_field_gap": {k: round(v, 5) for k, v in self.mean_field_gap.items()},
-            "share_of_scrutiny_in_departures_2019_2022": dict(
-                zip(("p05", "median", "p95"), low_median_high, strict=True)
-            ),
+            "share_of_scrutiny_in_departures": {
+                "years": list(years_after_scrutiny(problem)),
+                **dict(zip(("p05", "median", "p95"), low_median_high, strict=True)),
+            },
             "caveat": CAVEAT,
             "versions": versions(),
         }
@@ -286,27 +286,41 @@ def _trace(problem: Problem, optima: Sequence[Optimum]) -> pd.DataFrame:
 
 def mean_field_gap(problem: Problem, x: Floats) -> dict[str, float]:
     """How far sampled runs lie from the expected one, which lets colleagues act by their mean: relative, with its
-    standard error, for departures of scientists of Chinese descent."""
+    standard error, for departures of scientists of Chinese descent in the years that targets count."""
     parameters = problem.at(x)
     world = problem.job.world(problem.job.plans[0])
     world = replace(world, behaviour=parameters.behaviour(), agent_size=problem.job.agent_size(parameters))
-    expected = _departures(problem.counts(parameters), 2010, 2021)[0]
+    years = counted_years(problem)
+    expected = _departures(problem.counts(parameters), *years)[0]
     sampled = Counts.stacked([run_member(world, 0, m)[0] for m in range(GAP_MEMBERS)])
-    ratio = _departures(sampled, 2010, 2021) / expected - 1.0
+    ratio = _departures(sampled, *years) / expected - 1.0
     return {
-        "departures_2010_2021": float(ratio.mean()),
+        "departures": float(ratio.mean()),
         "standard_error": float(ratio.std(ddof=1) / np.sqrt(len(ratio))),
     }
 
 
+def counted_years(problem: Problem) -> tuple[int, int]:
+    """The first and last year whose departures a target counts; those to the horizon where none does."""
+    years = problem.shock_years
+    return (years[0], years[-1]) if years else (REFERENCE_YEAR, problem.job.settings.horizon)
+
+
+def years_after_scrutiny(problem: Problem) -> tuple[int, int]:
+    """From the year after scrutiny begins in the baseline to that in which it ends; the counted years without any."""
+    scrutiny = problem.job.scenario.years_of_scrutiny()
+    return (min(scrutiny[0] + 1, scrutiny[1]), scrutiny[1]) if scrutiny else counted_years(problem)
+
+
 def scrutiny_share(problem: Problem, posterior: Posterior) -> tuple[float, float, float]:
-    """Share of the departures of 2019-2022 that would not be there without scrutiny, 5%, 50%, 95% over draws."""
+    """Share of the departures of years_after_scrutiny that would not be there without it, 5%, 50%, 95% over draws."""
+    years = years_after_scrutiny(problem)
     calm = replace(
         problem, environment=problem.environment._replace(scrutiny=np.zeros_like(problem.environment.scrutiny))
     )
     shares = []
     for x in posterior.draws[:: max(1, len(posterior.draws) // SHARE_DRAWS)]:
-        with_it, without = (_departures(p.counts(p.at(x)), *SCRUTINY_YEARS)[0] for p in (problem, calm))
+        with_it, without = (_departures(p.counts(p.at(x)), *years)[0] for p in (problem, calm))
         shares.append(1.0 - without / with_it)
     low, median, high = np.quantile(shares, (0.05, 0.5, 0.95))
     return float(low), float(median), float(high)

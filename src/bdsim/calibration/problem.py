@@ -24,7 +24,7 @@ from bdsim.calibration.target_file import load_targets
 from bdsim.calibration.targets import Target, model_value, standardised
 from bdsim.errors import FitError, did_you_mean
 from bdsim.files.digest import digest_of, digest_of_files
-from bdsim.model.categories import FIELDS, Floats
+from bdsim.model.categories import FIELDS, REFERENCE_YEAR, Floats
 from bdsim.model.counts import Counts, counts_of
 from bdsim.model.engine.batch import MemberInputs, grouped, simulated
 from bdsim.model.people import Population
@@ -47,7 +47,6 @@ __all__ = [
     "scored",
 ]
 
-LAST_QUESTION = 2022  # the share of scrutiny in the departures of 2019-2022 needs it
 SCALE = 25  # researchers per agent of the objective's population
 SWAYED = ("departures", "share", "ratio")  # statistics that shocks move
 OBSERVING = (
@@ -276,9 +275,11 @@ def make_problem(
         raise FitError("no parameter is free", where="--free")
     if not any(t.role == "fitted" for t in found):
         raise FitError("no target is fitted", where=targets or "calibration/targets.toml")
-    horizon = max(LAST_QUESTION, *(t.as_of - (t.statistic == "stay_rate") for t in found))
+    baseline = load_scenario("baseline", study)
+    scrutiny = baseline.years_of_scrutiny() or ()  # its share in departures is asked for as well
+    horizon = max(*scrutiny, *(t.as_of - (t.statistic == "stay_rate") for t in found), REFERENCE_YEAR)
     settings = Settings(members=1, researchers_per_agent=researchers_per_agent, horizon=horizon)
-    job = plan_run(load_scenario("baseline", study), settings, known)
+    job = plan_run(baseline, settings, known)
     world = job.world(job.plans[0])
     years = _shock_years(found)
     problem = Problem(known, tuple(chosen), tuple(found), job, world.population, world.environment, targets, years)

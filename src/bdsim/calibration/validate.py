@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from bdsim.calibration.problem import Problem, make_problem
-from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
+from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, ORIGINS, REFERENCE_YEAR, Floats
 from bdsim.model.counts import Counts, selection
 from bdsim.model.rule import CAREER, OFFERS_FROM, OFFERS_UNTIL
-from bdsim.study.evidence import load_evidence
-from bdsim.study.facts import Effect
+from bdsim.study.evidence import coverage_of, load_evidence
+from bdsim.study.facts import Effect, TalentBatch
 from bdsim.study.fit import Fit
 from bdsim.study.layout import Study, find_study
 from bdsim.study.parameters import Parameters
@@ -22,11 +22,10 @@ __all__ = ["DRAWS", "validate"]
 
 DRAWS = 64  # of the posterior
 SCALE = 50  # researchers per agent
-SPAN = (2010, 2021)  # years of the departure series that every fit has
-RECENT = (2016, 2017)
 LOST = 0.35  # of funding that is left when a laboratory's only NIH grant lapses: an assumption
 DELAYED = (2001, 2013)  # cohorts of Kahn & MacGarvie
 Progress = Callable[[int, int], None]
+Period = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,8 @@ class World:
     waiting: Counts
     parameters: Parameters
     problem: Problem
+    span: Period  # years whose departures are known
+    recent: Period  # years of the last batches of offers
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,25 @@ def validate(study: Study | None = None, fit: Fit | None = None, report: Progres
     """
     home = study or find_study()
     problem = make_problem(home, researchers_per_agent=SCALE)
-    worlds = _worlds(problem, _draws(problem.parameters, fit), report)
-    published = {effect.name: effect for effect in load_evidence(home).of(Effect)}
+    evidence = load_evidence(home)
+    span = REFERENCE_YEAR, min(coverage_of(evidence).departures.last, problem.job.settings.horizon)
+    recent = max((batch.first, batch.last) for batch in evidence.of(TalentBatch))
+    worlds = _worlds(problem, _draws(problem.parameters, fit), (span, recent), report)
+    published = {effect.name: effect for effect in evidence.of(Effect)}
     rows = []
     for name in dict.fromkeys((*published, *IMPLIED)):
         implied = IMPLIED.get(name)
         values = np.array([implied.of(w) for w in worlds]) if implied is not None else np.array([np.nan])
         rows.append(_row(name, published.get(name), implied, values))
-    return pd.DataFrame(rows)
+    table, said = pd.DataFrame(rows), {"span": "{}-{}".format(*span), "recent": "{}-{}".format(*recent)}
+    return table.assign(**{name: [_filled(text, said) for text in table[name]] for name in ("what", "note")})
+
+
+def _filled(text: str, said: Mapping[str, str]) -> str:
+    """A text with the years of the data in use."""
+    for name, years in said.items():
+        text = text.replace(f"{{{name}}}", years)
+    return text
 
 
 def _draws(parameters: Parameters, fit: Fit | None) -> list[Parameters]:
@@ -78,14 +90,16 @@ def _draws(parameters: Parameters, fit: Fit | None) -> list[Parameters]:
     return [centre.with_values({str(k): float(v) for k, v in fit.draws.iloc[i].items()}) for i in chosen]
 
 
-def _worlds(problem: Problem, several: Sequence[Parameters], report: Progress | None) -> list[World]:
+def _worlds(
+    problem: Problem, several: Sequence[Parameters], years: tuple[Period, Period], report: Progress | None
+) -> list[World]:
     environment = problem.environment
     delayed = replace(problem, environment=environment._replace(green_card_wait=environment.green_card_wait + 1.0))
     worlds: list[World] = []
     for start in range(0, len(several), 8):
         part = several[start : start + 8]
         both = zip(problem.counts_of_all(part), delayed.counts_of_all(part), part, strict=True)
-        worlds += [World(counts, waiting, parameters, problem) for counts, waiting, parameters in both]
+        worlds += [World(counts, waiting, parameters, problem, *years) for counts, waiting, parameters in both]
         if report is not None:
             report(len(worlds), len(several))
     return worlds
@@ -127,14 +141,14 @@ def _recruits(world: World, first: int, last: int) -> Floats:
 
 
 def _accepted(world: World) -> float:
-    offers = world.problem.environment.offers[_span(*SPAN)].sum() * world.parameters["counted"]
-    return float(_recruits(world, *SPAN).sum() / offers)
+    offers = world.problem.environment.offers[_span(*world.span)].sum() * world.parameters["counted"]
+    return float(_recruits(world, *world.span).sum() / offers)
 
 
 def _rank(world: World) -> float:
     """The median rank from the top, in percent, of those to whom offers go (all accept alike)."""
     people = world.problem.population.people
-    age = RECENT[0] - people.entry
+    age = world.recent[0] - people.entry
     eligible = (age >= OFFERS_FROM) & (age < OFFERS_UNTIL) & people.enters
     order = np.argsort(people.prominence[eligible])
     weight = np.cumsum(people.appeal[eligible][order])
@@ -146,7 +160,7 @@ def _left_within(years: int) -> Callable[[World], float]:
     """The share of doctorates of all origins who have left so many years after entry, of cohorts seen for 15."""
 
     def share(world: World) -> float:
-        cohorts = range(FIRST_YEAR, SPAN[1] - 14)
+        cohorts = range(FIRST_YEAR, world.span[1] - 14)
         gone = sum(
             world.counts.left[0, 1 + c - FIRST_YEAR : 1 + c - FIRST_YEAR + years, :, c - FIRST_ENTRY].sum()
             for c in cohorts
@@ -171,10 +185,10 @@ def _lost_to_waiting(world: World) -> float:
 
 
 def _by_age(world: World) -> tuple[Floats, Floats]:
-    """Departures of scientists of Chinese descent and those here by career age, SPAN together, shape (CAREER,)."""
+    """Departures of scientists of Chinese descent and those here by career age, shape (CAREER,), span together."""
     groups = selection("china")
-    leaving = world.counts.by_age[0, _span(*SPAN)][:, groups].sum(axis=(0, 1, 3))
-    here = world.counts.stocks_by_age[0, _span(*SPAN)][:, groups].sum(axis=(0, 1))
+    leaving = world.counts.by_age[0, _span(*world.span)][:, groups].sum(axis=(0, 1, 3))
+    here = world.counts.stocks_by_age[0, _span(*world.span)][:, groups].sum(axis=(0, 1))
     return np.asarray(leaving), np.asarray(here)
 
 
@@ -199,7 +213,7 @@ OTHER = "another population (publishing, all origins and US-born among them): co
 UNLIKE = ("left_within_5", "left_within_15", "in_us", "hazard_0_4", "hazard_5_14")
 IMPLIED: dict[str, Implied] = {
     "accepted": Implied(
-        _accepted, "recruits over offers to people counted here, 2010-2021; its prior is from this study"
+        _accepted, "recruits over offers to people counted here, {span}; its prior is from this study"
     ),
     "accepters_rank": Implied(_rank, "median rank of those who get offers; prominence^4 was chosen to meet it"),
     "left_within_5": Implied(_left_within(5), OTHER),
@@ -214,13 +228,13 @@ IMPLIED: dict[str, Implied] = {
     "stay_china_2021": Implied(lambda w: _stay(w.counts, "china", (2010, 2012), 2021), "a fitted target"),
     "stay_india_2021": Implied(lambda w: _stay(w.counts, "india", (2010, 2012), 2021), "a fitted target"),
     "recruits": Implied(
-        lambda w: float(_recruits(w, *RECENT).mean()),
+        lambda w: float(_recruits(w, *w.recent).mean()),
         "published: all recruits from the US, including those who began a career elsewhere",
-        "recruits through programmes a year, 2016-2017", 180.0, 330.0,
+        "recruits through programmes a year, {recent}", 180.0, 330.0,
     ),
     "later_leavers": Implied(
         _later, "a third of the authors' leavers have 25 papers and more",
-        "share of departures 2010-2021 in career years 6 and more", 0.25, 0.50,
+        "share of departures {span} in career years 6 and more", 0.25, 0.50,
     ),
     "hazard_0_4": Implied(_hazard(slice(0, 5)), "both destinations", "hazard of leaving a year, career years 0-4"),
     "hazard_5_14": Implied(_hazard(slice(5, 15)), "both destinations", "hazard of leaving a year, career years 5-14"),

@@ -96,15 +96,15 @@ def calibrate(
     for sentence in result.said:
         terminal.tell(f"  - {sentence}")
     terminal.tell(f"Sizes of shocks: {manifest['shocks']}.")
-    share = manifest["share_of_scrutiny_in_departures_2019_2022"]
+    share = manifest["share_of_scrutiny_in_departures"]
     terminal.tell(
-        f"Share of scrutiny in the departures of 2019-2022: {share['median']:.0%} "
+        f"Share of scrutiny in the departures of {share['years'][0]}-{share['years'][1]}: {share['median']:.0%} "
         f"[{share['p05']:.0%}, {share['p95']:.0%}]; "
         f"{manifest['caveat']}."
     )
     gap = result.mean_field_gap
     terminal.tell(
-        f"Sampled runs lie {gap['departures_2010_2021']:+.2%} (standard error {gap['standard_error']:.2%}) from the "
+        f"Sampled runs lie {gap['departures']:+.2%} (standard error {gap['standard_error']:.2%}) from the "
         "expected run that is fitted: the mean-field gap of colleagues."
     )
     terminal.tell(f"Effective sample size {result.posterior.effective:.0f} of {result.posterior.proposals} proposals.")

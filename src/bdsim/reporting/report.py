@@ -272,9 +272,10 @@ def _calibration(fit: Fit | None) -> list[Section]:
         }
         for r in targets.itertuples()
     ]  # fmt: skip
-    share = m["share_of_scrutiny_in_departures_2019_2022"]
+    share = m["share_of_scrutiny_in_departures"]
     prose = [
-        f"Fit '{fit.name}': {m['statement']} Share of scrutiny in the departures of 2019-2022: {share['median']:.0%} "
+        f"Fit '{fit.name}': {m['statement']} Share of scrutiny in the departures of "
+        f"{share['years'][0]}-{share['years'][1]}: {share['median']:.0%} "
         f"[{share['p05']:.0%}, {share['p95']:.0%}]: {m['caveat']}.",
     ]
     return [

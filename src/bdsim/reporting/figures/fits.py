@@ -302,13 +302,21 @@ def draw_trade_off(result: Calibration) -> Drawing:
     ax.set_ylim(bottom=0.0)
     board.legend()
     r = float(np.corrcoef(draws.T)[0, 1])
-    said = f"Correlation {r:+.2f}. What rose anyway and what scrutiny added share one rise, of 2019-2021."
+    rise = f"one rise{_since_scrutiny(result.problem)}"
+    said = f"Correlation {r:+.2f}. What rose anyway and what scrutiny added share {rise}."
     caption(
         board.figure,
         "Growth or push: what the series leaves open",
         f"{said} {facts_of(result.problem)} {_made_by(result)}",
     )
     return Drawing("push-and-growth", board.figure, draws, "Joint posterior of push and pull_growth, with the prior")
+
+
+def _since_scrutiny(problem: Problem) -> str:
+    """', of 2019-2021': the years of the departure series after scrutiny began; '' where there are none."""
+    scrutiny, counted = problem.job.scenario.years_of_scrutiny(), problem.shock_years
+    first = scrutiny[0] + 1 if scrutiny else counted.stop
+    return f", of {first}-{counted.stop - 1}" if first < counted.stop else ""
 
 
 def _version() -> str:

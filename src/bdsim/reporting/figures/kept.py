@@ -67,7 +67,7 @@ def read_back(study: Study, name: str) -> KeptCalibration:
         if len(own):
             shocks[:, column] = own.sort_values("draw")[series].to_numpy(np.float64)[: len(draws)]
     models = problem.models(list(draws))
-    share, effective = made["share_of_scrutiny_in_departures_2019_2022"], float(made["effective_sample_size"])
+    share, effective = made["share_of_scrutiny_in_departures"], float(made["effective_sample_size"])
     return KeptCalibration(
         problem=problem, seed=made["seed"], starts=made["starts"],
         optimum=Optimum(fit.table["mode"].to_numpy(np.float64), made["cost"], 0, True, "read back"),
