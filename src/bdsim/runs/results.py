@@ -108,7 +108,7 @@ class Results(Drawn, Counted):
         "pull" follows the departure series. The year after the horizon where all years are told.
         """
         rebuilt = self.manifest["rebuilt"]
-        return untold_from([rebuilt[name]["years"] for name in tables or rebuilt], self.years[-1])
+        return untold_from([rebuilt[name]["years"] for name in tables or rebuilt if name in rebuilt], self.years[-1])
 
     @property
     def year_bands(self) -> list[tuple[int, int]]:

@@ -72,6 +72,10 @@ class _FitShape(_Shape):
     draws: str
 
 
+class _RebuiltShape(_Shape):
+    years: list[int]
+
+
 class _ManifestShape(_Shape):
     fingerprint: str
     scenario: _ScenarioShape
@@ -86,6 +90,7 @@ class _ManifestShape(_Shape):
     parameters: _ParametersShape
     fit: _FitShape | None
     uncertainty: str
+    rebuilt: dict[str, _RebuiltShape]
     history: str
     inputs: dict[str, str]
     program: str
