@@ -162,7 +162,8 @@ def sweep(
             {names[0]: f"{r[names[0]]:.3g}", str(quantity): f"{r['mean']:,.0f} {interval(r['p05'], r['p95'])}"}
             for r in table.to_dict("records")
         ]
-        said = f"Mean and 90% of {len(found.values)} posterior draws."
+        many = len(found.values) > 1
+        said = f"Mean and 90% of {len(found.values)} posterior draws." if many else "One draw: its interval is unknown."
     else:
         wide = table.pivot(index=names[0], columns=names[1], values="mean")
         rows = [
