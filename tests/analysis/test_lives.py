@@ -392,9 +392,9 @@ def test_a_watch_begins_at_the_beginning_and_alone_steps_its_model():
     with pytest.raises(UsageError, match="2001 is not among the years 2000 to 2000"):
         watch.on_1_january(2001)
     model.step()
-    with pytest.raises(UsageError, match="behind the back"):
+    with pytest.raises(UsageError, match="the model was stepped by itself"):
         watch.life(0)
-    with pytest.raises(UsageError, match="has not been stepped"):
+    with pytest.raises(UsageError, match="the model is in 2001; give one that has not been stepped"):
         Watch(model)
 
 

@@ -28,6 +28,11 @@ def job(name, settings=FEW, study=None):
     return plan_run(bdsim.load_scenario(name, study), settings)
 
 
+def runs_of(world, draws, timeline=None):
+    """What every draw makes of a world's first branch, with the shocks that go with the draw, as a run has them."""
+    return Request(timeline or world.plans[0].timeline, draws, range(len(draws)))
+
+
 def coalitions(players):
     return map(frozenset, chain.from_iterable(combinations(players, n) for n in range(len(players) + 1)))
 
@@ -54,9 +59,7 @@ def test_shares_of_growth_add_up_to_the_growth_that_the_model_has():
     found = attribute_growth(world, 2010, 2021)
     assert found.values.sum(axis=1) == pytest.approx(found.total, rel=1e-12)
     growth = [
-        answers_to(world, [Request(world.plans[0].timeline, posterior_draws(world))], Quantity("departures", y, y).of)[
-            0
-        ]
+        answers_to(world, [runs_of(world, posterior_draws(world))], Quantity("departures", y, y).of)[0]
         for y in (2010, 2021)
     ]
     assert found.total == pytest.approx(growth[1] - growth[0], rel=1e-12)
@@ -88,9 +91,9 @@ def test_only_what_a_scenario_changes_has_a_share_and_colleagues(name, changed):
     assert (shares[changed] != 0.0).all()
     draws = posterior_draws(world)
     there = sum(
-        p.branch.chance * answers_to(world, [Request(p.timeline, draws)], quantity.of)[0] for p in world.plans
+        p.branch.chance * answers_to(world, [runs_of(world, draws, p.timeline)], quantity.of)[0] for p in world.plans
     )  # fmt: skip
-    here = answers_to(reference, [Request(reference.plans[0].timeline, draws)], quantity.of)[0]
+    here = answers_to(reference, [runs_of(reference, draws)], quantity.of)[0]
     assert found.total == pytest.approx(there - here, rel=1e-9)
 
 
@@ -104,9 +107,11 @@ def test_break_even_finds_a_root_that_was_planted():
     """What the model gives at 1.3 is asked for: 1.3 must come back, for every draw."""
     world = job("baseline", Settings(1, 0, 200, "compiled", 2030))
     turned = Turned("us_funding", "multiply", (2026, 2030), 0.5, 2.0)
-    (draw,) = posterior_draws(world)
+    draws = posterior_draws(world)
+    assert len(draws) == 1
     quantity = Quantity("departures", 2030, 2030)
-    (planted,) = answers_to(world, [Request(turned.world(world.plans[0].timeline, 1.3), [draw])], quantity.of)
+    there = turned.world(world.plans[0].timeline, 1.3)
+    (planted,) = answers_to(world, [runs_of(world, draws, there)], quantity.of)
     found = break_even(world, turned, parse_goal(f"departures:2030<={float(planted[0])!r}", 2030, "x"))
     assert found.roots == pytest.approx([1.3], abs=1e-3)
     assert found.monotone
@@ -154,7 +159,7 @@ def test_a_quantity_reads_as_it_is_written(kind, first, more):
 
 def test_to_china_and_to_elsewhere_make_up_departures():
     world = job("baseline")
-    asked = [Request(world.plans[0].timeline, posterior_draws(world))]
+    asked = [runs_of(world, posterior_draws(world))]
     values = {
         k: answers_to(world, asked, Quantity(k, 2020, 2025).of)[0] for k in ("departures", "to_china", "to_elsewhere")
     }
@@ -224,7 +229,7 @@ def test_regret_is_what_is_missed_against_the_best():
     assert (found.regret.min(axis=1) == 0.0).all()
     assert found.regret == pytest.approx(found.values - found.values.min(axis=1, keepdims=True))
     alone = job("us-funding-cut")
-    asked = [Request(alone.plans[0].timeline, posterior_draws(alone))]
+    asked = [runs_of(alone, posterior_draws(alone))]
     assert found.values[:, 2, 0] == pytest.approx(answers_to(alone, asked, found.quantity.of)[0])
     more = regret_of(world, policies, futures, Quantity("stock", 2030, 2030), more=True)
     assert (more.regret[:, 1] == 0.0).all()  # the package keeps most people here

@@ -7,8 +7,9 @@ are taken away one by one, so a share is a statement about the model, not an eff
 What "away" means. Of growth from one year to another: a table stays what researchers saw of it in the first year; the
 number of doctorates stays that of the first year; colleagues and ties: fear does not pass between colleagues
 (kappa = 0) and nobody's ties grow when they move (gamma = 0), in all years. What grows with all causes away was under
-way before: cohorts that are already here grow older, and fear fades. Of a scenario's effect: the table is the
-reference's; colleagues and ties are away in both worlds, so that their share is what they add to the others'.
+way before: cohorts that are already here grow older, and fear fades; with it goes what each draw's shocks of the two
+years differ by, which no cause explains. Of a scenario's effect: the table is the reference's; colleagues and ties are
+away in both worlds, so that their share is what they add to the others'; both worlds have the same shocks.
 """
 
 from __future__ import annotations
