@@ -18,6 +18,7 @@ from typing import Any, Literal
 from bdsim.study.editing.toml import Place, same
 from bdsim.study.scenario_file import PARTS, ScenarioFile, spelled
 from bdsim.study.uncertainty.part import FIRST_DAY, LAST_DAY
+from bdsim.study.uncertainty.ranges import read_range
 
 __all__ = [
     "KINDS",
@@ -355,17 +356,29 @@ def _free(name: str, taken: Collection[str]) -> str:
 
 
 def _what_is_left(event: Mapping[str, Any]) -> float:
-    """The chance that an event's outcomes leave over."""
-    chances = [outcome.get("chance") for _, outcome in dicts(event, "outcomes")]
+    """The chance that an event's outcomes leave over; of a range its centre counts, as when the file is read."""
+    chances = [_or_range(outcome.get("chance"), "number", "centre") for _, outcome in dicts(event, "outcomes")]
     left = round(1.0 - sum(chance for chance in chances if isinstance(chance, float | int)), 10)
     return left if 0.0 < left <= 1.0 else 0.0
 
 
 def _first_day(event: Mapping[str, Any]) -> dt.date:
     """Not before the event is decided, and early enough for a day to follow."""
-    on = event.get("on")
+    on = _or_range(event.get("on"), "date", "last")
     decided = on if type(on) is dt.date else FIRST_DAY  # a datetime is a date too, but none that a file may have
     return min(max(BEGINS, decided), LAST_DAY - dt.timedelta(1))
+
+
+def _or_range(value: Any, kind: Literal["number", "date"], which: Literal["centre", "last"]) -> Any:
+    """A value as it is; of a range its centre or its last value, and nothing when it is not a valid one."""
+    if not isinstance(value, Mapping):
+        return value
+    least, most = (FIRST_DAY.toordinal(), LAST_DAY.toordinal()) if kind == "date" else (0.0, 1.0)
+    try:
+        found = read_range(value, kind, least, most)
+    except ValueError:
+        return None
+    return found.centre if which == "centre" else found.at(1.0)
 
 
 def _later(day: dt.date, years: int) -> dt.date:
