@@ -227,9 +227,9 @@ def _names(texts: list[str] | None) -> list[str] | None:
 
 
 def _settings(texts: list[str] | None, option: str = "--set") -> dict[str, float]:
-    from bdsim.study.parameters import parse_setting
+    from bdsim.study.parameters import parse_settings
 
-    return dict(parse_setting(text, option) for text in texts or [])
+    return parse_settings(texts or [], option)
 
 
 def _centre(study: Study, fit: str | None) -> tuple[Parameters, Fit | None]:

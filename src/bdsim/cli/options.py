@@ -94,21 +94,24 @@ class RunOptions:
         """The scenario worked out under these options; a fit made from other things is told of. Raises InputError."""
         from bdsim.cli import terminal
         from bdsim.runs.plan import Settings, plan_run
-        from bdsim.study.parameters import parse_setting
+        from bdsim.study.parameters import parse_settings
 
         engine: Any = self.engine  # Settings checks the name
         settings = Settings(self.members, self.seed, self.researchers_per_agent, engine, self.horizon)
-        job = plan_run(scenario, settings, dict(map(parse_setting, self.set_ or [])), self.fit)
+        job = plan_run(scenario, settings, parse_settings(self.set_ or []), self.fit)
         terminal.note_once(job.fit_remark)
         return job
 
     def chances(self) -> dict[str, float]:
         """What --chance says, by outcome. Raises UsageError."""
-        found = {}
+        found: dict[str, float] = {}
         for text in self.chance or []:
-            name, _, value = text.rpartition("=")
+            outcome, _, value = text.rpartition("=")
+            name = outcome.strip()
+            if name in found:
+                raise UsageError(f"{name}: given twice", where="--chance")
             try:
-                found[name.strip()] = float(value)
+                found[name] = float(value)
             except ValueError:
                 raise UsageError(f"'{text}' is not OUTCOME=CHANCE, e.g. signed=0.4", where="--chance") from None
         return found

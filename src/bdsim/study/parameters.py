@@ -26,6 +26,7 @@ __all__ = [
     "as_markdown",
     "load_parameters",
     "parse_setting",
+    "parse_settings",
 ]
 
 # A file may give narrower bounds, no wider ones: beyond these the model has no meaning, or its arithmetic no number.
@@ -182,6 +183,16 @@ def parse_setting(text: str, where: str = "--set") -> tuple[str, float]:
         return name.strip(), float(value)
     except ValueError:
         raise ParameterError(f"'{text}' is not of the form name=number", where=where) from None
+
+
+def parse_settings(texts: Iterable[str], where: str = "--set") -> dict[str, float]:
+    """All `name=value` of an option. Raises ParameterError, also for a name that is given twice."""
+    found: dict[str, float] = {}
+    for name, value in (parse_setting(text, where) for text in texts):
+        if name in found:
+            raise ParameterError(f"{name}: given twice, {found[name]:g} and {value:g}", where=where)
+        found[name] = value
+    return found
 
 
 def load_parameters(path: Path) -> Parameters:
