@@ -269,8 +269,9 @@ def _from_zero(band: Floats) -> Floats:
 
 
 def _start(comparison: Comparison, scenario: Results) -> int:
-    moved = np.flatnonzero((comparison.difference(scenario).discordant > 0).any(axis=0))
-    return int(comparison.reference.years[int(moved[0])]) if len(moved) else comparison.reference.years[-1]
+    """The first year in which the scenario differs, as the answer counts it; the last year where it never does."""
+    found = first_difference(comparison.reference, scenario)
+    return comparison.reference.years[-1] if found is None else found
 
 
 def _since(reference: Results, scenario: Results, start: int) -> float | None:
