@@ -55,8 +55,10 @@ class Fuzzed:
     def __init__(self, folder: Path, loader: str) -> None:
         folder.mkdir(exist_ok=True)
         self.study = create_study(folder / loader)
-        draws = self.study.fitted / "default" / "draws.csv"
-        draws.write_text("".join(draws.read_text().splitlines(keepends=True)[:6]))  # 400 would take most of the time
+        fitted = self.study.fitted / "default"  # its first five draws: all 400 would take most of the time
+        draws, shocks = pd.read_csv(fitted / "draws.csv", dtype=str), pd.read_csv(fitted / "shocks.csv", dtype=str)
+        draws[:5].to_csv(fitted / "draws.csv", index=False)
+        shocks[shocks["draw"].astype(int) < 5].to_csv(fitted / "shocks.csv", index=False)
         self.path = self.study.root / FILES[loader]
         self.path.parent.mkdir(exist_ok=True)
         self.path.touch()
@@ -64,9 +66,6 @@ class Fuzzed:
         self.known = load_parameters(self.study.parameters)
         self.facts = load_evidence(self.study)
         self.history = rebuild_history(self.facts, 2035, self.known["past_growth"])
-        if loader == "sources":  # a line of each file is enough, and read ten times as fast
-            for table in self.study.evidence.glob("*.csv"):
-                table.write_text("".join(table.read_text().splitlines(keepends=True)[:2]))
         self.ask: Callable[[], None] = getattr(self, loader)
 
     def said(self, content: bytes) -> str:
