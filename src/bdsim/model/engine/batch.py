@@ -64,6 +64,9 @@ def simulated(
     population: Population, environment: Environment, members: Sequence[MemberInputs], *, sampled: bool = True
 ) -> list[tuple[Tally, Fates]]:
     """Tally and fates, shape (rows,), of each member, in order."""
+    if any(member.entrants is not None for member in members):  # who enters is one for all that run side by side
+        alone = [(_people_of(population, member), member) for member in members]
+        return [pair for people, member in alone for pair in _together(people, environment, [member], sampled)]
     groups = [members[first : first + WIDTH] for first in range(0, len(members), WIDTH)]
     return [pair for group in groups for pair in _together(population, environment, group, sampled)]
 
@@ -72,7 +75,11 @@ def simulated_alone(
     population: Population, environment: Environment, member: MemberInputs, *, sampled: bool = True
 ) -> tuple[Tally, Fates]:
     """One member without lanes: the same bits, for comparison; its machine code is compiled apart."""
-    return _run(population, environment, [member], sampled)
+    return _run(_people_of(population, member), environment, [member], sampled)
+
+
+def _people_of(population: Population, member: MemberInputs) -> Population:
+    return population if member.entrants is None else population.with_entrants(member.entrants)
 
 
 def _together(
