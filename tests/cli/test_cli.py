@@ -40,8 +40,9 @@ def test_init_writes_a_study_that_checks_and_runs(tmp_path, monkeypatch, capsys)
     monkeypatch.chdir(tmp_path / "mine" / "scenarios")  # found by looking upwards
     code, out, _ = call("check", capsys=capsys)
     assert code == 0
-    assert out.count(": ok") == there - 1
+    assert out.count(": ok") == there - 2  # all but the two that branch
     assert "protect-act: 6 branches" in out
+    assert "outlook: 2 branches, " in out and " assumptions with a range" in out
     code, _, err = call("init", str(tmp_path / "mine"), capsys=capsys)
     assert code == 2
     assert err.count("\n") == 1
@@ -72,7 +73,7 @@ def test_run_keeps_tables_summary_manifest_and_figures(here, capsys):
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["parameters"]["status"] == "fitted/default"
     split = manifest["variance_of_departures"]
-    assert split["parameters"] + split["chance"] + split["events"] == pytest.approx(1.0)
+    assert sum(split[of] for of in ("parameters", "shocks", "chance", "events")) == pytest.approx(1.0)
     departures = pd.read_parquet(folder / "departures.parquet")
     assert list(departures) == ["member", "year", "origin", "route", "field", "stage", "destination", "researchers"]
     assert set(departures) <= set(manifest["columns"])
