@@ -1,4 +1,4 @@
-"""What the baseline must reproduce on the fit that is shipped. parameters.toml holds where a fit starts: it claims no facts."""
+"""What the baseline must reproduce on the shipped fit; parameters.toml holds where a fit starts and claims no facts."""
 
 import pytest
 
