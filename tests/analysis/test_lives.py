@@ -21,7 +21,7 @@ from bdsim.model.rule import CAREER, CHINA, ELSEWHERE, PROGRAMME, STAY, Weights
 from bdsim.runs.mesa import MigrationModel
 from bdsim.runs.plan import Settings, plan_run
 
-SCALE = 2000
+SCALE = 4000
 INITIATIVE = 2018  # the first year that differs without it
 
 
@@ -512,7 +512,7 @@ def test_nodes_of_those_here_say_what_their_agents_say(picture):
 
 def test_nodes_of_those_just_gone_say_what_their_last_moments_say():
     """In every year: stage, fear and ties are those they left with. Some left in the last year of a stage."""
-    watch = watched(scale=500)
+    watch = watched(scale=1000)
     seen = 0
     for year in range(FIRST_YEAR, watch.year + 1):
         nodes, _ = network(watch.on_1_january(year))
@@ -559,7 +559,7 @@ def test_colleagues_stand_side_by_side_where_none_is_rewired():
 
 
 def test_everyone_stands_in_the_same_place_whatever_the_scenario_and_the_luck():
-    models = (watched(until=2028).model, watched("initiative-revival", 2028, member=3).model)
+    models = (watched(until=2028, scale=2000).model, watched("initiative-revival", 2028, scale=2000, member=3).model)
     one, other = (network(model, "life")[0].set_index("identity")[["x", "y"]] for model in models)
     both = one.index.intersection(other.index)
     assert len(both) > 30 and len(both) < len(one)
@@ -628,8 +628,8 @@ def test_a_life_told_as_of_an_earlier_year_is_what_was_told_then():
     while not watch.finished:
         watch.step()
         if watch.year in (2005, 2019, 2026):
-            told[watch.year] = [watch.life(int(row)) for row in everyone(watch)]
+            told[watch.year] = [watch.life(int(row)) for row in everyone(watch)[::3]]
     for year, lives_then in told.items():
-        assert [watch.life(int(row), year) for row in everyone(watch)] == lives_then
+        assert [watch.life(int(row), year) for row in everyone(watch)[::3]] == lives_then
     with pytest.raises(UsageError, match="2037"):
         watch.life(int(everyone(watch)[0]), 2037)
