@@ -31,3 +31,14 @@ def here(fresh_study: Study, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a fresh study, as the current one."""
     monkeypatch.chdir(fresh_study.root)
     return fresh_study.root
+
+
+ONE_PYTHON = ("docs", "explore", "fuzz", "reporting")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What pages, figures and documents look like is tried on one Python: they depend on our own words and drawing."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and item.path.relative_to(here).parts[0] in ONE_PYTHON:
+            item.add_marker("one_python")
