@@ -75,7 +75,17 @@ def test_run_keeps_tables_summary_manifest_and_figures(here, capsys):
     split = manifest["variance_of_departures"]
     assert sum(split[of] for of in ("parameters", "shocks", "chance", "events")) == pytest.approx(1.0)
     departures = pd.read_parquet(folder / "departures.parquet")
-    assert list(departures) == ["member", "year", "origin", "route", "field", "stage", "destination", "researchers"]
+    assert list(departures) == [
+        "member",
+        "year",
+        "origin",
+        "route",
+        "field",
+        "stage",
+        "destination",
+        "researchers",
+        "with_programme",
+    ]
     assert set(departures) <= set(manifest["columns"])
     code, _, err = call("run", "initiative-revival", *QUICK, capsys=capsys)
     assert code == 0
