@@ -260,7 +260,7 @@ def test_no_manifest_raises_anything_but_an_input_error(run_folder, changes):
 
 
 @pytest.mark.parametrize(
-    "key", ["scenario", "branches", "parameters", "tables", "versions", "horizon", "members", "fit"]
+    "key", ["scenario", "branches", "parameters", "rebuilt", "versions", "horizon", "members", "fit"]
 )
 @pytest.mark.parametrize("value", [None, 0, -1, "x", [], {}, 1e9])
 def test_a_manifest_with_a_key_of_another_kind_is_refused(run_folder, tmp_path, key, value):
@@ -268,7 +268,7 @@ def test_a_manifest_with_a_key_of_another_kind_is_refused(run_folder, tmp_path, 
     if key == "fit" and value is None:
         pytest.skip("a run without a fit is one")
     (tmp_path / "manifest.json").write_text(json.dumps({**manifest, key: value}))
-    if (key, value) in (("members", 0), ("members", -1), ("tables", {}), ("versions", {})):
+    if (key, value) in (("members", 0), ("members", -1), ("rebuilt", {}), ("versions", {})):
         return  # of the right kind; the tables tell
     with pytest.raises(InputError, match=rf"manifest\.json: {key}"):
         read_manifest(tmp_path)
