@@ -71,7 +71,9 @@ def test_targets_without_the_yearly_series_are_fitted_and_drawn(here, capsys):
     first, series, *rest = file.read_text().split("[[target]]")
     assert "departures_to_china" in series
     (here / "few.toml").write_text("[[target]]".join([first, *rest]))
-    code, out, _ = call("calibrate", "few.toml", "--free", "stay_us", "--starts", "1", capsys=capsys)
+    code, _, err = call("calibrate", "few.toml", "--free", "stay_us", "--starts", "1", capsys=capsys)
+    assert code == 2 and "no fact depends on stay_us" in err.splitlines()[-1]
+    code, out, _ = call("calibrate", "few.toml", "--free", "stay_us,push", "--starts", "1", capsys=capsys)
     assert code == 0
     assert "fitted/tuned" in out
     assert not (here / "calibration" / "fitted" / "tuned" / "figures" / "series.png").exists()

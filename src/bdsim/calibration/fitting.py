@@ -225,10 +225,9 @@ def _calibrated(problem: Problem, memory: Memory, starts: int, seed: int, report
     optima = _optima(problem, starts, memory, report)
     covariance, _ = laplace_covariance(problem, min(optima, key=lambda o: o.cost).x)
     best, warnings = best_of(optima, np.sqrt(np.diag(covariance)))
-    problem = problem.anchored(
-        best.x
-    )  # what shocks do to totals is now that of the best fit, and so is the last polish
+    problem = problem.anchored(best.x)  # shocks now do to totals what they do at the best fit; one polish more there
     best = memory.optimum(problem, best.x)
+    best = replace(best, cost=problem.anchored(best.x).cost(best.x))  # as `score` gives it at these values
     covariance, jacobian = laplace_covariance(problem, best.x)
     warnings += at_bounds(problem, best.x)
     posterior = explore(

@@ -20,6 +20,7 @@ from scipy.special import ndtr, ndtri
 from bdsim.calibration.problem import Problem
 from bdsim.calibration.proposal import Proposal, Shear, Surrogate, coefficients, tempered_moments
 from bdsim.calibration.shocks import conditioned, root_of
+from bdsim.errors import FitError
 from bdsim.model import draws
 from bdsim.model.categories import Floats
 from bdsim.model.draws import Purpose
@@ -153,8 +154,11 @@ class Space:
 
     @classmethod
     def of(cls, problem: Problem, jacobian: Floats) -> Space:
-        """Told is what moves a residual; learned, what moves a statistic."""
+        """Told is what moves a residual; learned, what moves a statistic. Raises FitError where nothing is told."""
         told = told_by_facts(jacobian, problem)
+        if not told.any():
+            asked = ", ".join(problem.free)
+            raise FitError(f"no fact depends on {asked}: a fit would only repeat the prior", where="--free")
         names = [n for n, is_told in zip(problem.free, told, strict=True) if is_told]
         learned = np.array([i for i, n in enumerate(names) if n not in SIZES], np.int64)
         return cls(problem, told, learned, Shear.of(problem, told))

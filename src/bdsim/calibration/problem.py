@@ -209,6 +209,10 @@ class Problem:
         the priors: half their sum of squares is the cost."""
         return self.residuals_of(x, self.gaps(self.model(x) if model is None else model))
 
+    def cost(self, x: Floats) -> float:
+        """Half the sum of squares of `residuals`: minus the log posterior, up to a constant."""
+        return 0.5 * float((self.residuals(x) ** 2).sum())
+
     def residuals_of(self, x: Floats, gaps: Floats) -> Floats:
         """`residuals`, from the gaps of the fitted facts."""
         facts = whitened(gaps, self.errors, self.sway[self.fitted], self.size(x))
