@@ -225,7 +225,7 @@ def test_an_address_cannot_blow_up(fresh_study):
     import zlib
 
     word = base64.urlsafe_b64encode(zlib.compress(b"#" * 50_000_000)).decode()
-    with pytest.raises(InputError, match="cut off"):
+    with pytest.raises(InputError, match="is not a draft of a scenario, or is incomplete"):
         Editing.unpacked("mine", word, fresh_study)
 
 
