@@ -33,11 +33,11 @@ def here(fresh_study: Study, monkeypatch: pytest.MonkeyPatch) -> Path:
     return fresh_study.root
 
 
-ONE_PYTHON = ("docs", "explore", "fuzz", "reporting")
+ONE_PYTHON = ("analysis", "calibration", "cli", "docs", "explore", "fuzz", "reporting")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What pages, figures and documents look like is tried on one Python: they depend on our own words and drawing."""
+    """What asks our own logic, words and drawing more than Python and its packages is tried on one Python."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here) and item.path.relative_to(here).parts[0] in ONE_PYTHON:

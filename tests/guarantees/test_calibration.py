@@ -14,6 +14,7 @@ from bdsim.calibration.proposal import Shear
 from bdsim.study.fit import load_fit
 from bdsim.study.parameters import load_parameters
 
+pytestmark = pytest.mark.one_python
 COARSE = 100
 
 
