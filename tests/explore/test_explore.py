@@ -18,6 +18,7 @@ import pytest
 from bdsim.cli.main import app
 from bdsim.errors import InputError, StorageError, StudyError, UsageError
 from bdsim.study.layout import create_study, find_study
+from bdsim.study.parameters import load_parameters
 from browser import CHROMIUM, FLAGS, served, visited
 from explore_speed import releases
 
@@ -71,8 +72,12 @@ def cell(page, row, column=1):
     return page.get_by_role("row", name=re.compile(f"^{re.escape(row)}")).get_by_role("cell").nth(column).inner_text()
 
 
+PARAMETERS = load_parameters(find_study(__file__).parameters).entries
+
+
 def slider(page, name):
-    return page.get_by_role("slider", name=name, exact=True)
+    """The slider of a parameter, which bears its plain name."""
+    return page.get_by_role("slider", name=PARAMETERS[name].label, exact=True)
 
 
 def changed(page, before, row="Cost"):
@@ -278,7 +283,7 @@ def test_a_port_that_is_taken_and_a_folder_that_is_none_are_told_in_one_line(hom
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(StorageError, match="cannot be served there"):
+        with pytest.raises(StorageError, match="cannot listen there"):
             app(["explore", "--no-browser", "--port", str(taken.getsockname()[1])], standalone_mode=False)
     with pytest.raises(UsageError, match="is not a folder"):
         app(["explore", str(tmp_path / "nowhere")], standalone_mode=False)
@@ -290,7 +295,7 @@ def test_without_panel_one_line_says_what_to_install(home):
     script = (
         "import importlib.util as u, sys; found = u.find_spec\n"
         "u.find_spec = lambda name, *a: None if name == 'panel' else found(name, *a)\n"
-        "sys.argv = ['bdsim', 'explore']; from bdsim import cli; cli.main()"
+        "sys.argv = ['bdsim', 'explore']; from bdsim.cli.main import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=home, capture_output=True, text=True)
     assert done.returncode == 2
