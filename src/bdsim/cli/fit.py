@@ -134,7 +134,7 @@ def fit_report(
     Nothing is refitted: values of the fit, and what --set says.
     """
     from bdsim.calibration.posterior import rests_on_priors
-    from bdsim.calibration.problem import make_problem, score
+    from bdsim.calibration.problem import SHAPING, make_problem, scored
     from bdsim.cli import terminal
     from bdsim.reporting.figures.kept import draw_again
     from bdsim.runs.identity import fit_remark
@@ -150,11 +150,12 @@ def fit_report(
         terminal.tell(f"Figures: {shown(draw_again(study, used.name))}")
     free = list(used.draws) if used is not None else None  # the cost counts the priors that the fit's cost counts
     tried = known.with_values(_settings(set_), where="--set")
+    shaped = known.with_values({name: tried[name] for name in SHAPING})  # shocks weigh as at the fit, whatever is tried
     problem = make_problem(
-        study, targets=targets, parameters=tried, free=free, researchers_per_agent=researchers_per_agent
+        study, targets=targets, parameters=shaped, free=free, researchers_per_agent=researchers_per_agent
     )
     terminal.note_compiling(sampled=False)
-    table = score(problem=problem)
+    table = scored(problem, tried)[0]
     remark = fit_remark(used, study, problem.job.evidence, load_parameters(study.parameters)) if used else ""
     terminal.note_once(remark)
     comparable = used is not None and targets is None and not remark  # else two costs are of two objectives

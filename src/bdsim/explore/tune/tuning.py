@@ -132,14 +132,15 @@ class Tuner:
         return np.asarray(np.quantile(every, (0.05, 0.95), axis=0))
 
     def _problem(self, parameters: Parameters) -> Problem:
-        """People and tables are made once for all values that shape neither."""
+        """People and tables are made once for all values that shape neither; shocks weigh as at the fit's centre."""
         key = tuple(parameters[name] for name in SHAPING)
         with self._making:
             if key not in self._problems:
                 if len(self._problems) > 4:
                     self._problems.pop(next(iter(self._problems)))
+                shaped = self.start.with_values({name: parameters[name] for name in SHAPING})
                 self._problems[key] = make_problem(
-                    self.study, parameters=parameters, free=self._free, researchers_per_agent=self.scale
+                    self.study, parameters=shaped, free=self._free, researchers_per_agent=self.scale
                 )
             return self._problems[key]
 
