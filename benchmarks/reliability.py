@@ -361,7 +361,7 @@ def two_at_once(commands: Commands, times: int, rng: random.Random) -> Tally:
         fault = next((f for f in (e.fault(0, 1) for e in ends) if f), "")
         refused = [e for e in ends if e.code == 1]
         tally.reached += bool(refused)
-        if not fault and not all("is at work on it" in e.err for e in refused):
+        if not fault and not all("is writing it" in e.err for e in refused):
             fault = f"refused without saying who is at work: {refused[0].err[-200:]}"
         if not fault and not any(e.code == 0 for e in ends):
             fault = "none of them finished"
