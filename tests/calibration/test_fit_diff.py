@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from bdsim.calibration.fit_diff import fit_difference
+from bdsim.cli import terminal
 from bdsim.cli.main import app
 from bdsim.errors import FitError
 from bdsim.study.layout import Study
@@ -118,7 +119,8 @@ def test_the_command_names_the_fact_that_pulled(
 ) -> None:
     (fits.root / "calibration" / "parameters.toml").write_text("")
     monkeypatch.chdir(fits.root)
-    monkeypatch.setenv("COLUMNS", "200")
+    # A console made under pytest-xdist keeps the width that it found there, whatever COLUMNS says later.
+    monkeypatch.setattr(terminal, "out", terminal.Terminal(width=200, highlight=False))
     app(["fit-diff", "without", "whole"], standalone_mode=False)
     said = capsys.readouterr().out
     assert "fact 4" in said and "added" in said and "by facts" in said

@@ -43,5 +43,5 @@ def test_what_an_effect_rests_on_is_attribution_times_verdict():
     plain = {"policy": [{"name": "Initiative"}], "lever": [], "event": []}
     assert (
         acts_through(fit, plain)
-        == "It acts through rho, fade, spill (only a prior informs); push (the data tell partly)."
+        == "It acts through rho, fade, spill (only a prior informs); push (the data inform partly)."
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bdsim.calibration.target_file import load_targets
+from bdsim.cli import terminal
 from bdsim.cli.main import app
 from bdsim.study.evidence import load_evidence
 from bdsim.study.layout import Study
@@ -22,7 +23,8 @@ def test_every_step_of_the_page_works(
     fresh_study: Study, study: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(fresh_study.root)
-    monkeypatch.setenv("COLUMNS", "200")
+    # A console made under pytest-xdist keeps the width that it found there, whatever COLUMNS says later.
+    monkeypatch.setattr(terminal, "out", terminal.Terminal(width=200, highlight=False))
     said = []
     published = {path: path.read_bytes() for path in fresh_study.evidence.glob("*.csv")}
     for language, file, text in STEPS:
