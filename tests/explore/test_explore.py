@@ -150,7 +150,7 @@ def test_what_is_typed_wrongly_is_told_at_the_field_in_the_words_of_the_command_
 def test_undo_redo_and_reset(visit):
     page = visit.page
     start = cell(page, "Cost")
-    slider(page, "roots").fill("2.5")
+    slider(page, "roots.doctorate").fill("2.5")
     moved = changed(page, start)
     page.get_by_role("button", name="Undo").click()
     assert changed(page, moved) == start
@@ -158,7 +158,7 @@ def test_undo_redo_and_reset(visit):
     assert changed(page, start) == moved
     page.get_by_role("button", name="Reset to fitted/default").click()
     assert changed(page, moved) == start
-    assert "roots" not in page.url
+    assert "roots.doctorate" not in page.url
 
 
 def test_the_address_holds_the_state_of_the_page(visit, browser):
