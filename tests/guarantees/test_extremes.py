@@ -54,7 +54,7 @@ def test_all_parameters_at_their_lower_and_upper_bounds(engine):
     for end in (0, 1):
         values = {n: e.bounds[end] for n, e in PARAMETERS.items() if not n.startswith("field_share")}
         results = bdsim.run(
-            bdsim.load_scenario("initiative-revival"), 1, 0, 4000, engine, horizon=2030, parameters=values, fit="none"
+            bdsim.load_scenario("initiative-revival"), 2, 0, 4000, engine, horizon=2030, parameters=values, fit="none"
         )
         assert_finite(results)
 

@@ -29,6 +29,7 @@ from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.counts import Counts, selection
 from bdsim.model.world import TABLES, Timeline
 from bdsim.runs.expected import Progress, Request, answers_to, posterior_draws
+from bdsim.runs.identity import check_reference
 from bdsim.runs.plan import Job
 from bdsim.runs.statistics import interval
 from bdsim.study.fit import Fit
@@ -165,8 +166,7 @@ def attribute_effect(job: Job, reference: Job, quantity: Quantity, progress: Pro
     Only causes whose tables differ, and colleagues and ties, have shares other than 0. Raises UsageError for a
     reference that branches.
     """
-    if len(reference.plans) > 1:
-        raise UsageError(f"'{reference.scenario.name}' branches; a reference must not", where="attribute")
+    check_reference(reference.scenario.name, len(reference.plans), "attribute")
     base = reference.plans[0].timeline
     changed = {
         name for plan in job.plans for name in TABLES

@@ -26,7 +26,7 @@ from bdsim.model.draws import Purpose
 from bdsim.model.fates import Fates, destination_of, year_left
 from bdsim.model.rule import EARLY_UNTIL, MID_UNTIL
 from bdsim.runs.drawn import Drawn
-from bdsim.runs.identity import apart
+from bdsim.runs.identity import apart, check_reference
 from bdsim.runs.results import Centre, Results
 
 __all__ = [
@@ -262,8 +262,7 @@ def compare(reference: Results, *others: Results) -> Comparison:
             )
     if not others:
         raise UsageError("nothing to compare with", where="compare")
-    if reference.members["branch"].nunique() > 1:
-        raise UsageError(f"'{reference.name}' branches; a reference must not", where="compare")
+    check_reference(reference.name, reference.members["branch"].nunique(), "compare")
     reference, *called = distinct([reference, *others])
     paired: list[Results] = []
     for other in called:

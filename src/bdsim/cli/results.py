@@ -100,7 +100,7 @@ def export(
     exports.check_format(format_)
     if target.exists() and not force:
         raise ResultsError("exists already; --force replaces it", where=target)  # before anything runs
-    found, _ = runs_of(runs, how)
+    found, _ = runs_of(runs, how, paired=False)
     terminal.tell(f"Written: {shown(exports.export(found, format_, target, force=force))}")
     end_with_failures(found)
 

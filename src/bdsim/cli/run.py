@@ -112,9 +112,13 @@ def compare(
     end_with_failures(runs)
 
 
-def runs_of(names: list[str], how: RunOptions) -> tuple[list[Results], Study]:
-    """The runs that are meant, each a results folder, a scenario's name or its file; and the study of the first."""
+def runs_of(names: list[str], how: RunOptions, *, paired: bool = True) -> tuple[list[Results], Study]:
+    """The runs that are meant, each a results folder, a scenario's name or its file; and the study of the first.
+
+    Where they are to be `paired`, the first is the reference: one that branches is refused before anything runs.
+    """
     from bdsim.files.text import is_there
+    from bdsim.runs.identity import check_reference
     from bdsim.runs.results import load_results
     from bdsim.study.layout import find_study
     from bdsim.study.scenario import load_scenario
@@ -126,6 +130,8 @@ def runs_of(names: list[str], how: RunOptions) -> tuple[list[Results], Study]:
     if all(isinstance(s, Path) for s in sources):
         how.check_for_folders()
     there = {s: load_results(s) for s in sources if isinstance(s, Path)}
+    if paired and len(sources) > 1 and not isinstance(sources[0], Path):
+        check_reference(sources[0].scenario.name, len(sources[0].plans), "compare")
     plain = [there[s].manifest["scenario"] if isinstance(s, Path) else s.scenario.plain() for s in sources]
     _check_chances(how, [event for scenario in plain for event in scenario["event"]])
     study = next((s.scenario.study for s in sources if not isinstance(s, Path)), None)

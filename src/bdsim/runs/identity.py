@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bdsim.errors import TargetError, shown
+from bdsim.errors import TargetError, UsageError, shown
 from bdsim.files.digest import digest_of, digest_of_files
 from bdsim.files.text import read_toml
 from bdsim.model.categories import FIRST_YEAR
@@ -227,6 +227,12 @@ def apart(one: Results, other: Results) -> str:
     if a["history"] != b["history"]:
         return f"{both} rest on different facts; {_run_again(_older(one, other))}"
     return _members_apart(one, other)
+
+
+def check_reference(name: str, ways: int, where: str) -> None:
+    """Raise UsageError where a reference goes several ways through events: nobody could be paired with it."""
+    if ways > 1:
+        raise UsageError(f"'{name}' branches; a reference must not", where=where)
 
 
 def _members_apart(one: Results, other: Results) -> str:
