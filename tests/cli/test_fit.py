@@ -88,11 +88,11 @@ def test_profiles_of_two_fits_are_kept_apart(here, capsys):
 
 
 def test_a_backtest_shows_model_and_naive_rules_year_by_year(here, capsys):
-    code, out, _ = call("backtest", "--rolling", "2019,2018", capsys=capsys)
+    code, out, _ = call("backtest", "--rolling", "2019", capsys=capsys)
     assert code == 0
     assert max(map(len, out.splitlines()[:20])) <= 80
-    table = pd.read_csv(here / "results" / "backtest-2018-2019" / "backtest.csv")
-    assert set(table["until"]) == {2018, 2019}
+    table = pd.read_csv(here / "results" / "backtest-2019" / "backtest.csv")
+    assert set(table["until"]) == {2019}
     for rule in ("last", "linear", "loglinear", "damped"):
         assert (table[f"p05_{rule}"] < table[f"median_{rule}"]).all()
         assert (table[f"median_{rule}"] < table[f"p95_{rule}"]).all()
@@ -113,6 +113,7 @@ def test_a_backtest_shows_model_and_naive_rules_year_by_year(here, capsys):
         ("backtest --until 2030", "not a year from 2013 to 2020"),
         ("backtest --rolling 2018,x", "not a list of years"),
         ("backtest --rolling ,", "not a list of years"),
+        ("backtest --until 2018 --drivers forcast", "did you mean 'forecast'"),
         ("backtest --until 2018 --rolling 2017", "either --until or --rolling"),
     ],
 )

@@ -249,3 +249,11 @@ def test_expected_values_of_a_posterior_reach_the_scenarios(shipped):
     assert split["parameters"] > split["chance"]
     assert fitted.members["agent_settled"].nunique() > 6
     assert score({"push": 3.0}).attrs["cost"] > shipped.manifest["cost"] + 5
+
+
+@pytest.mark.slow
+def test_forecasts_with_forecast_drivers_hold_what_they_say(study):
+    """From 2016 and 2018, with nothing later known: 90% intervals hold at least 80% of what came (docs/outlook.md)."""
+    table = bdsim.backtest((2016, 2018), drivers="forecast", study=study)
+    assert table["fact"].between(table["p05"], table["p95"]).mean() >= 0.8
+    assert (table["p05"] < table["median"]).all() and (table["median"] < table["p95"]).all()

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from bdsim.study.parameters import load_parameters
 from bdsim.study.scenario import changed_parts, load_scenario
 from bdsim.study.scenario_file import ScenarioFile, parse_scenario
 from bdsim.study.uncertainty.assumptions import assumptions_of, drawn, in_numbers, luck
+from bdsim.study.uncertainty.foresight import timelines_foreseen
 from bdsim.study.uncertainty.outlook import TRENDS, damped_trend, driver_forecasts, outlook_text
 from bdsim.study.uncertainty.ranges import read_range
 
@@ -191,6 +193,31 @@ def test_the_outlook_is_what_the_facts_give(study):
     assert {(d, u) for d, u in zip(table["driver"], table["until"], strict=True)} == {
         (driver, until) for driver in TRENDS for until in (2016, 2018)
     }
+
+
+@pytest.mark.parametrize("cut", [2014, 2016, 2018])
+def test_a_forecast_knows_nothing_later_than_its_last_year(study, cut):
+    """Whatever came later is changed threefold: every future stays the same, and more futures change none."""
+    evidence = load_evidence(study)
+    history = rebuild_history(evidence, 2021, load_parameters(study.parameters)["past_growth"])
+    baseline, timeline = load_scenario("baseline", study), history.timeline
+    later = {n: np.where(np.array(timeline.years(n)) > cut, 3.0 * t, t) for n, t in timeline.tables.items()}
+    other = replace(history, timeline=replace(timeline, tables=later))
+    ones, others, more = (
+        timelines_foreseen(baseline, h, evidence, cut, 1, wanted)
+        for h, wanted in ((history, 20), (other, 20), (history, 40))
+    )
+    known = baseline.plans(history)[0].timeline
+    for one, second, third in zip(ones, others, more, strict=False):
+        for name, table in one.tables.items():
+            if name not in ("soft_power", "us_funding", "nih_funding", "nsf_funding", "green_card_wait"):
+                assert np.array_equal(table, second.tables[name]), name
+            assert np.array_equal(table, third.tables[name]), name
+            until = cut + 1 - known.first_year(name)
+            if name != "scrutiny_china" or cut < 2018:  # the Initiative of 2018 goes on; it began in November
+                assert np.array_equal(table[:until], known.tables[name][:until]), name
+    scrutiny = np.array([t.tables["scrutiny_china"][-1] for t in ones])
+    assert (scrutiny == 1.0).all() if cut == 2018 else 0 < (scrutiny > 0.0).sum() < 15
 
 
 def test_a_damped_trend_grows_less_each_year_and_levels_off():

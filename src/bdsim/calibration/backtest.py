@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtri, stdtrit
 
 from bdsim.calibration.optimum import optimise
-from bdsim.calibration.posterior import explore, laplace_covariance
+from bdsim.calibration.posterior import Posterior, explore, laplace_covariance, shocked
 from bdsim.calibration.problem import Problem, make_problem
 from bdsim.calibration.targets import Target
-from bdsim.errors import FitError
+from bdsim.errors import FitError, UsageError, did_you_mean
 from bdsim.model import draws
 from bdsim.model.categories import Floats
 from bdsim.model.draws import Purpose
+from bdsim.model.world import Timeline
 from bdsim.study.layout import Study, find_study
+from bdsim.study.uncertainty.foresight import timelines_foreseen
 
-__all__ = ["LEVELS", "RULES", "TOTAL", "backtest", "coverage", "crps", "forecast_by", "verdict"]
+__all__ = ["DRIVERS", "LEVELS", "RULES", "TOTAL", "backtest", "coverage", "crps", "forecast_by", "verdict"]
 
 LEAST_SEEN = 4  # years: a trend needs some
 PROPOSALS = 1600
@@ -28,6 +32,7 @@ SCALE = 50  # researchers per agent: a backtest fits several times
 LEVELS = {"p05": 0.05, "p10": 0.10, "p25": 0.25, "median": 0.5, "p75": 0.75, "p90": 0.90, "p95": 0.95}
 TOTAL = "total"
 RULES = ("last", "linear", "loglinear", "damped")
+DRIVERS = ("known", "forecast")
 DRAWS = 2000
 DAMPING, RECENT, PAST = 0.8, 5, 8  # of the damped trend: share of growth kept each year; years of growth and of spread
 Report = Callable[[str, int, int], None]
@@ -52,21 +57,26 @@ def backtest(
     cuts: Sequence[int],
     targets: Path | str | None = None,
     *,
+    drivers: Literal["known", "forecast"] = "known",
     study: Study | Path | str | None = None,
     seed: int = 0,
     report: Report | None = None,
 ) -> pd.DataFrame:
     """For each last year in `cuts`: refit without any later fact, and forecast every yearly series of departures.
 
-    The forecast is given later funding, inflow and scrutiny, and no later departures; it is a weighted ensemble of
-    the posterior with its shocks, running on as AR(1), and the facts' own errors. `targets` is a targets.toml
+    The forecast sees no later departures; it is a weighted ensemble of the posterior with its shocks, running on as
+    AR(1), and the facts' own errors. With drivers "known" it is given later funding, inflow, offers and scrutiny; with
+    "forecast" every draw has its own future of them, by the outlook's rule from the last year seen (foresight.py), and
+    the policies that had begun by then: what somebody could have published in that year. `targets` is a targets.toml
     (default: the study's); any entry of yearly departures in it is forecast, up to its own last year.
 
     One row a (series, until, year, field), field "total" the sum over fields: fact; p05, p10, p25, median, p75, p90,
     p95, pit (the forecast's probability of at most the fact) and crps of the forecast; crps_RULE and p05, median, p95
     _RULE for each rule of rivals.RULES (last, linear, loglinear, damped); `effective`, the posterior's effective sample
-    size. Raises FitError for a year that leaves too little, or without any such series.
+    size. Raises FitError for a year that leaves too little, or without any such series; UsageError for other drivers.
     """
+    if drivers not in DRIVERS:
+        raise UsageError(f"unknown drivers '{drivers}'{did_you_mean(drivers, DRIVERS)}", where="drivers")
     home = study if isinstance(study, Study) else find_study(study)
     file = Path(targets) if targets is not None else None
     tables: list[pd.DataFrame] = []
@@ -79,10 +89,11 @@ def backtest(
             first, last = series.years.start + LEAST_SEEN - 1, series.years.stop - 2
             if not first <= cut <= last:
                 raise FitError(f"{cut} is not a year from {first} to {last} ('{series.name}')", where="--until")
-        tables.append(_one(problem, several, cut, seed))
+        tables.append(_one(problem, several, cut, seed, drivers))
     if report is not None:
         report("fits", len(cuts), len(cuts))
     table = pd.concat(tables, ignore_index=True)
+    table.attrs["drivers"] = drivers
     table.attrs["observed"] = {
         s.name: {y: sum(problem.targets[s.places[y, f]].fact for f in s.fields) for y in s.years} for s in several
     }
@@ -145,12 +156,13 @@ def crps(sample: Floats, fact: float) -> float:
     return float(np.abs(x - fact).mean()) - spread
 
 
-def _one(problem: Problem, several: Sequence[Series], cut: int, seed: int) -> pd.DataFrame:
+def _one(problem: Problem, several: Sequence[Series], cut: int, seed: int, drivers: str) -> pd.DataFrame:
     """The forecasts of one cut."""
     best = optimise(problem, problem.start)
     problem = problem.anchored(best.x)
     covariance, jacobian = laplace_covariance(problem, best.x)
     posterior = explore(problem, best.x, covariance, jacobian, seed, proposals=PROPOSALS)
+    models = _foreseen(problem, posterior, cut, seed) if drivers == "forecast" else posterior.shocked
     rows: list[dict[str, object]] = []
     for series in several:
         facts = {key: problem.targets[i].fact for key, i in series.places.items()}
@@ -159,7 +171,7 @@ def _one(problem: Problem, several: Sequence[Series], cut: int, seed: int) -> pd
             for year in range(cut + 1, series.years.stop):
                 fact = sum(facts[year, f] for f in parts)
                 places = [series.places[year, f] for f in parts]
-                sample = np.sum([_observed(posterior.shocked[:, i], problem, i, seed) for i in places], axis=0)
+                sample = np.sum([_observed(models[:, i], problem, i, seed) for i in places], axis=0)
                 naive = {rule: forecast_by(rule, seen, year - cut, seed) for rule in RULES}
                 rows.append(
                     {
@@ -175,6 +187,20 @@ def _one(problem: Problem, several: Sequence[Series], cut: int, seed: int) -> pd
                     }
                 )  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def _foreseen(problem: Problem, posterior: Posterior, cut: int, seed: int) -> Floats:
+    """The model's side of every target (draws, targets) where each draw has a future of its own after the cut."""
+    job = problem.job
+    futures = timelines_foreseen(job.scenario, job.history, job.evidence, cut, seed, len(posterior.draws))
+
+    def answer(x: Floats, timeline: Timeline) -> Floats:
+        recipe = job.recipe_of(timeline)
+        return replace(problem, population=recipe.population, environment=recipe.environment).model(x)
+
+    with ThreadPoolExecutor(problem.workers) as pool:
+        models = np.array(list(pool.map(answer, posterior.draws, futures)))
+    return shocked(problem, models, posterior.shocks)
 
 
 def _observed(model: Floats, problem: Problem, place: int, seed: int) -> Floats:

@@ -12,7 +12,9 @@ from bdsim.cli.options import Json
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["register"]
+    from bdsim.study.layout import Study
+
+__all__ = ["looked_back", "register", "show_forecasts"]
 
 SHORT = {"last": "last", "linear": "linear", "loglinear": "loglin", "damped": "damped"}  # in narrow columns
 ENOUGH = 100  # effective draws of a posterior
@@ -36,6 +38,10 @@ def backtest(
     rolling: Annotated[
         str | None, typer.Option("--rolling", metavar="Y..Y", help="Several last years: 2014..2020, or 2014,2018.")
     ] = None,
+    drivers: Annotated[
+        str,
+        typer.Option("--drivers", help="known: given later funding, inflow and policies; forecast: not even these."),
+    ] = "known",
     results: Annotated[
         Path | None, typer.Option("--results", help="Folder for the figures (default: the study's).")
     ] = None,
@@ -44,27 +50,46 @@ def backtest(
     """Refit without the later years and forecast them.
 
     Beside four naive rules (last value, linear, log-linear and damped trend), also where one of them wins. Every entry
-    of the targets that counts departures year by year is forecast. The forecast is conditional: it is given the later
-    funding, inflow and scrutiny, and not the later departures.
+    of the targets that counts departures year by year is forecast. With known drivers the forecast is conditional: it
+    is given the later funding, inflow, offers and scrutiny, and not the later departures. With forecast drivers it is
+    given nothing later, as a forecast published in that year.
     """
-    from bdsim.calibration.backtest import TOTAL, verdict
-    from bdsim.calibration.backtest import backtest as look_back
     from bdsim.cli import terminal
-    from bdsim.reporting.figures.checks import backtest_drawings
-    from bdsim.reporting.style import save_all
     from bdsim.study.layout import find_study
 
     study = find_study()
-    cuts = _cuts(until, rolling)
-    terminal.note_compiling(sampled=False)
-    with terminal.stage_bar("backtest") as report:
-        table = look_back(cuts, file, study=study, report=report)
-    folder = (results or study.results) / f"backtest-{'-'.join(map(str, cuts))}"
-    save_all(backtest_drawings(table), folder)
-    summary = verdict(table)
+    table, summary, folder = looked_back(_cuts(until, rolling), file, drivers, study, results)
     if json:
         terminal.print_json({"forecasts": table.to_dict("records"), "summary": summary.to_dict("records")})
         return
+    show_forecasts(table, summary)
+    terminal.tell(f"Figures and numbers: {folder}")
+
+
+def looked_back(
+    cuts: list[int], file: Path | None, drivers: str, study: Study, results: Path | None
+) -> tuple[pd.DataFrame, pd.DataFrame, Path]:
+    """Forecasts of held-out years, their summary, and the folder of their figures."""
+    from bdsim.calibration.backtest import backtest as look_back
+    from bdsim.calibration.backtest import verdict
+    from bdsim.cli import terminal
+    from bdsim.reporting.figures.checks import backtest_drawings
+    from bdsim.reporting.style import save_all
+
+    terminal.note_compiling(sampled=False)
+    with terminal.stage_bar("backtest") as report:
+        table = look_back(cuts, file, drivers=drivers, study=study, report=report)  # type: ignore[arg-type]
+    ending = "" if drivers == "known" else f"-{drivers}-drivers"
+    folder = (results or study.results) / f"backtest-{'-'.join(map(str, cuts))}{ending}"
+    save_all(backtest_drawings(table), folder)
+    return table, verdict(table), folder
+
+
+def show_forecasts(table: pd.DataFrame, summary: pd.DataFrame) -> None:
+    """Forecasts beside facts and naive rules, in the terminal."""
+    from bdsim.calibration.backtest import TOTAL
+    from bdsim.cli import terminal
+
     for name in dict.fromkeys(table["series"]):
         own = table[table["series"] == name]
         whole = own[own["field"] == TOTAL] if (own["field"] == TOTAL).any() else own
@@ -90,7 +115,6 @@ def backtest(
         terminal.tell(
             f"Effective sample size below {ENOUGH}, read intervals with care: {', '.join(dict.fromkeys(poor))}"
         )
-    terminal.tell(f"Figures and numbers: {folder}")
 
 
 def _forecasts(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["register", "regret_sampled"]
 
+CUTS = (2016, 2018)  # last years known to the forecasts that the outlook's rule is tried on
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
@@ -177,16 +179,21 @@ def sweep(
 
 def outlook(
     backtest: Annotated[
-        bool, typer.Option("--backtest", help="How trends of the drivers would have done from 2016 and 2018.")
+        bool, typer.Option("--backtest", help="How such forecasts would have done from 2016 and from 2018.")
     ] = False,
+    results: Annotated[
+        Path | None, typer.Option("--results", help="Folder for the figures of --backtest (default: the study's).")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Write the outlook's scenario file from the facts in use.
 
-    Funding and doctorates go on as damped trends, as uncertain as their past; with --backtest, how such forecasts of
-    the drivers would have done, beside their last values.
+    Funding and doctorates go on as damped trends, as uncertain as their past. With --backtest: how such forecasts of
+    the drivers would have done, beside their last values, and how the model with them would have forecast departures,
+    beside naive rules.
     """
     from bdsim.cli import terminal
+    from bdsim.cli.checks import looked_back, show_forecasts
     from bdsim.study.evidence import load_evidence
     from bdsim.study.history import rebuild_history
     from bdsim.study.layout import find_study
@@ -198,9 +205,11 @@ def outlook(
     if not backtest:
         terminal.tell(outlook_text(history).rstrip("\n"))
         return
-    table = driver_forecasts(history, (2016, 2018))
+    table = driver_forecasts(history, CUTS)
+    departures, summary, folder = looked_back(list(CUTS), None, "forecast", study, results)
     if json:
-        terminal.print_json(table.to_dict("records"))
+        found = {"drivers": table, "departures": departures, "summary": summary}
+        terminal.print_json({name: rows.to_dict("records") for name, rows in found.items()})
         return
     rows = []
     for (driver, until), part in table.groupby(["driver", "until"], sort=False):
@@ -211,6 +220,8 @@ def outlook(
         rows.append({"driver": driver, "from": str(until), "90% held": held, "missed by": trend, "last value": last})
     held = table["fact"].between(table["p05"], table["p95"]).mean()
     terminal.print_table("Damped trends of the drivers", rows, f"90% intervals held {held:.0%} of {len(table)} years.")
+    show_forecasts(departures, summary)
+    terminal.tell(f"Figures and numbers: {shown(folder)}")
 
 
 def regret_sampled(

@@ -8,12 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from bdsim.errors import EvidenceError
-from bdsim.model.categories import FIELDS, FIRST_ENTRY, FIRST_YEAR, GROUPS, ORIGINS, REFERENCE_YEAR, Floats
+from bdsim.model.categories import (
+    FIELDS,
+    FIRST_ENTRY,
+    FIRST_YEAR,
+    GROUPS,
+    LAST_POSSIBLE_YEAR,
+    ORIGINS,
+    REFERENCE_YEAR,
+    Floats,
+)
 from bdsim.model.world import TABLES, Timeline
 from bdsim.study.evidence import Coverage, Evidence, coverage_of, in_spans
 from bdsim.study.facts import Doctorates, DoctoratesByField, Spending, TalentBatch
 
-__all__ = ["History", "Observed", "observed_departures", "rebuild_history", "untold_from"]
+__all__ = ["History", "Observed", "observed_departures", "offers_known", "rebuild_history", "untold_from"]
 
 EVERY_FIELD = "all science and engineering"
 FIELD_OF = {
@@ -96,7 +105,17 @@ def _funding_ratio(evidence: Evidence, years: range) -> Part:
     return "funding_ratio", table, (tuple(y for y in years if y > last), f"flat after {last}")
 
 
-def _offers(evidence: Evidence, years: range) -> Part:
+def offers_known(evidence: Evidence, until: int, years: range) -> Floats:
+    """The table of offers as the batches that ended by `until` give it, shape (years,): 0 where none had ended.
+
+    Raises EvidenceError.
+    """
+    if not any(batch.last <= until for batch in evidence.of(TalentBatch)):
+        return np.zeros(len(years))
+    return _offers(evidence, years, until)[1]
+
+
+def _offers(evidence: Evidence, years: range, until: int = LAST_POSSIBLE_YEAR) -> Part:
     """Offers in hand of people with a post in the US: batches spread over their years, then the mean of the last.
 
     Lists come out within a year and posts are taken up in it or in the next, so half of a year's offers count in each.
@@ -108,7 +127,7 @@ def _offers(evidence: Evidence, years: range) -> Part:
         raise EvidenceError(problem, where=evidence.folder / "talent_batches.csv")
     in_us = sum(here for here, _ in counted) / sum(offers for _, offers in counted)
     made: dict[int, float] = {}
-    for batch in batches:
+    for batch in (b for b in batches if b.last <= until):
         span = range(batch.first, batch.last + 1)
         for year in span:
             made[year] = made.get(year, 0.0) + batch.offers / len(span)

@@ -26,6 +26,10 @@ NAIVE = {
     "loglinear": ("Log-linear trend", COLOURS[3], "D"),
     "damped": ("Damped trend", COLOURS[4], "v"),
 }
+GIVEN = {
+    "known": "is given their funding, inflow, offers and scrutiny, not their departures",
+    "forecast": "forecasts their funding, inflow and offers as well, and knows no later policy",
+}
 
 
 def backtest_drawings(table: pd.DataFrame) -> list[Drawing]:
@@ -52,9 +56,8 @@ def draw_backtest(table: pd.DataFrame, series: str, *, alone: bool = True) -> Dr
     board.axes[0].set_ylim(bottom=0)
     board.legend()
     given = (
-        f"'{series}', all fields together. Shaded: years not seen; the model is given their funding, inflow and "
-        "scrutiny, not their departures. Model: median and 90%. Naive rules: medians, and at the right 90% in the "
-        "last year."
+        f"'{series}', all fields together. Shaded: years not seen; the model {GIVEN[table.attrs['drivers']]}. "
+        "Model: median and 90%. Naive rules: medians, and at the right 90% in the last year."
     )
     title = "Backtest: forecasts of years that the fit has not seen"
     caption(board.figure, title, f"{given} Model: {_version()}.")
@@ -111,8 +114,8 @@ def draw_calibration(table: pd.DataFrame) -> Drawing:
     board.legend()
     cuts = ", ".join(map(str, sorted(set(table["until"]))))
     said = (
-        f"{len(table)} forecasts from {cuts}; forecasts from one year share their errors, so a few numbers tell less "
-        f"than they seem to. Model: {_version()}."
+        f"{len(table)} forecasts from {cuts}, drivers {table.attrs['drivers']}; forecasts from one year share their "
+        f"errors, so a few numbers tell less than they seem to. Model: {_version()}."
     )
     caption(board.figure, "Are forecasts as sure as they say?", said)
     return Drawing("calibration", board.figure, held, "Coverage of intervals against the stated probability, and PIT")

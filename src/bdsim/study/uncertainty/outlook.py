@@ -14,15 +14,22 @@ import numpy as np
 import pandas as pd
 
 from bdsim.errors import EvidenceError
-from bdsim.model.categories import FIRST_YEAR, Floats
+from bdsim.model.categories import FIRST_YEAR, REFERENCE_YEAR, Floats
 from bdsim.study import DEFAULT_HORIZON
-from bdsim.study.history import History
+from bdsim.study.history import LATEST, History
 
 __all__ = ["TRENDS", "damped_trend", "driver_forecasts", "observed", "outlook_text"]
 
 DAMPING, RECENT, PAST = 0.8, 5, 8
 UNTIL = DEFAULT_HORIZON  # last year of the paths
 STEPS = (3, 3, 6)  # years ahead after which another error is drawn: 1 to 3, 4 to 6, 7 and later
+PULL_KEPT, PULL_YEARS = 0.8, 10  # of a year's trend at most, for so many years
+OFFERS_SPREAD = (0.5, 1.0, 1.7)  # times the mean of the last years: batches of 2014-2017 lay so around their mean
+POLICY_CHANCE, POLICY_STRENGTH = (0.05, 0.35), (0.33, 1.0)  # of scrutiny that nobody has announced
+POLICY_FROM, POLICY_TO = (
+    2,
+    4,
+)  # it begins from 20 January of so many years after the last known year to the end of so many
 NORMAL_90 = 1.6449  # of a normal distribution, the half width of its 90 % interval in sd
 TRENDS = {
     "funding_ratio": "Chinese over US research spending",
@@ -93,7 +100,42 @@ def outlook_text(history: History) -> str:
                 f'why      = "The past errors of such trends; drawn anew for the years that follow"\n'
             )
             first += step
-    return "".join([*parts, REST])
+    return "".join([*parts, _pull_text(history), _offers_text(history), REST])
+
+
+def _pull_text(history: History) -> str:
+    """Pull as it may go on: steps of a year's trend, times a share that each member draws, from where it was."""
+    last = min(history.rebuilt["pull"][0], default=UNTIL + 1) - 1
+    if last >= UNTIL:
+        return ""
+    steps = ", ".join(f"{PULL_KEPT * min(year - last, PULL_YEARS):.1f}" for year in range(last + 1, UNTIL + 1))
+    years = f"[{last + 1}, {UNTIL}]"
+    parts = (
+        ("Pull of China, if its trend goes on", f"set      = [{steps}]",
+         f"{PULL_KEPT:g} of a year's trend each year for {PULL_YEARS} years, then none"),
+        ("Pull of China, how much of that", 'multiply = { low = 0.0, high = 1.0, why = "The series ends in '
+         f"{last}; whether the trend that is not research spending went on nobody has published" '" }',
+         "Between no further growth and all of it, all as likely: an assumption"),
+        ("Pull of China, from where it was", f"add      = {history.timeline.at('pull', last):.1f}",
+         f"Years of trend from {REFERENCE_YEAR} to {last}"),
+    )  # fmt: skip
+    return "".join(
+        f'\n[[lever]]\nname     = "{name}"\ntable    = "pull"\nyears    = {years}\n{change}\nwhy      = "{why}"\n'
+        for name, change, why in parts
+    )
+
+
+def _offers_text(history: History) -> str:
+    """Offers after the last published batch, half of which are taken up in the year after it."""
+    table = history.timeline.tables["offers"]
+    last = FIRST_YEAR + int(np.flatnonzero(table != table[-1])[-1]) - 1
+    low, mode, high = OFFERS_SPREAD
+    return (
+        f'\n[[lever]]\nname     = "Offers"\ntable    = "offers"\nyears    = [{last + 1}, {UNTIL}]\n'
+        f'multiply = {{ low = {low}, mode = {mode}, high = {high}, why = "batches of {last - LATEST + 1}-{last} lay '
+        f'between these around their mean" }}\n'
+        f'why      = "Nothing is published after the batches of {last} (talent_batches.csv)"\n'
+    )
 
 
 HEAD = """# Written by `bdsim outlook`, from the facts in calibration/evidence; docs/outlook.md says what it rests on.
@@ -127,21 +169,7 @@ targets  = ["china"]
 why      = "Advanced on 9 September 2025, removed on 12 January 2026 (policy_events.csv); intensity is an assumption"
 """  # noqa: E501 a scenario's note is one line
 
-REST = """
-[[lever]]
-name     = "Pull of China goes on"
-table    = "pull"
-years    = [2022, 2035]
-add      = { low = 0.0, high = 8.0, why = "between no further growth and four fifths of a year's trend for ten years" }
-why      = "The series ends in 2021; whether the trend that is not research spending went on nobody has published"
-
-[[lever]]
-name     = "Offers"
-table    = "offers"
-years    = [2018, 2035]
-multiply = { low = 0.5, mode = 1.0, high = 1.7, why = "batches of 2014-2017: 521 to 1,194 a year around their mean; nothing is published after 2018" }
-why      = "No list has been published since 2018"
-
+REST = f"""
 [[event]]
 name = "Revival of the Initiative"
 on   = 2027-01-20
@@ -149,13 +177,13 @@ why  = "Language to revive it was removed from the appropriations of FY2024 and 
 
 [[event.outcomes]]
 name   = "revived"
-chance = { low = 0.05, high = 0.35, why = "Two attempts in three years, both failed; nobody has published a forecast: an assumption" }
+chance = {{ low = {POLICY_CHANCE[0]}, high = {POLICY_CHANCE[1]}, why = "Two attempts in three years, both failed; nobody has published a forecast: an assumption" }}
 
 [[event.outcomes.policy]]
 name     = "China Initiative, revived"
-from     = { low = 2027-01-20, high = 2029-12-31, why = "Any time in the rest of the term and the year after" }
+from     = {{ low = 2027-01-20, high = 2029-12-31, why = "Any time in the rest of the term and the year after" }}
 until    = 2033-01-20
-scrutiny = { low = 0.33, high = 1.0, why = "From a third to full strength" }
+scrutiny = {{ low = {POLICY_STRENGTH[0]}, high = {POLICY_STRENGTH[1]}, why = "From a third to full strength" }}
 targets  = ["china"]
 why      = "As the Initiative of 2018-2022; that it lasts until 2033 is an assumption"
 
