@@ -26,7 +26,7 @@ from slips import mutated, mutations
 
 pytestmark = pytest.mark.one_python
 
-SECOND = 1.0
+SECOND = 5.0  # far below what a reader takes whose work grows with the square of such a file, on a slow machine too
 PATIENT = settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 
 
