@@ -209,6 +209,7 @@ def test_figure_of_a_backtest():
             naive = {f"{q}_{rule}": v for rule in RULES for q, v in (("median", 1400), ("p05", 900), ("p95", 2100))}
             rows.append(row | {"p95": 2200.0} | naive)
     table = pd.DataFrame(rows)
+    table.attrs["drivers"] = "known"
     table.attrs["observed"] = {"s": {year: 400.0 + 100 * (year - 2010) for year in range(2010, 2022)}}
     checked(checks.draw_backtest(table, "s"))
 
