@@ -60,7 +60,7 @@ def main() -> None:
         study = create_study(Path(folder) / "study")
         with served(study.root) as (_, address), sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-            with visited(browser, address) as visit:
+            with visited(browser, f"{address}?tab=tune") as visit:
                 visit.page.get_by_text("Against the facts").first.wait_for()
                 visit.page.wait_for_timeout(3000)  # the band of the posterior is worked out once
                 found = releases(visit.page, times)

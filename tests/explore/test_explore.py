@@ -25,6 +25,9 @@ from explore_speed import releases
 panel = pytest.importorskip("panel", reason="bdsim explore is an extra: pip install 'bdsim-migration[explore]'")
 pytestmark = [pytest.mark.one_python, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
 
+from axe_playwright_python.sync_playwright import Axe  # noqa: E402 - Panel may be missing
+
+from bdsim.explore.page import PARTS  # noqa: E402 - as above
 from bdsim.explore.scenarios.worlds import FIGURES  # noqa: E402 - as above
 from bdsim.explore.tune.tuning import Tuner  # noqa: E402 - Panel may be missing
 
@@ -55,7 +58,7 @@ def browser():
 @pytest.fixture
 def visit(browser, address):
     """The page at the part where parameters are tuned; left without an error or a request beyond loopback."""
-    with visited(browser, address) as found:
+    with visited(browser, f"{address}?tab=tune") as found:
         ready(found.page)
         yield found
         assert found.errors == []
@@ -97,7 +100,7 @@ def test_a_slider_moves_the_curve_and_the_numbers_to_those_of_the_command_line(v
     changed(page, cost)
     assert page.locator("polyline.now-all").get_attribute("points") != curve
     page.wait_for_timeout(SETTLED)
-    command = page.locator("pre").first.inner_text()
+    command = page.locator("pre:visible").first.inner_text()
     assert command == "bdsim fit-report --fit default -k 50 --set push=1.25"
     monkeypatch.chdir(home)
     app([*command.split()[1:], "--json"], standalone_mode=False)
@@ -115,7 +118,7 @@ def test_every_parameter_has_a_labelled_slider_that_answers_the_keyboard(visit, 
     assert names and set(names) == set(tuner.start)
     for name in names:
         assert slider(page, name).count() == 1, name
-    told = page.get_by_text("told by data: none", exact=True).count()
+    told = page.get_by_text("told by data: none", exact=True).locator("visible=true").count()
     assert told == sum(tuner.start.entries[name].identified == "none" for name in names)
     before = cell(page, "Cost")
     slider(page, "funding").focus()
@@ -173,11 +176,11 @@ def test_the_address_holds_the_state_of_the_page(visit, browser):
         assert cell(again.page, "Cost") == moved
         assert slider(again.page, "push").input_value() == "1.5"
         assert again.errors == []
-    with visited(browser, page.url.replace("push=1.5", "push=99&tab=nonsense&k=x")) as broken:
+    with visited(browser, page.url.replace("push=1.5", "push=99&k=x")) as broken:
         ready(broken.page)
         assert broken.page.get_by_role("alert").filter(has_text="outside its bounds").count() == 1
         assert broken.errors == []
-    with visited(browser, page.url.split("?")[0] + "?fit=defualt") as misspelt:
+    with visited(browser, page.url.split("?")[0] + "?tab=tune&fit=defualt") as misspelt:
         ready(misspelt.page)
         assert misspelt.page.get_by_text("did you mean 'default'?").count() == 1
 
@@ -230,27 +233,67 @@ def test_a_fit_is_started_cancelled_started_again_and_kept(visit, home, monkeypa
 
 
 @pytest.mark.parametrize("width", [1280, 768])
-def test_nothing_is_wider_than_the_page(browser, address, width):
-    with visited(browser, address, width) as found:
-        ready(found.page)
-        for tab in ("Tune", "Scenarios", "People"):
+def test_nothing_is_wider_than_the_page_and_axe_finds_nothing_to_say(browser, address, width):
+    """Contrast, names, roles and landmarks, by axe-core; the tab that is open among them."""
+    with visited(browser, f"{address}?members=4&agents=400&people_k=1000", width) as found:
+        ran(found.page)
+        for tab in PARTS.values():
             found.page.get_by_role("tab", name=tab).click()
-            found.page.wait_for_timeout(700)
+            found.page.wait_for_timeout(1500)
             wide = found.page.evaluate("document.documentElement.scrollWidth")
             assert wide <= width, (tab, wide)
+            found_by_axe = Axe().run(found.page).response["violations"]
+            assert [(v["id"], v["nodes"][0]["target"]) for v in found_by_axe] == [], tab
+        assert found.errors == []
+
+
+def test_a_policy_of_sliders_is_in_sight_with_its_chart_and_is_compared_in_full(browser, address):
+    with visited(browser, f"{address}?tab=policy&members=4&agents=400", 768) as found:
+        page = found.page
+        page.get_by_role("img", name=re.compile("Departures a year")).wait_for(timeout=60_000)
+        line = page.locator("polyline.now-policy")
+        before = line.get_attribute("points")
+        slider = page.get_by_role("slider", name="Strength of scrutiny")
+        slider.scroll_into_view_if_needed()
+        slider.fill("0.5")
+        for _ in range(100):
+            if line.get_attribute("points") != before:
+                break
+            page.wait_for_timeout(50)
+        assert line.get_attribute("points") != before
+        for seen in (slider, line):
+            box = seen.bounding_box()
+            assert box["y"] >= 0
+            assert box["y"] + box["height"] <= 1000
+        page.get_by_label("From, value").fill("2028-03-01")
+        page.get_by_label("From, value").press("Enter")
+        page.get_by_text("from = 2028-03-01").or_(page.get_by_text("2028-03-01 until")).first.wait_for()
+        page.get_by_role("button", name="Run and compare it in full").click()
+        page.get_by_role("tab", name="Scenarios", selected=True).wait_for(timeout=10_000)
+        ran(page)
+        assert "edit=my-policy" in page.url
+        assert page.get_by_label("Title").first.input_value() == "My policy"
+        assert found.errors == []
+
+
+def test_it_opens_on_scenarios_by_title_and_question(browser, address):
+    with visited(browser, f"{address}?tab=nonsense&members=4&agents=400") as found:
+        ran(found.page)
+        assert found.page.get_by_role("tab", name="Scenarios").get_attribute("aria-selected") == "true"
+        assert found.page.get_by_role("option", name="Initiative revival in 2027").count() >= 1
+        assert found.page.get_by_text("if the China Initiative returns in January 2025?").count() >= 1
         assert found.errors == []
 
 
 def test_tabs_answer_arrow_keys_and_are_in_the_address(visit):
     page = visit.page
-    page.get_by_role("tab", name="Tune").focus()
-    page.keyboard.press("ArrowRight")
+    page.get_by_role("tab", name="Parameters").focus()
     page.keyboard.press("ArrowRight")
     assert page.get_by_role("tab", name="People").get_attribute("aria-selected") == "true"
     page.wait_for_timeout(500)
     assert "tab=people" in page.url
     page.keyboard.press("ArrowRight")
-    assert page.get_by_role("tab", name="Tune").get_attribute("aria-selected") == "true"
+    assert page.get_by_role("tab", name="Scenarios").get_attribute("aria-selected") == "true"
 
 
 def test_a_released_slider_redraws_soon(visit):
@@ -318,11 +361,11 @@ def test_a_scenario_is_edited_saved_and_run_on_the_command_line_with_the_same_nu
         page = found.page
         ran(page)
         own = page.get_by_role("group", name="Policy: China Initiative, revived")
-        own.get_by_label("Until").fill("2020-01-01")
-        own.get_by_label("Until").press("Enter")
+        own.get_by_label("Until", exact=True).fill("2020-01-01")
+        own.get_by_label("Until", exact=True).press("Enter")
         own.get_by_role("alert").filter(has_text="until (2020-01-01) must come after from (2025-01-20)").wait_for()
-        own.get_by_label("Until").fill("2027-01-20")
-        own.get_by_label("Until").press("Enter")
+        own.get_by_label("Until", exact=True).fill("2027-01-20")
+        own.get_by_label("Until", exact=True).press("Enter")
         own.get_by_label("Scrutiny").fill("0.5")
         own.get_by_label("Scrutiny").press("Enter")
         page.get_by_label("Save as scenarios/NAME.toml").fill("half")

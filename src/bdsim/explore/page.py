@@ -16,6 +16,7 @@ import panel as pn
 from bdsim.errors import InputError, StorageError
 from bdsim.explore.controls import Html, Tabs
 from bdsim.explore.people.tab import PeoplePart
+from bdsim.explore.policy.tab import PolicyPart
 from bdsim.explore.scenarios.tab import ScenariosPart
 from bdsim.explore.session import Part, Session
 from bdsim.explore.tune.tab import TunePart
@@ -25,7 +26,7 @@ __all__ = ["page", "serve"]
 
 LOOPBACK = "127.0.0.1"
 TITLE = "bdsim explore"
-PARTS = {"tune": "Tune", "scenarios": "Scenarios", "people": "People"}
+PARTS = {"scenarios": "Scenarios", "policy": "Policy", "tune": "Parameters", "people": "People"}
 
 
 def page(study: Study) -> Any:
@@ -38,7 +39,16 @@ def page(study: Study) -> Any:
 
 def _page(study: Study) -> Any:
     session = Session(study)
-    parts: list[Part] = [TunePart(session), ScenariosPart(session), PeoplePart(session)]
+    scenarios = ScenariosPart(session)
+
+    def compared(name: str, content: bytes) -> str:
+        """A policy put together with sliders goes to the scenarios, and the page with it."""
+        problem = scenarios.take(name, content)
+        if not problem:
+            tabs.active = keys.index("scenarios")
+        return problem
+
+    parts: list[Part] = [scenarios, PolicyPart(session, compared), TunePart(session), PeoplePart(session)]
     keys = list(PARTS)
     asked = session.asked.get("tab", keys[0])
     tabs = Tabs(
@@ -54,8 +64,8 @@ def _page(study: Study) -> Any:
     tabs.param.watch(turned, "active")
     parts[tabs.active].shown()
     head = Html(
-        html="<h1>bdsim explore</h1><p class='small'>Who leaves, why, and what a policy would change, in the model. "
-        "Everything runs on this machine; the address of this page holds what it shows.</p>"
+        html="<header role='banner'><h1>bdsim explore</h1><p class='small'>Who leaves, why, and what a policy would change, in the model. "
+        "Everything runs on this machine; the address of this page holds what it shows.</p></header>"
     )
     return pn.Column(head, tabs, sizing_mode="stretch_width", max_width=1440, margin=(4, 16))
 

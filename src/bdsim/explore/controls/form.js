@@ -22,6 +22,7 @@ export function render({ model }) {
     input.disabled = Boolean(spec.disabled)
     input.addEventListener('change', () => model.send_msg({ set: { [spec.place]: read(spec, input) } }))
     item.append(label, input)
+    if (spec.type === 'date' && !spec.disabled) item.append(...picker(spec, input))
     if (spec.help) {
       const help = document.createElement('small')
       help.id = `${id}-help`
@@ -52,6 +53,18 @@ export function render({ model }) {
     if (spec.type === 'years') input.placeholder = '2026-2030'
     Object.assign(input, { id, value: spec.value ?? '' })
     return input
+  }
+
+  // The browser's own calendar, beside a field that also takes a range of dates.
+  function picker(spec, input) {
+    const button = document.createElement('button'), calendar = document.createElement('input')
+    Object.assign(button, { type: 'button', textContent: '\u{1F4C5}\uFE0E', className: 'pick' })
+    button.setAttribute('aria-label', `Choose a date for ${spec.label}`)
+    Object.assign(calendar, { type: 'date', className: 'calendar', tabIndex: -1 })
+    calendar.setAttribute('aria-hidden', 'true')
+    button.addEventListener('click', () => { calendar.value = input.value; calendar.showPicker() })
+    calendar.addEventListener('change', () => model.send_msg({ set: { [spec.place]: calendar.value } }))
+    return [button, calendar]
   }
 
   const read = (spec, input) => spec.type === 'several' ? [...input.selectedOptions].map(o => o.value) : input.value

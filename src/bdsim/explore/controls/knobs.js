@@ -1,6 +1,8 @@
-// A slider for every parameter, with what was believed of it and what the fit found drawn on its track.
+// A slider for every parameter or lever, with what was believed of it and what the fit found drawn on its track.
+// A knob with a `date` counts days from it: its field shows and takes a date, with the browser's own picker.
 // While one drags, at most one message a frame is sent; what comes back never moves a thumb that is held.
 const SHOWN = 4  // digits after the point in a field
+const DAY = 86400000  // ms
 
 export function render({ model }) {
   const box = document.createElement('div'), knobs = {}
@@ -35,11 +37,16 @@ export function render({ model }) {
     const free = item.querySelector('input[type=checkbox]'), error = item.querySelector('.error')
     label.textContent = knob.label
     told.textContent = knob.told
-    told.classList.add(knob.identified)
+    told.hidden = !knob.told
+    if (knob.told) told.classList.add(knob.identified)
     item.querySelector('small').textContent = knob.about
     field.setAttribute('aria-label', `${knob.label}, value`)
     free.setAttribute('aria-label', `free ${knob.label} in a fit`)
     free.disabled = !knob.fits
+    free.parentElement.hidden = knob.fits === null  // a lever of a policy: nothing to fit
+    if (knob.date) { field.type = 'date'; item.classList.add('dated') }
+    const text = x => knob.date ? new Date(Date.parse(knob.date) + Math.round(x) * DAY).toISOString().slice(0, 10)
+      : String(Number(Number(x).toFixed(SHOWN)))
     Object.assign(range, { min: knob.low, max: knob.high, step: knob.step })  // 'any': a value keeps all its digits
     marks(item.querySelector('svg'), knob)
     range.addEventListener('pointerdown', () => { held = knob.name })
@@ -51,7 +58,7 @@ export function render({ model }) {
       const others = model.free.filter(name => name !== knob.name)
       model.send_msg({ free: free.checked ? [...others, knob.name] : others })
     })
-    knobs[knob.name] = { range, field, free, error }
+    knobs[knob.name] = { range, field, free, error, text }
     return item
   }
 
@@ -68,13 +75,12 @@ export function render({ model }) {
     bar(knob.start, knob.start, 0, 10, 'start')
   }
 
-  const text = x => String(Number(Number(x).toFixed(SHOWN)))
   const show = () => {
     const focused = box.getRootNode().activeElement
-    for (const [name, { range, field, error }] of Object.entries(knobs)) {
+    for (const [name, { range, field, error, text }] of Object.entries(knobs)) {
       if (name !== held && Number(range.value) !== model.values[name]) range.value = model.values[name]
       const said = model.errors[name] || ''
-      if (!said && (field !== focused || Number(field.value) !== model.values[name])) field.value = text(model.values[name])
+      if (!said && (field !== focused || field.value !== text(model.values[name]))) field.value = text(model.values[name])
       error.textContent = said
       for (const input of [range, field]) input.setAttribute('aria-invalid', String(said !== ''))
     }

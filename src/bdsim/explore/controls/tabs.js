@@ -3,6 +3,7 @@ export function render({ model }) {
   const box = document.createElement('div'), bar = document.createElement('div')
   bar.setAttribute('role', 'tablist')
   bar.setAttribute('aria-label', 'Parts of the page')
+  box.setAttribute('role', 'main')
   box.append(bar)
   const tabs = model.names.map((name, i) => {
     const tab = document.createElement('button')

@@ -11,8 +11,8 @@ import pandas as pd
 
 from bdsim.analysis.lives import MINUS, Life, Moment, Weighing, when
 from bdsim.analysis.network import STATUSES
+from bdsim.explore.drawing import FONT, text
 from bdsim.explore.people.watching import Look, Scene, Twin
-from bdsim.explore.tune.charts import FONT, text
 from bdsim.model.categories import FIRST_YEAR
 from bdsim.model.rule import CHINA, ELSEWHERE, STAY
 from bdsim.reporting.style import COLOURS, NAMES

@@ -56,7 +56,6 @@ class Editing:
     @classmethod
     def unpacked(cls, name: str, word: str, study: Study) -> Editing:
         """What `packed` made of a draft. Raises UsageError for anything else, ScenarioError for no TOML."""
-        path = Draft.new(name, study).path
         try:
             worker = zlib.decompressobj()
             content = worker.decompress(base64.b64decode(word.encode("ascii"), altchars=b"-_", validate=True), LONGEST)
@@ -64,6 +63,15 @@ class Editing:
             raise UsageError("is not a draft of a scenario") from None
         if not worker.eof:
             raise UsageError("is not a draft of a scenario, or is incomplete")
+        return cls.of(name, content, study)
+
+    @classmethod
+    def of(cls, name: str, content: bytes, study: Study) -> Editing:
+        """A scenario of that name with a content of its own, whether or not there is a file.
+
+        Raises UsageError, and ScenarioError for no TOML.
+        """
+        path = Draft.new(name, study).path
         try:
             kept = path.read_bytes() if path.is_file() else None
         except OSError:

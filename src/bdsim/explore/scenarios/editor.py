@@ -88,10 +88,17 @@ class Editor:
             self._errors.setdefault("new" if message.get("begin") else "edit", error.problem)
         self._show()
 
+    def take(self, name: str, content: bytes) -> None:
+        """Edit a scenario that was put together elsewhere on the page. Raises UsageError where edits would be lost."""
+        if self.editing is not None and self.editing.name != name:
+            self._check_that_nothing_is_lost("edit")
+        self._open(Editing.of(name, content, self._study))
+        self._show()
+
     def _check_that_nothing_is_lost(self, field: str) -> None:
         if self.editing is not None and self.editing.unsaved:
             self._errors[field] = f"'{self.editing.name}' has changes that are not saved; save or revert them first"
-            raise InputError(self._errors[field])
+            raise UsageError(self._errors[field])
 
     def _open(self, editing: Editing | None) -> None:
         before = self.editing.name if self.editing is not None else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from html import escape
 from typing import Any
 
@@ -18,6 +18,7 @@ from bdsim.explore.scenarios.worlds import FIGURES, NUMBERS, Choices, Compared, 
 from bdsim.explore.session import Latest, Session
 from bdsim.model.engine.batch import is_compiled
 from bdsim.reporting.sentences import Block
+from bdsim.runs.plan import Settings
 
 __all__ = ["ScenariosPart"]
 
@@ -39,6 +40,11 @@ FRANK = (
     "Intervals are of members of the model. Differences are differences of the model, paired person by person, not "
     "causal estimates."
 )
+DEFAULTS = (
+    f"The page begins with {Choices().members} members at {Choices().researchers_per_agent} researchers an agent, to "
+    f"be quick; the command line with {Settings().members} at {Settings().researchers_per_agent}. More members make an "
+    "interval steadier, not narrower."
+)
 STALE = "settings or scenario have changed since; run again"
 
 
@@ -59,7 +65,7 @@ class ScenariosPart:
         self.job = Job(heard=self.worked, label="Run and compare")
         self.ignored = Html(html=_paragraphs([f"Ignored in the address: {i}" for i in ignored], "error"))
         self.said = Html(live=True)
-        self.picture, self.tables, self.command = Html(), Html(), Html()
+        self.picture, self.tables, self.command, self.questions = Html(), Html(), Html(), Html()
         self.share = Toolbar(heard=self.pressed, label="Share")
         self._drawing = Latest(session, self._draw)
         self.view = Split(objects=[self._left(), self._right()])
@@ -69,7 +75,8 @@ class ScenariosPart:
     def _left(self) -> Any:
         head = Html(html="<h2>Compare</h2>")
         return pn.Column(
-            head, self.ignored, self.settings, self.job, self.said, self.editor.view, sizing_mode="stretch_width",
+            head, self.ignored, self.settings, self.questions, self.job, self.said, self.editor.view,
+            sizing_mode="stretch_width",
         )  # fmt: skip
 
     def _right(self) -> Any:
@@ -110,6 +117,22 @@ class ScenariosPart:
         if not self._ran and not self.job.running:
             self._start()
 
+    def take(self, name: str, content: bytes) -> str:
+        """Compare a scenario that was put together elsewhere on the page with the baseline.
+
+        Returns what stands against it, in words; else ''.
+        """
+        try:
+            self.editor.take(name, content)
+        except InputError as error:
+            return error.problem
+        self.asked = replace(self.asked, reference=Choices().reference, others=(name,))
+        self._show_settings()
+        self._session.moved()
+        if not self.job.running:
+            self._start()
+        return ""
+
     # --- settings ----------------------------------------------------------------------------------------
 
     def heard(self, message: Mapping[str, Any]) -> None:
@@ -144,7 +167,9 @@ class ScenariosPart:
         """The form; what was typed wrongly stays to be seen, with what is wrong with it."""
         editing = self.editor.editing
         edited = editing.name if editing is not None and editing.unsaved else ""
-        names = [[n, f"{n} (edited)" if n == edited else n] for n in self.worlds.names(self.editor.draft)]
+        known = self.worlds.asks(self.editor.draft)
+        names = [[n, f"{title} (edited)" if n == edited else title] for n, (title, _) in known.items()]
+        self.questions.html = _questions([known[n] for n in self.asked.names if n in known])
         wrong = {n: str(v) for n, v in (typed or {}).items() if n in self.errors and n in NUMBERS}
         shown: list[dict[str, Any]] = [
             {"place": "reference", "label": "Reference", "type": "choice", "choices": names,
@@ -159,7 +184,7 @@ class ScenariosPart:
                "value": wrong.get(n, str(getattr(self.asked, n)))} for n in NUMBERS),
         ]  # fmt: skip
         self.settings.groups = [
-            {"title": "", "fields": [{**f, "error": self.errors.get(f["place"], "")} for f in shown]}
+            {"title": "", "note": DEFAULTS, "fields": [{**f, "error": self.errors.get(f["place"], "")} for f in shown]}
         ]
 
     def _key(self) -> tuple[Any, ...]:
@@ -323,6 +348,12 @@ def _apart(asked: Choices, before: Choices) -> Choices:
         others = [n for n in (before.reference, *before.others, "baseline") if n != asked.reference][:1]
     values = {f.name: getattr(asked, f.name) for f in fields(Choices)}
     return Choices(**{**values, "others": tuple(others)})
+
+
+def _questions(asked: Sequence[tuple[str, str]]) -> str:
+    """What each scenario asks."""
+    rows = "".join(f"<dt>{escape(title)}</dt><dd>{escape(question)}</dd>" for title, question in asked)
+    return f"<dl class='small'>{rows}</dl>"
 
 
 def _paragraphs(sentences: Sequence[str], kind: str) -> str:

@@ -31,6 +31,7 @@ from bdsim.study.layout import Study
 from bdsim.study.parameters import load_parameters
 from bdsim.study.remarks import remarks
 from bdsim.study.scenario import Scenario, load_scenario
+from bdsim.study.scenario_file import parse_scenario, read_scenario_file
 
 __all__ = ["FIGURES", "NUMBERS", "Choices", "Compared", "Worlds"]
 
@@ -164,6 +165,19 @@ class Worlds:
     def names(self, draft: Draft | None = None) -> list[str]:
         """Every scenario that can be compared, the one being edited too."""
         return sorted({*self.study.scenario_names(), *([draft.path.stem] if draft is not None else [])})
+
+    def asks(self, draft: Draft | None = None) -> dict[str, tuple[str, str]]:
+        """Title and question of every scenario that can be compared, by name; of one that cannot be read, its name."""
+        found = {}
+        for name in self.names(draft):
+            own = draft is not None and draft.path.stem == name
+            try:
+                path = self.study.scenarios / f"{name}.toml"
+                said = parse_scenario(draft.content, path) if own and draft else read_scenario_file(path)
+                found[name] = said.title, said.question
+            except InputError:
+                found[name] = name, "cannot be read"
+        return dict(sorted(found.items(), key=lambda each: each[1][0].casefold()))
 
     def fits(self) -> list[str]:
         """The fits that the study has, and 'none'."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from html import escape
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from bdsim.calibration.fitting import Calibration
 from bdsim.errors import BdsimError, FitError, InputError
 from bdsim.explore.controls import Form, Html, Job, Knobs, Split, Toolbar
+from bdsim.explore.drawing import standalone
 from bdsim.explore.session import Cancelled, Latest, Session
 from bdsim.explore.tune.charts import departures_chart, residuals_chart
 from bdsim.explore.tune.tuning import Tuned, Tuner
@@ -59,11 +61,9 @@ class TunePart:
         self.naming = Form(heard=self._named, groups=[_naming("")])
         self.keep = Toolbar(heard=self._pressed, label="Keep the fit")
         self._name = "tuned"
-        self._fitted = self.tuner.at({})
+        self._begun = False
         self.view = Split(objects=[self._left(), self._right()], kind="docked")
         self._show_buttons()
-        self._work_out((dict(self.values), False))
-        session.begin(self._work_out_band)
 
     def _left(self) -> Any:
         import panel as pn
@@ -108,7 +108,15 @@ class TunePart:
         return words
 
     def shown(self) -> None:
-        """Everything is worked out from the start."""
+        """The first time: work out what the page begins with, and the band."""
+        if not self._begun:
+            self._begun = True
+            self._latest.ask((dict(self.values), False))
+            self._session.begin(self._work_out_band)
+
+    @cached_property
+    def _fitted(self) -> Tuned:
+        return self.tuner.at({})
 
     # --- what the sliders say ----------------------------------------------------------------------------
 
@@ -205,7 +213,7 @@ class TunePart:
             self.knobs.errors = {}
             self._go_to(dict(self.tuner.start.values))
         elif key == "svg":
-            self.exports.save("departures.svg", "image/svg+xml", _standalone(self.chart.html).encode())
+            self.exports.save("departures.svg", "image/svg+xml", standalone(self.chart.html).encode())
         elif key == "csv" and self._now is not None:
             self.exports.save("targets.csv", "text/csv", self._now.table.to_csv(index=False).encode())
         elif key == "years" and self._now is not None:
@@ -349,7 +357,7 @@ def _numbers(now: Tuned, fitted: Tuned) -> str:
         for label, *cells in rows
     )
     return (
-        "<h2>Against the facts</h2><table><thead><tr><th></th><th class='number'>published</th>"
+        "<h2>Against the facts</h2><table><thead><tr><td></td><th class='number'>published</th>"
         f"<th class='number'>these values</th><th class='number'>the fit</th></tr></thead><tbody>{body}</tbody></table>"
         f"<p class='small'>{escape(CAVEAT)}</p>"
     )
@@ -375,7 +383,3 @@ def _fit_in_words(found: Calibration, command: str) -> str:
 def _by_year(now: Tuned) -> str:
     lines = [f"{y},{float(a)!r},{float(b)!r}" for y, (a, b) in zip(now.years, np.asarray(now.departures), strict=True)]
     return "\n".join(["year,to_china,elsewhere", *lines]) + "\n"
-
-
-def _standalone(svg: str) -> str:
-    return svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)

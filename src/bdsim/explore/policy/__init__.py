@@ -1,0 +1,1 @@
+"""A policy put together with sliders, and what would follow from it."""
