@@ -92,7 +92,7 @@ def test_nothing_is_made_before_the_part_comes_to_the_front(opened):
     part = opened()
     time.sleep(0.05)
     assert part.scene is None and not part.watching._kept
-    assert shown(part).look.year == FIRST_YEAR
+    assert shown(part).look.year == 2020  # two years after scrutiny began: people are afraid, and some have left
 
 
 def test_what_is_shown_is_what_lives_says(opened, study):
@@ -188,7 +188,7 @@ def test_what_the_address_asks_in_vain_is_ignored_with_a_word(opened):
            "people_fit": "../default", "year": "1066", "field": "alchemy", "origin": "mars", "colour": "<b>",
            "other": "nowhere", "beside": "no", "branch": "no"}  # fmt: skip
     part = opened(bad)
-    assert part.look == Look(WorldChoice())
+    assert part.look == Look(WorldChoice(), year=2020)  # two years after scrutiny began
     shown(part)
     assert len(part.notes) == len(bad)
     assert all(f"{word}=" in text_of(part.status.html) for word in bad)

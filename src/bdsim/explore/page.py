@@ -64,8 +64,9 @@ def _page(study: Study) -> Any:
     tabs.param.watch(turned, "active")
     parts[tabs.active].shown()
     head = Html(
-        html="<header role='banner'><h1>bdsim explore</h1><p class='small'>Who leaves, why, and what a policy would change, in the model. "
-        "Everything runs on this machine; the address of this page holds what it shows.</p></header>"
+        html="<header role='banner'><h1>bdsim explore</h1><p class='small'>Who leaves, why, and what a policy would "
+        "change, in the model. Everything runs on this machine; the address of this page holds what it shows.</p>"
+        "</header>"
     )
     return pn.Column(head, tabs, sizing_mode="stretch_width", max_width=1440, margin=(4, 16))
 

@@ -50,7 +50,8 @@ class Tabs(Control):
         "[role=tabpanel] > * { width: 100% !important; }"
         "[role=tablist] { display: flex; gap: 4px; border-bottom: 2px solid #0b5394; margin: 6px 0 10px; }"
         "[role=tab] { border: 1px solid #b9b9b9; border-bottom: none; border-radius: 5px 5px 0 0; padding: 6px 16px; }"
-        "[role=tab][aria-selected=true], [role=tab][aria-selected=true]:hover:not(:disabled) { background: #0b5394; border-color: #0b5394; color: #fff; font-weight: 600; }",
+        "[role=tab][aria-selected=true], [role=tab][aria-selected=true]:hover:not(:disabled) "
+        "{ background: #0b5394; border-color: #0b5394; color: #fff; font-weight: 600; }",
     ]
 
 

@@ -13,7 +13,17 @@ from bdsim.errors import BdsimError, InputError
 from bdsim.explore.controls import Form, Html, Network, Split, Toolbar
 from bdsim.explore.people import forms
 from bdsim.explore.people import html as drawn
-from bdsim.explore.people.watching import COLOURS, Look, Scene, Watching, asked_from, code_of, differs, whole
+from bdsim.explore.people.watching import (
+    COLOURS,
+    Look,
+    Scene,
+    Watching,
+    asked_from,
+    code_of,
+    differs,
+    first_look,
+    whole,
+)
 from bdsim.explore.session import Cancelled, Latest, Session
 from bdsim.model.categories import FIELDS, FIRST_YEAR, ORIGINS
 
@@ -77,7 +87,7 @@ class PeoplePart:
         world, wrong = asked_from(self._session.study, asked)
         self.notes = [f"{word}={asked[word]} in the address: {problem}" for word, problem in wrong.items()]
         self.typed = {w: asked[w] for w in forms.WORLD_WORDS if w in asked and w not in wrong}
-        look = Look(world)
+        look = first_look(self._session.study, world)
         for word in LOOK_WORDS:
             try:
                 look = self._looked(look, word, asked[word]) if word in asked else look
@@ -110,7 +120,7 @@ class PeoplePart:
 
     def address(self) -> Mapping[str, str]:
         """What is not as it usually is."""
-        look, usual = self.look, Look(self.look.world)
+        look, usual = self.look, first_look(self._session.study, self.look.world)
         words = {w: text for w, text in self.typed.items() if w not in self.errors and text != forms.usual(w)}
         words |= {name: str(getattr(look, name)) for name in LOOK_WORDS if getattr(look, name) != getattr(usual, name)}
         return words

@@ -31,6 +31,7 @@ __all__ = [
     "branches_of",
     "code_of",
     "differs",
+    "first_look",
     "fits_of",
     "whole",
 ]
@@ -78,6 +79,15 @@ class Look:
     def elsewhere(self) -> WorldChoice | None:
         """The world beside: the other scenario, all else alike."""
         return replace(self.world, scenario=self.other, branch=self.beside) if self.other else None
+
+
+def first_look(study: Study, world: WorldChoice) -> Look:
+    """Where something happens: the second 1 January after scrutiny began, by which people are afraid and have left."""
+    try:
+        began = load_scenario(world.scenario, study).years_of_scrutiny()
+    except InputError:  # told where the world is made
+        began = None
+    return Look(world, year=min(began[0] + 2, world.last) if began else FIRST_YEAR)
 
 
 @dataclass(frozen=True)
