@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from bdsim.calibration.shocks import conditioned, expected_shocks, root_of, whitened
+from bdsim.calibration.shocks import Likelihood, conditioned, expected_shocks, root_of, whitened
 from bdsim.study.shocks import SERIES, Discrepancy, continued, covariance, normals, path
 
 YEARS = 6
@@ -30,6 +30,17 @@ def test_the_cost_is_the_density_of_a_normal(size):
     matrix = np.diag(error**2) + sway @ covariance(size, YEARS) @ sway.T
     constant = 0.5 * len(gap) * np.log(2 * np.pi) + np.log(error).sum()
     assert cost + constant == pytest.approx(-stats.multivariate_normal.logpdf(gap, cov=matrix), rel=1e-9)
+
+
+@given(st.lists(sizes, min_size=1, max_size=4))
+@settings(max_examples=30, deadline=None)
+def test_many_costs_at_once_are_those_of_one_at_a_time(several):
+    sway, error, gap = a_problem()
+    gaps = np.array([gap * (1 + n) for n in range(len(several))])
+    found = Likelihood.of(error, sway).costs(gaps, np.array(several))
+    one_by_one = [0.5 * (whitened(g, error, sway, s) ** 2).sum() for g, s in zip(gaps, several, strict=True)]
+    assert found == pytest.approx(one_by_one, rel=1e-9)
+    assert Likelihood.of(error, sway).costs(np.empty((0, len(gap))), np.empty((0, 3))).shape == (0,)
 
 
 def test_without_shocks_residuals_are_what_they_were():

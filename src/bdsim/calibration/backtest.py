@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -12,15 +11,15 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri, stdtrit
 
-from bdsim.calibration.optimum import optimise
+from bdsim.calibration.optimum import FINELY, optimise
 from bdsim.calibration.posterior import Posterior, explore, laplace_covariance, shocked
 from bdsim.calibration.problem import Problem, make_problem
-from bdsim.calibration.targets import Target
+from bdsim.calibration.targets import Target, model_value
 from bdsim.errors import FitError, UsageError, did_you_mean
 from bdsim.model import draws
 from bdsim.model.categories import Floats
 from bdsim.model.draws import Purpose
-from bdsim.model.world import Timeline
+from bdsim.runs.expected import Request, expected_runs
 from bdsim.study.layout import Study, find_study
 from bdsim.study.uncertainty.foresight import timelines_foreseen
 
@@ -158,7 +157,7 @@ def crps(sample: Floats, fact: float) -> float:
 
 def _one(problem: Problem, several: Sequence[Series], cut: int, seed: int, drivers: str) -> pd.DataFrame:
     """The forecasts of one cut."""
-    best = optimise(problem, problem.start)
+    best = optimise(problem, problem.start, FINELY)
     problem = problem.anchored(best.x)
     covariance, jacobian = laplace_covariance(problem, best.x)
     posterior = explore(problem, best.x, covariance, jacobian, seed, proposals=PROPOSALS)
@@ -194,12 +193,12 @@ def _foreseen(problem: Problem, posterior: Posterior, cut: int, seed: int) -> Fl
     job = problem.job
     futures = timelines_foreseen(job.scenario, job.history, job.evidence, cut, seed, len(posterior.draws))
 
-    def answer(x: Floats, timeline: Timeline) -> Floats:
-        recipe = job.recipe_of(timeline)
-        return replace(problem, population=recipe.population, environment=recipe.environment).model(x)
-
-    with ThreadPoolExecutor(problem.workers) as pool:
-        models = np.array(list(pool.map(answer, posterior.draws, futures)))
+    several = [problem.at(x) for x in posterior.draws]
+    asked = [Request(timeline, [parameters]) for timeline, parameters in zip(futures, several, strict=True)]
+    models = np.empty((len(asked), len(problem.targets)))
+    for places, runs in expected_runs(job, asked):
+        for (draw, _), counts in zip(places, runs, strict=True):
+            models[draw] = [model_value(t, counts, several[draw].values) for t in problem.targets]
     return shocked(problem, models, posterior.shocks)
 
 

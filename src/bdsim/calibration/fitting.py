@@ -12,18 +12,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import optimize
 
-from bdsim.calibration.optimum import SOBOL_POINTS, Optimum, at_bounds, best_of, optimise, sobol_starts
+from bdsim.calibration.optimum import FINELY, ROUGHLY, Optimum, at_bounds, best_of, optimise, refitted, sobol_starts
 from bdsim.calibration.posterior import Posterior, explore, laplace_covariance, parameter_table, sensitivity, trade_offs
 from bdsim.calibration.problem import Problem, make_problem
 from bdsim.errors import FitError, did_you_mean
 from bdsim.files.digest import digest_of
 from bdsim.files.durable import locked, new_folder, refusals, unfinished, write_file
+from bdsim.model import draws
 from bdsim.model.categories import FIRST_YEAR, REFERENCE_YEAR, Floats
-from bdsim.model.counts import Counts, selection
+from bdsim.model.counts import Counts, counts_of, selection
+from bdsim.model.engine.batch import MemberInputs, simulated
+from bdsim.model.world import Timeline
 from bdsim.runs.drawn import Drawn
-from bdsim.runs.ensemble import run_member
+from bdsim.runs.expected import Request, answers_to
 from bdsim.runs.identity import basis_of, versions
 from bdsim.study.fit import DEFAULT_FIT, Fit, load_fit
 from bdsim.study.layout import Study, find_study
@@ -79,14 +81,14 @@ class Memory:
         """`problem.models`, shape (points, targets)."""
         return np.array(self.recall("models", points, lambda: problem.models(list(points)).tolist()))
 
-    def optimum(self, problem: Problem, start: Floats) -> Optimum:
-        """`optimise`; the question is where it starts and what shocks do there."""
+    def optimum(self, problem: Problem, start: Floats, tolerance: float) -> Optimum:
+        """`optimise`; the question is where it starts, what shocks do there and when it ends."""
 
         def plain() -> dict[str, Any]:
-            found = optimise(problem, start)
+            found = optimise(problem, start, tolerance)
             return {**vars(found), "x": found.x.tolist()}
 
-        kept = self.recall("optimum", np.append(start, problem.sway), plain)
+        kept = self.recall("optimum", np.append(start, [*problem.sway.ravel(), tolerance]), plain)
         return Optimum(**{**kept, "x": np.array(kept["x"])})
 
     def forget(self) -> None:
@@ -120,9 +122,9 @@ class Calibration(Drawn):
 
     def shocks(self) -> pd.DataFrame:
         """Tidy: draw, year, and the shock of each series to its log rate of leaving."""
-        years, draws = self.problem.observed_years, len(self.posterior.draws)
-        table = self.posterior.shocks.reshape(draws, -1, len(SERIES))[:, : len(years)].reshape(-1, len(SERIES))
-        keys = {"draw": np.repeat(np.arange(draws), len(years)), "year": np.tile(np.array(years), draws)}
+        years, drawn = self.problem.observed_years, len(self.posterior.draws)
+        table = self.posterior.shocks.reshape(drawn, -1, len(SERIES))[:, : len(years)].reshape(-1, len(SERIES))
+        keys = {"draw": np.repeat(np.arange(drawn), len(years)), "year": np.tile(np.array(years), drawn)}
         return pd.DataFrame({**keys, **dict(zip(SERIES, table.T, strict=True))})
 
     def manifest(self, name: str) -> dict[str, Any]:
@@ -163,9 +165,9 @@ class Calibration(Drawn):
     def save(self, study: Study, name: str) -> Fit:
         """Write calibration/fitted/NAME whole, in place of an older one, and read it back. Raises StorageError."""
         with new_folder(study.fitted / name) as aside:
-            draws = pd.DataFrame(self.posterior.draws, columns=list(self.problem.free))
-            draws.to_csv(aside / "draws.csv", index=False, float_format="%.10g")
-            draws.corr().to_csv(aside / "correlations.csv", float_format="%.4f")
+            drawn = pd.DataFrame(self.posterior.draws, columns=list(self.problem.free))
+            drawn.to_csv(aside / "draws.csv", index=False, float_format="%.10g")
+            drawn.corr().to_csv(aside / "correlations.csv", float_format="%.4f")
             self.parameters.to_csv(aside / "parameters.csv", index=False, float_format="%.10g")
             self.targets.to_csv(aside / "targets.csv", index=False, float_format="%.6g")
             self.sensitivity.to_csv(aside / "sensitivity.csv", float_format="%.4f")
@@ -226,7 +228,7 @@ def _calibrated(problem: Problem, memory: Memory, starts: int, seed: int, report
     covariance, _ = laplace_covariance(problem, min(optima, key=lambda o: o.cost).x)
     best, warnings = best_of(optima, np.sqrt(np.diag(covariance)))
     problem = problem.anchored(best.x)  # shocks now do to totals what they do at the best fit; one polish more there
-    best = memory.optimum(problem, best.x)
+    best = memory.optimum(problem, best.x, FINELY)
     best = replace(best, cost=problem.anchored(best.x).cost(best.x))  # as `score` gives it at these values
     covariance, jacobian = laplace_covariance(problem, best.x)
     warnings += at_bounds(problem, best.x)
@@ -254,13 +256,13 @@ def _optima(problem: Problem, starts: int, memory: Memory, report: Report) -> li
     report("starts", 0, starts)
     points = [problem.start]
     if starts > 1:
-        candidates = sobol_starts(problem, SOBOL_POINTS)
+        candidates = sobol_starts(problem)
         models = memory.models(problem, np.array(candidates))
         cost = [float((problem.residuals(x, m) ** 2).sum()) for x, m in zip(candidates, models, strict=True)]
         points += [candidates[i] for i in np.argsort(cost)[: starts - 1]]
     optima = []
     for number, point in enumerate(points):
-        optima.append(memory.optimum(problem, point))
+        optima.append(memory.optimum(problem, point, ROUGHLY))
         report("starts", number + 1, starts)
     return optima
 
@@ -287,11 +289,12 @@ def mean_field_gap(problem: Problem, x: Floats) -> dict[str, float]:
     """How far sampled runs lie from the expected one, which lets colleagues act by their mean: relative, with its
     standard error, for departures of scientists of Chinese descent in the years that targets count."""
     parameters = problem.at(x)
-    world = problem.job.world(problem.job.plans[0])
-    world = replace(world, behaviour=parameters.behaviour(), agent_size=problem.job.agent_size(parameters))
+    recipe, size = problem.recipe, problem.job.agent_size(parameters)
     years = counted_years(problem)
     expected = _departures(problem.counts(parameters), *years)[0]
-    sampled = Counts.stacked([run_member(world, 0, m)[0] for m in range(GAP_MEMBERS)])
+    own = [MemberInputs(parameters.behaviour(), size, draws.member_seed(0, m)) for m in range(GAP_MEMBERS)]
+    made = simulated(recipe.population, recipe.environment, own)
+    sampled = Counts.stacked([counts_of(tally, size, recipe.population) for tally, _ in made])
     ratio = _departures(sampled, *years) / expected - 1.0
     return {
         "departures": float(ratio.mean()),
@@ -314,15 +317,16 @@ def years_after_scrutiny(problem: Problem) -> tuple[int, int]:
 def scrutiny_share(problem: Problem, posterior: Posterior) -> tuple[float, float, float]:
     """Share of the departures of years_after_scrutiny that would not be there without it, 5%, 50%, 95% over draws."""
     years = years_after_scrutiny(problem)
-    calm = replace(
-        problem, environment=problem.environment._replace(scrutiny=np.zeros_like(problem.environment.scrutiny))
-    )
-    shares = []
-    for x in posterior.draws[:: max(1, len(posterior.draws) // SHARE_DRAWS)]:
-        with_it, without = (_departures(p.counts(p.at(x)), *years)[0] for p in (problem, calm))
-        shares.append(1.0 - without / with_it)
-    low, median, high = np.quantile(shares, (0.05, 0.5, 0.95))
+    several = [problem.at(x) for x in posterior.draws[:: max(1, len(posterior.draws) // SHARE_DRAWS)]]
+    asked = [Request(timeline, several) for timeline in (problem.timeline, _without_scrutiny(problem.timeline))]
+    with_it, without = answers_to(problem.job, asked, lambda counts: _departures(counts, *years))
+    low, median, high = np.quantile(1.0 - without / with_it, (0.05, 0.5, 0.95))
     return float(low), float(median), float(high)
+
+
+def _without_scrutiny(timeline: Timeline) -> Timeline:
+    calm = {name: np.zeros_like(t) for name, t in timeline.tables.items() if name.startswith("scrutiny_")}
+    return replace(timeline, tables={**timeline.tables, **calm})
 
 
 def shocks_in_words(problem: Problem) -> str:
@@ -350,21 +354,10 @@ def profile(problem: Problem, name: str, mode: Floats, points: int = 9, report: 
     low, high = problem.bounds
     width = 2.0 * problem.sd[i]
     grid = np.linspace(max(low[i] + 1e-6, mode[i] - width), min(high[i] - 1e-6, mode[i] + width), points)
-    others = np.arange(len(mode)) != i
     rows = []
     report("refits", 0, points)
-    for number, value in enumerate(grid):
-
-        def full(rest: Floats, value: float = float(value)) -> Floats:
-            return np.insert(rest, i, value)
-
-        found = optimize.least_squares(
-            lambda rest: problem.residuals(full(rest)),
-            np.clip(mode[others], low[others] + 1e-9, high[others] - 1e-9),
-            jac=lambda rest: problem.jacobian(full(rest))[:, others], bounds=(low[others], high[others]),
-            x_scale=problem.sd[others], ftol=1e-5, xtol=1e-5, max_nfev=15,
-        )  # fmt: skip
-        facts = 0.5 * float((found.fun[: -len(mode)] ** 2).sum())
-        rows.append({"parameter": name, "value": float(value), "cost": float(found.cost), "facts": facts})
+    for number, value in enumerate(map(float, grid)):
+        cost, facts = refitted(problem, mode, i, value)
+        rows.append({"parameter": name, "value": value, "cost": cost, "facts": facts})
         report("refits", number + 1, points)
     return pd.DataFrame(rows)

@@ -10,9 +10,10 @@ import numpy as np
 from bdsim.calibration.problem import Problem
 from bdsim.model.categories import Floats
 
-__all__ = ["SOBOL_POINTS", "Optimum", "at_bounds", "best_of", "optimise", "sobol_starts"]
+__all__ = ["FINELY", "ROUGHLY", "Optimum", "at_bounds", "best_of", "optimise", "refitted", "sobol_starts"]
 
 SOBOL_POINTS = 64
+ROUGHLY, FINELY = 1e-5, 1e-7  # tolerances: of starts, enough to tell which ends best; of the best
 AGREE_COST, AGREE_DISTANCE = 0.1, 0.25  # half chi squares; posterior standard deviations
 AT_BOUND = 1e-4  # of the width between the bounds
 
@@ -28,7 +29,7 @@ class Optimum:
     message: str
 
 
-def sobol_starts(problem: Problem, points: int) -> list[Floats]:
+def sobol_starts(problem: Problem, points: int = SOBOL_POINTS) -> list[Floats]:
     """Points that fill the prior evenly, inside the bounds."""
     from scipy.stats import qmc, truncnorm  # half a second to import, and scoring needs neither
 
@@ -38,17 +39,59 @@ def sobol_starts(problem: Problem, points: int) -> list[Floats]:
     return list(prior.ppf(np.clip(sequence.random(points), 0.02, 0.98)))
 
 
-def optimise(problem: Problem, start: Floats) -> Optimum:
-    """Polish one start by trust-region least squares inside the bounds."""
+class Slopes:
+    """Residuals with their derivatives at the point last asked about: a step is nearly always taken, and the two
+    together take no longer than the derivatives alone."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._last: tuple[bytes, Floats, Floats] = (b"", np.empty(0), np.empty(0))
+
+    def _at(self, x: Floats) -> tuple[bytes, Floats, Floats]:
+        key = x.tobytes()
+        if self._last[0] != key:
+            self._last = (key, *self._problem.with_jacobian(x))
+        return self._last
+
+    def residuals(self, x: Floats) -> Floats:
+        """Problem.residuals"""
+        return self._at(x)[1]
+
+    def jacobian(self, x: Floats) -> Floats:
+        """Problem.jacobian"""
+        return self._at(x)[2]
+
+
+def optimise(problem: Problem, start: Floats, tolerance: float) -> Optimum:
+    """Polish one start by trust-region least squares inside the bounds, until a step gains less than `tolerance` of
+    the cost or of the values."""
     from scipy import optimize  # slow to import, and scoring does without
 
     low, high = problem.bounds
-    margin = 1e-9 * (high - low)
+    margin, slopes = 1e-9 * (high - low), Slopes(problem)
     found = optimize.least_squares(
-        problem.residuals, np.clip(start, low + margin, high - margin), jac=problem.jacobian, bounds=(low, high),
-        x_scale=problem.sd, method="trf", ftol=1e-7, xtol=1e-7, gtol=1e-6, max_nfev=60,
+        slopes.residuals, np.clip(start, low + margin, high - margin), jac=slopes.jacobian, bounds=(low, high),
+        x_scale=problem.sd, method="trf", ftol=tolerance, xtol=tolerance, gtol=1e-6, max_nfev=60,
     )  # fmt: skip
     return Optimum(found.x, float(found.cost), int(found.nfev), bool(found.success), str(found.message))
+
+
+def refitted(problem: Problem, mode: Floats, held: int, value: float) -> tuple[float, float]:
+    """The least cost with one parameter held at a value, and the part of it that facts have; roughly."""
+    from scipy import optimize
+
+    low, high = problem.bounds
+    others, slopes = np.arange(len(mode)) != held, Slopes(problem)
+
+    def full(rest: Floats) -> Floats:
+        return np.insert(rest, held, value)
+
+    found = optimize.least_squares(
+        lambda rest: slopes.residuals(full(rest)), np.clip(mode[others], low[others] + 1e-9, high[others] - 1e-9),
+        jac=lambda rest: slopes.jacobian(full(rest))[:, others], bounds=(low[others], high[others]),
+        x_scale=problem.sd[others], ftol=ROUGHLY, xtol=ROUGHLY, max_nfev=15,
+    )  # fmt: skip
+    return float(found.cost), 0.5 * float((found.fun[: -len(mode)] ** 2).sum())
 
 
 def best_of(optima: Sequence[Optimum], spread: Floats) -> tuple[Optimum, list[str]]:

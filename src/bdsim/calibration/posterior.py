@@ -28,9 +28,9 @@ from bdsim.study.shocks import normals, path
 
 __all__ = ["Posterior", "explore", "laplace_covariance", "parameter_table", "sensitivity", "trade_offs"]
 
-PROPOSALS = 2400
+PROPOSALS = 1920
 DRAWS = 400
-CHUNK = 100
+CHUNK = 96  # points between two reports: whole groups of eight, an even number of them
 UNTOLD = 1e-9  # residuals per prior sd: less is rounding
 ROUNDS = 4
 QUICK = 24_000  # points asked of the surrogate
@@ -100,9 +100,8 @@ def explore(
     places = _resampled(log_believed, candidates)
     points = believed[places]
     known = answered(points)
-    cost = np.array([_cost(problem, x, m, space.told) for x, m in zip(points, problem.on_scale(known), strict=True)])
-    quick = surrogate(space.seen(points))
-    weight = np.array([_cost(problem, x, m, space.told) for x, m in zip(points, quick, strict=True)]) - cost
+    cost = problem.costs(points, problem.on_scale(known), space.told)  # the rest is drawn from its prior
+    weight = problem.costs(points, surrogate(space.seen(points)), space.told) - cost
     kept = _resampled(weight, DRAWS)
     shocks = shocks_of(problem, points[kept], known[kept], seed)
     effective = 1.0 / (1.0 / _effective(weight) + 1.0 / certain)
@@ -122,9 +121,8 @@ def _under_surrogate(
         own_seed = draws.member_seed(seed, number)
         rounds.append(space.proposal(centre, spread, own_seed, QUICK // ROUNDS))
         fresh = space.whole(rounds[-1].points, own_seed)
-        values = surrogate(space.seen(fresh))
-        cost = [_cost(problem, x, m, space.told) for x, m in zip(fresh, values, strict=True)]
-        points, log_target = np.concatenate([points, fresh]), np.append(log_target, -np.array(cost))
+        cost = problem.costs(fresh, surrogate(space.seen(fresh)), space.told)
+        points, log_target = np.concatenate([points, fresh]), np.append(log_target, -cost)
         log_weight = log_target - np.logaddexp.reduce([r.log_density(points[:, space.told]) for r in rounds], axis=0)
         centre, spread = tempered_moments(space.shear.straighten(points[:, space.told]), log_weight)
     return points, log_weight, _effective(log_weight)
@@ -185,16 +183,6 @@ class Space:
     def seen(self, points: Floats) -> Floats:
         """The coordinates that the surrogate learns from, of points (points, free)."""
         return self.shear.straighten(points[:, self.told])[:, self.learned]
-
-
-def _cost(problem: Problem, x: Floats, model: Floats, told: NDArray[np.bool_]) -> float:
-    """Half the sum of squares of the residuals, without the priors of what is drawn from its prior.
-
-    `model` is on the scale of the errors, see Problem.on_scale.
-    """
-    residuals = problem.residuals_of(x, problem.gaps_on_scale(model))
-    residuals[len(residuals) - len(x) :][~told] = 0.0
-    return 0.5 * float((residuals**2).sum())
 
 
 def told_by_facts(jacobian: Floats, problem: Problem) -> NDArray[np.bool_]:

@@ -8,9 +8,7 @@ Facts scatter around the model by their own errors and by shocks that facts of t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,18 +17,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdsim.calibration.shocks import expected_shocks, sway_of, whitened
+from bdsim.calibration.shocks import Likelihood, expected_shocks, sway_of, whitened
 from bdsim.calibration.target_file import load_targets
 from bdsim.calibration.targets import Target, model_value, standardised
 from bdsim.errors import FitError, did_you_mean
 from bdsim.files.digest import digest_of, digest_of_files
 from bdsim.model.categories import FIELDS, REFERENCE_YEAR, Floats
-from bdsim.model.counts import Counts, counts_of
-from bdsim.model.engine.batch import MemberInputs, grouped, simulated
-from bdsim.model.people import Population
-from bdsim.model.world import Environment
+from bdsim.model.counts import Counts
+from bdsim.model.world import Timeline
+from bdsim.runs.expected import Request, expected_runs
 from bdsim.runs.identity import sources_of
-from bdsim.runs.plan import Job, Settings, plan_run
+from bdsim.runs.plan import Job, Recipe, Settings, plan_run
 from bdsim.study.evidence import Evidence, load_evidence
 from bdsim.study.layout import Study, find_study
 from bdsim.study.parameters import Parameters, load_parameters
@@ -75,12 +72,10 @@ class Problem:
     free: tuple[str, ...]
     targets: tuple[Target, ...]
     job: Job
-    population: Population
-    environment: Environment
+    timeline: Timeline  # the yearly tables of the world that answers
     targets_file: Path | None = None  # None: the study's own
     shock_years: range = range(0)  # from the first to the last year that a fact says something of
     sway: Floats = field(default_factory=lambda: np.zeros((0, 0)))  # (targets, years x series): shocks.sway_of
-    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
 
     @cached_property
     def mean(self) -> Floats:
@@ -148,39 +143,38 @@ class Problem:
         return self.counts_of_all([parameters])[0]
 
     def counts_of_all(self, several: Sequence[Parameters]) -> list[Counts]:
-        """Expected runs of several parameter vectors, side by side."""
-        own = [MemberInputs(p.behaviour(), self.job.agent_size(p), 0) for p in several]
-        runs = simulated(self.population, self.environment, own, sampled=False)
-        return [counts_of(tally, o.agent_size, self.population) for (tally, _), o in zip(runs, own, strict=True)]
+        """Expected runs of several parameter vectors, side by side and on all cores."""
+        found = dict[int, Counts]()
+        for places, counts in expected_runs(self.job, [Request(self.timeline, several)]):
+            found |= dict(zip((n for _, n in places), counts, strict=True))
+        return [found[n] for n in range(len(several))]
 
     def model(self, x: Floats) -> Floats:
         """The model's side of every target at `x`, shape (targets,)."""
-        return self._models([[x]])[0][0]
-
-    def _models(self, groups: Sequence[Sequence[Floats]]) -> list[list[Floats]]:
-        """Groups of points, each group with one and the same expected run: it differs in how one observes alone."""
-        several = [[self.at(x) for x in group] for group in groups]
-        every = self.counts_of_all([group[0] for group in several])
-        return [
-            [np.array([model_value(t, counts, p.values) for t in self.targets]) for p in group]
-            for counts, group in zip(every, several, strict=True)
-        ]
+        return np.asarray(self.models([x])[0])
 
     def models(self, points: Sequence[Floats]) -> Floats:
-        """`model` at many points, on all cores, shape (points, targets)."""
+        """`model` at many points, shape (points, targets).
+
+        Points that differ in how one observes alone, and not in what happens, share an expected run.
+        """
         behaves = np.array([name not in OBSERVING for name in self.free])
-        same: dict[bytes, list[int]] = {}
+        alike: dict[bytes, list[int]] = {}
         for i, x in enumerate(points):
-            same.setdefault(np.asarray(x, np.float64)[behaves].tobytes(), []).append(i)
-        runs = [list(group) for group in grouped(range(len(same)))]
-        places = list(same.values())
+            alike.setdefault(np.asarray(x, np.float64)[behaves].tobytes(), []).append(i)
+        groups, several = list(alike.values()), [self.at(x) for x in points]
+        asked = Request(self.timeline, [several[group[0]] for group in groups])
         found = np.empty((len(points), len(self.targets)))
-        with ThreadPoolExecutor(self.workers) as pool:
-            work = ([[points[i] for i in places[run]] for run in group] for group in runs)
-            for group, answers in zip(runs, pool.map(self._models, work), strict=True):
-                for run, models in zip(group, answers, strict=True):
-                    found[places[run]] = models
+        for places, runs in expected_runs(self.job, [asked]):
+            for (_, run), counts in zip(places, runs, strict=True):
+                for i in groups[run]:
+                    found[i] = [model_value(t, counts, several[i].values) for t in self.targets]
         return found
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The people and the yearly tables of the world that answers."""
+        return self.job.recipe_of(self.timeline)
 
     def on_scale(self, models: Floats) -> Floats:
         """The model's side of targets (..., targets) on the scale of each fact's error: logs where that is a log."""
@@ -188,8 +182,8 @@ class Problem:
         return np.where(logs, np.log(np.maximum(models, 1e-12)), models)
 
     def gaps_on_scale(self, model: Floats) -> Floats:
-        """How far the model, on the scale of the errors (targets,), lies above the fitted facts, shape (fitted,)."""
-        gap = (model - self._facts)[self.fitted]
+        """How far the model, on the scale of the errors (..., targets), lies above the fitted facts (..., fitted)."""
+        gap = (model - self._facts)[..., self.fitted]
         return np.where(self._is_lower_bound, np.minimum(gap, 0.0), gap)
 
     @cached_property
@@ -218,22 +212,39 @@ class Problem:
         facts = whitened(gaps, self.errors, self.sway[self.fitted], self.size(x))
         return np.concatenate([facts, (x - self.mean) / self.sd])
 
+    @cached_property
+    def likelihood(self) -> Likelihood:
+        """Of the fitted facts, at many points at once."""
+        return Likelihood.of(self.errors, self.sway[self.fitted])
+
+    def costs(self, points: Floats, models: Floats, priors: NDArray[np.bool_]) -> Floats:
+        """`cost` at many points (points, free), of the model on the scale of the errors (points, targets).
+
+        `priors` (free,) says of which parameters the prior counts.
+        """
+        sizes = np.array([self.size(x) for x in points])
+        away = ((points - self.mean) / self.sd)[:, priors]
+        return np.asarray(self.likelihood.costs(self.gaps_on_scale(models), sizes) + 0.5 * (away**2).sum(axis=1))
+
     def jacobian(self, x: Floats, *, central: bool = False) -> Floats:
         """Derivatives of `residuals`, shape (residuals, free), by differences of STEP prior sds inside the bounds."""
+        return self.with_jacobian(x, central=central)[1]
+
+    def with_jacobian(self, x: Floats, *, central: bool = False) -> tuple[Floats, Floats]:
+        """`residuals` and `jacobian`: together they take no longer than the derivatives alone."""
         low, high = self.bounds
         step = STEP * self.sd
         step = np.where(x + step > high, -step, step)
         ahead = [x + step * (np.arange(len(x)) == i) for i in range(len(x))]
-        inside = central & (x - step >= low) & (x - step <= high)
-        behind = [x - step * (np.arange(len(x)) == i) if inside[i] else x for i in range(len(x))] if central else [x]
-        models = self.models([*ahead, *behind])
+        inside = central & (x - step >= low) & (x - step <= high)  # a bool and two arrays: none where not central
+        behind = [x - step * (np.arange(len(x)) == i) if inside[i] else x for i in range(len(x))]
+        points = [x, *ahead, *(behind if central else [])]
+        found = [self.residuals(at, model) for at, model in zip(points, self.models(points), strict=True)]
         columns = []
         for i in range(len(x)):
-            j = len(x) + (i if central else 0)
-            back = behind[i] if central else x
-            rise = self.residuals(ahead[i], models[i]) - self.residuals(back, models[j])
-            columns.append(rise / (ahead[i][i] - back[i]))
-        return np.column_stack(columns)
+            rise = found[1 + i] - (found[1 + len(x) + i] if central else found[0])
+            columns.append(rise / (ahead[i][i] - behind[i][i]))
+        return found[0], np.column_stack(columns)
 
     def table(self, x: Floats) -> pd.DataFrame:
         """Target by target: fact, error, model, residual, role."""
@@ -284,9 +295,8 @@ def make_problem(
     horizon = max(*scrutiny, *(t.as_of - (t.statistic == "stay_rate") for t in found), REFERENCE_YEAR)
     settings = Settings(members=1, researchers_per_agent=researchers_per_agent, horizon=horizon)
     job = plan_run(baseline, settings, known)
-    world = job.world(job.plans[0])
     years = _shock_years(found)
-    problem = Problem(known, tuple(chosen), tuple(found), job, world.population, world.environment, targets, years)
+    problem = Problem(known, tuple(chosen), tuple(found), job, job.plans[0].timeline, targets, years)
     return problem.anchored(problem.start)
 
 

@@ -9,7 +9,7 @@ facts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
@@ -19,9 +19,10 @@ from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.counts import Counts
 from bdsim.study.shocks import ELSEWHERE, SERIES, Discrepancy, covariance
 
-__all__ = ["conditioned", "expected_shocks", "root_of", "sway_of", "whitened"]
+__all__ = ["Likelihood", "conditioned", "expected_shocks", "root_of", "sway_of", "whitened"]
 
 NUDGE = 1e-4  # of a log rate: statistics are smooth, so a difference this small is a derivative
+TOGETHER = 500  # covariances at a time: some tens of megabytes
 UNMOVED = ("stay_rate", "experienced")
 
 
@@ -71,6 +72,48 @@ def whitened(gap: Floats, error: Floats, sway: Floats, size: Discrepancy) -> Flo
     root = root_of(error, sway, size)
     wider = 2.0 * float(np.log(np.diag(root)).sum() - np.log(error).sum())
     return np.append(solve_triangular(root, gap, lower=True), np.sqrt(max(wider, 0.0)))
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Half the squares of `whitened` at many points at once.
+
+    The covariance of facts is a sum over how many years apart two shocks are: what those have in common is worked out
+    once, and the sizes of shocks only weigh it.
+    """
+
+    error: Floats  # (facts,)
+    shared: Floats  # (years apart, facts, facts): covariance under a shared shock of variance 1 and memory 1
+    own: Floats  # the same, under a field's own shock
+
+    @classmethod
+    def of(cls, error: Floats, sway: Floats) -> Likelihood:
+        """`error` (facts,) and `sway` (facts, years x series) of the fitted facts."""
+        by_year = sway.reshape(len(sway), -1, len(SERIES))
+        kinds = []
+        for size in (Discrepancy(1.0, 0.0, 1.0), Discrepancy(0.0, 1.0, 1.0)):
+            pairs = np.einsum("fys,st,gzt->yzfg", by_year, size.within_a_year(), by_year, optimize=True)
+            apart = [pairs.diagonal(k).sum(axis=-1) for k in range(by_year.shape[1])]
+            kinds.append(
+                np.array([a if not k else a + a.T for k, a in enumerate(apart)]).reshape(-1, *(len(sway),) * 2)
+            )
+        return cls(error, *kinds)
+
+    def costs(self, gaps: Floats, sizes: Floats) -> Floats:
+        """Minus the log likelihood, up to a constant, of gaps (points, facts) under sizes of shocks (points, 3)."""
+        chunks = range(0, len(gaps), TOGETHER)
+        found = [self._costs(gaps[i : i + TOGETHER], sizes[i : i + TOGETHER]) for i in chunks]
+        return np.concatenate(found) if found else np.empty(0)
+
+    def _costs(self, gaps: Floats, sizes: Floats) -> Floats:
+        common, field, memory = sizes.T
+        fading = memory[:, None] ** np.arange(len(self.shared))
+        kinds = (common**2, self.shared), (field**2, self.own)
+        wider = sum(np.tensordot(variance[:, None] * fading, kind, axes=1) for variance, kind in kinds)
+        covariances = np.diag(self.error**2) + wider
+        logs = np.log(np.diagonal(np.linalg.cholesky(covariances), axis1=1, axis2=2)).sum(axis=1)
+        squares = (gaps * np.linalg.solve(covariances, gaps[..., None])[..., 0]).sum(axis=1)
+        return np.asarray(0.5 * squares + np.maximum(logs - np.log(self.error).sum(), 0.0))
 
 
 def conditioned(fact: Floats, error: Floats, sway: Floats, size: Discrepancy, drawn: Floats, noise: Floats) -> Floats:

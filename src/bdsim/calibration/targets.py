@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from scipy.special import ndtr
 
-from bdsim.model.categories import DESTINATIONS, FIELDS, FIRST_ENTRY, FIRST_YEAR, ORIGINS
+from bdsim.model.categories import DESTINATIONS, FIELDS, FIRST_ENTRY, FIRST_YEAR, ORIGINS, Floats
 from bdsim.model.counts import Counts, selection
 from bdsim.model.rule import CAREER
 
@@ -94,9 +95,9 @@ def standardised(target: Target, value: float) -> float:
 
 def _departures(counts: Counts, target: Target, years: tuple[int, int], destination: str | None, member: int) -> float:
     span = slice(years[0] - FIRST_YEAR, years[1] - FIRST_YEAR + 1)
-    table = counts.expected[member, span][:, selection(target.origin)]
+    table = counts.expected[member, span].sum(axis=0)[selection(target.origin)]
     if target.field is not None:
-        table = table[:, :, FIELDS.index(target.field)]
+        table = table[:, FIELDS.index(target.field)]
     if destination is not None:
         table = table[..., DESTINATIONS.index(destination)]
     return float(table.sum())
@@ -117,11 +118,16 @@ def _experienced(target: Target, counts: Counts, productivity: float, member: in
     They publish `productivity` papers a year at the median, with a log sd of 0.9 between people (lognormal
     productivity of scientists: Shockley 1957, doi:10.1109/JRPROC.1957.278364).
     """
-    age = np.arange(CAREER)
-    has_papers = ndtr((np.log(productivity * (age + PUBLISHING_BEFORE)) - np.log(EXPERIENCED)) / SPREAD_OF_PAPERS)
     span = slice(target.first - FIRST_YEAR, target.last - FIRST_YEAR + 1)
-    leaving = counts.by_age[member, span][:, selection(target.origin)]
+    leaving = counts.by_age[member, span].sum(axis=0)[selection(target.origin)].sum(axis=0)
     if target.destination is not None:
-        leaving = leaving[..., DESTINATIONS.index(target.destination)][..., None]
-    by_age = leaving.sum(axis=(0, 1, 3))
-    return float(by_age @ has_papers / by_age.sum())
+        leaving = leaving[:, [DESTINATIONS.index(target.destination)]]
+    by_age = leaving.sum(axis=1)
+    return float(by_age @ _has_papers(productivity) / by_age.sum())
+
+
+@lru_cache(maxsize=256)
+def _has_papers(productivity: float) -> Floats:
+    """The share of people of each year since entry who have EXPERIENCED papers and more, shape (CAREER,)."""
+    papers = productivity * (np.arange(CAREER) + PUBLISHING_BEFORE)
+    return np.asarray(ndtr((np.log(papers) - np.log(EXPERIENCED)) / SPREAD_OF_PAPERS))

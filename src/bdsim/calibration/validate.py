@@ -93,8 +93,9 @@ def _draws(parameters: Parameters, fit: Fit | None) -> list[Parameters]:
 def _worlds(
     problem: Problem, several: Sequence[Parameters], years: tuple[Period, Period], report: Progress | None
 ) -> list[World]:
-    environment = problem.environment
-    delayed = replace(problem, environment=environment._replace(green_card_wait=environment.green_card_wait + 1.0))
+    tables = problem.timeline.tables
+    longer = {**tables, "green_card_wait": tables["green_card_wait"] + 1.0}
+    delayed = replace(problem, timeline=replace(problem.timeline, tables=longer))
     worlds: list[World] = []
     for start in range(0, len(several), 8):
         part = several[start : start + 8]
@@ -141,13 +142,13 @@ def _recruits(world: World, first: int, last: int) -> Floats:
 
 
 def _accepted(world: World) -> float:
-    offers = world.problem.environment.offers[_span(*world.span)].sum() * world.parameters["counted"]
+    offers = world.problem.recipe.environment.offers[_span(*world.span)].sum() * world.parameters["counted"]
     return float(_recruits(world, *world.span).sum() / offers)
 
 
 def _rank(world: World) -> float:
     """The median rank from the top, in percent, of those to whom offers go (all accept alike)."""
-    people = world.problem.population.people
+    people = world.problem.recipe.population.people
     age = world.recent[0] - people.entry
     eligible = (age >= OFFERS_FROM) & (age < OFFERS_UNTIL) & people.enters
     order = np.argsort(people.prominence[eligible])

@@ -68,8 +68,8 @@ def numbers(scene: Scene) -> str:
     body = "".join(
         f"<tr><th scope='row'>{escape(label)}</th><td class='number'>{escape(value)}</td></tr>" for label, value in rows
     )
-    said = f"{scene.title}. One agent stands for about {scene.look.world.researchers_per_agent:,} researchers."
-    return f"<h2>1 January {year}</h2><p>{escape(said)}</p><table style='margin-bottom: 12px'>{body}</table>"
+    head = f"{scene.title}. One agent stands for about {scene.look.world.researchers_per_agent:,} researchers."
+    return f"<h2>1 January {year}</h2><p>{escape(head)}</p><table style='margin-bottom: 12px'>{body}</table>"
 
 
 # --- the network -------------------------------------------------------------------------------------------
