@@ -14,7 +14,7 @@ from scipy.special import ndtri, stdtrit
 from bdsim.calibration.optimum import FINELY, optimise
 from bdsim.calibration.posterior import Posterior, explore, laplace_covariance, shocked
 from bdsim.calibration.problem import Problem, make_problem
-from bdsim.calibration.targets import Target, model_value
+from bdsim.calibration.targets import Target
 from bdsim.errors import FitError, UsageError, did_you_mean
 from bdsim.model import draws
 from bdsim.model.categories import Floats
@@ -197,8 +197,8 @@ def _foreseen(problem: Problem, posterior: Posterior, cut: int, seed: int) -> Fl
     asked = [Request(timeline, [parameters]) for timeline, parameters in zip(futures, several, strict=True)]
     models = np.empty((len(asked), len(problem.targets)))
     for places, runs in expected_runs(job, asked):
-        for (draw, _), counts in zip(places, runs, strict=True):
-            models[draw] = [model_value(t, counts, several[draw].values) for t in problem.targets]
+        drawn = [draw for draw, _ in places]
+        models[drawn] = problem.read_off(runs, [several[draw] for draw in drawn])
     return shocked(problem, models, posterior.shocks)
 
 

@@ -13,7 +13,7 @@ from bdsim.model.categories import Floats
 __all__ = ["FINELY", "ROUGHLY", "Optimum", "at_bounds", "best_of", "optimise", "refitted", "sobol_starts"]
 
 SOBOL_POINTS = 64
-ROUGHLY, FINELY = 1e-5, 1e-7  # tolerances: of starts, enough to tell which ends best; of the best
+ROUGHLY, FINELY = 1e-4, 1e-7  # tolerances: of starts, enough to tell which ends best; of the best
 AGREE_COST, AGREE_DISTANCE = 0.1, 0.25  # half chi squares; posterior standard deviations
 AT_BOUND = 1e-4  # of the width between the bounds
 
@@ -77,7 +77,7 @@ def optimise(problem: Problem, start: Floats, tolerance: float) -> Optimum:
 
 
 def refitted(problem: Problem, mode: Floats, held: int, value: float) -> tuple[float, float]:
-    """The least cost with one parameter held at a value, and the part of it that facts have; roughly."""
+    """The least cost with one parameter held at a value, and the part of it that facts have."""
     from scipy import optimize
 
     low, high = problem.bounds
@@ -89,7 +89,7 @@ def refitted(problem: Problem, mode: Floats, held: int, value: float) -> tuple[f
     found = optimize.least_squares(
         lambda rest: slopes.residuals(full(rest)), np.clip(mode[others], low[others] + 1e-9, high[others] - 1e-9),
         jac=lambda rest: slopes.jacobian(full(rest))[:, others], bounds=(low[others], high[others]),
-        x_scale=problem.sd[others], ftol=ROUGHLY, xtol=ROUGHLY, max_nfev=15,
+        x_scale=problem.sd[others], ftol=1e-5, xtol=1e-5, max_nfev=15,
     )  # fmt: skip
     return float(found.cost), 0.5 * float((found.fun[: -len(mode)] ** 2).sum())
 

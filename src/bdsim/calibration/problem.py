@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from bdsim.calibration.shocks import Likelihood, expected_shocks, sway_of, whitened
 from bdsim.calibration.target_file import load_targets
-from bdsim.calibration.targets import Target, model_value, standardised
+from bdsim.calibration.targets import Target, model_values, standardised
 from bdsim.errors import FitError, did_you_mean
 from bdsim.files.digest import digest_of, digest_of_files
 from bdsim.model.categories import FIELDS, REFERENCE_YEAR, Floats
@@ -166,10 +166,14 @@ class Problem:
         asked = Request(self.timeline, [several[group[0]] for group in groups])
         found = np.empty((len(points), len(self.targets)))
         for places, runs in expected_runs(self.job, [asked]):
-            for (_, run), counts in zip(places, runs, strict=True):
-                for i in groups[run]:
-                    found[i] = [model_value(t, counts, several[i].values) for t in self.targets]
+            of = [(i, counts) for (_, run), counts in zip(places, runs, strict=True) for i in groups[run]]
+            here = [i for i, _ in of]
+            found[here] = self.read_off([counts for _, counts in of], [several[i] for i in here])
         return found
+
+    def read_off(self, runs: Sequence[Counts], several: Sequence[Parameters]) -> Floats:
+        """The model's side of every target, off the counts of runs with these parameters, shape (runs, targets)."""
+        return model_values(self.targets, Counts.stacked(runs), [p.values for p in several])
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -327,7 +331,7 @@ def score(
 def scored(problem: Problem, parameters: Parameters) -> tuple[pd.DataFrame, Counts]:
     """What `score` returns, and the expected run that it was read off."""
     counts = problem.counts(parameters)
-    model = np.array([model_value(t, counts, parameters.values) for t in problem.targets])
+    model = problem.read_off([counts], [parameters])[0]
     x = np.array([parameters[name] for name in problem.free])
     asked = replace(problem, parameters=parameters)
     table = target_table(problem.targets, model)

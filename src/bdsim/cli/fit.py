@@ -136,7 +136,6 @@ def fit_report(
     from bdsim.calibration.posterior import rests_on_priors
     from bdsim.calibration.problem import SHAPING, make_problem, scored
     from bdsim.cli import terminal
-    from bdsim.reporting.figures.kept import draw_again
     from bdsim.runs.identity import fit_remark
     from bdsim.study.layout import find_study
     from bdsim.study.parameters import load_parameters
@@ -144,6 +143,8 @@ def fit_report(
     study = find_study()
     known, used = _centre(study, fit)
     if figures:
+        from bdsim.reporting.figures.kept import draw_again
+
         if used is None:
             raise FitError("parameters.toml has no figures; name a fit", where="--figures")
         terminal.note("drawing the figures: a minute or so of runs in expectation ...")

@@ -137,12 +137,19 @@ def save_drawing(drawing: Drawing, folder: Path) -> list[Path]:
     """Write NAME.png (200 dpi), NAME.svg and NAME.csv; returns the paths. The same drawing gives the same bytes."""
     paths = [folder / f"{drawing.name}{ending}" for ending in (".png", ".svg", ".csv")]
     with mpl.rc_context(STYLE), any_script():
+        _lay_out(drawing.figure)
         drawing.figure.savefig(paths[0], dpi=200, metadata={"Software": "bdsim"})
         file = io.StringIO()
         drawing.figure.savefig(file, format="svg", metadata={"Date": None, "Description": drawing.alt})
         paths[1].write_text(with_tips(file.getvalue()), encoding="utf-8")
     drawing.numbers.to_csv(paths[2], index=False, float_format="%.4f")
     return paths
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place everything once: every file of the figure then has it there, and none works it out again."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
 
 
 def tip(text: str) -> str:
