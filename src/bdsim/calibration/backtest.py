@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri, stdtrit
 
-from bdsim.calibration.optimum import FINELY, optimise
+from bdsim.calibration.optimum import optimise
 from bdsim.calibration.posterior import Posterior, explore, laplace_covariance, shocked
 from bdsim.calibration.problem import Problem, make_problem
 from bdsim.calibration.targets import Target
@@ -157,7 +157,7 @@ def crps(sample: Floats, fact: float) -> float:
 
 def _one(problem: Problem, several: Sequence[Series], cut: int, seed: int, drivers: str) -> pd.DataFrame:
     """The forecasts of one cut."""
-    best = optimise(problem, problem.start, FINELY)
+    best = optimise(problem, problem.start)
     problem = problem.anchored(best.x)
     covariance, jacobian = laplace_covariance(problem, best.x)
     posterior = explore(problem, best.x, covariance, jacobian, seed, proposals=PROPOSALS)

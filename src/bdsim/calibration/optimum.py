@@ -62,7 +62,7 @@ class Slopes:
         return self._at(x)[2]
 
 
-def optimise(problem: Problem, start: Floats, tolerance: float) -> Optimum:
+def optimise(problem: Problem, start: Floats, tolerance: float = FINELY) -> Optimum:
     """Polish one start by trust-region least squares inside the bounds, until a step gains less than `tolerance` of
     the cost or of the values."""
     from scipy import optimize  # slow to import, and scoring does without
