@@ -9,7 +9,7 @@ import pytest
 from bdsim.calibration.target_file import Entry
 from bdsim.model.categories import DESTINATIONS, FIELDS, ORIGINS
 from bdsim.model.world import TABLES
-from bdsim.reporting.style import NAMES
+from bdsim.reporting.names import NAMES
 from bdsim.study import facts, scenario_file
 from bdsim.study.history import FIELD_OF
 

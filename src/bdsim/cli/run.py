@@ -174,8 +174,6 @@ def run_kept(job: Job, target: Path, workers: Workers, *, retry: bool = False) -
 def draw_run(results: Results, study: Study, target: Path) -> None:
     """The figures of one run, beside its tables, unless they were drawn from the same facts, words and program."""
     from bdsim.files.digest import digest_of, digest_of_files
-    from bdsim.reporting.figures.runs import run_drawings
-    from bdsim.reporting.style import save_all
     from bdsim.reporting.summary import observed
     from bdsim.runs.identity import sources_of
 
@@ -184,6 +182,9 @@ def draw_run(results: Results, study: Study, target: Path) -> None:
     drawn_from = digest_of(words, seen, digest_of_files(sources_of("analysis", "reporting")))
     mark = figures / DRAWN_FROM
     if not mark.is_file() or mark.read_text(encoding="utf-8") != drawn_from:
+        from bdsim.reporting.figures.runs import run_drawings
+        from bdsim.reporting.style import save_all
+
         save_all(run_drawings(results, seen), figures, {DRAWN_FROM: drawn_from})
 
 

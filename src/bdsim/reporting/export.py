@@ -11,7 +11,7 @@ from bdsim.analysis.comparison import distinct
 from bdsim.errors import ResultsError, UsageError, did_you_mean
 from bdsim.model.categories import Floats
 from bdsim.model.counts import AXES
-from bdsim.reporting.style import NAMES
+from bdsim.reporting.names import NAMES
 from bdsim.runs.results import Results
 from bdsim.runs.store.tables import COLUMNS
 

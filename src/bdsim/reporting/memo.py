@@ -18,9 +18,10 @@ from fpdf import FPDF
 from bdsim.analysis.leavers import SIDES
 from bdsim.errors import UsageError
 from bdsim.reporting.figures.runs import draw_difference
+from bdsim.reporting.names import NAMES
 from bdsim.reporting.page import picture
 from bdsim.reporting.sentences import citation, in_years, signed
-from bdsim.reporting.style import NAMES, STYLE, Drawing, any_script
+from bdsim.reporting.style import STYLE, Drawing, any_script
 from bdsim.reporting.summary import Summary
 
 __all__ = ["Memo", "as_html", "as_pdf", "as_text", "memo_of"]

@@ -20,6 +20,7 @@ from bdsim.analysis.comparison import Comparison, Period
 from bdsim.reporting.figures.leavers import draw_who
 from bdsim.reporting.figures.runs import comparison_drawings, draw_fan
 from bdsim.reporting.headline import ALL_PRIORS
+from bdsim.reporting.names import NAMES
 from bdsim.reporting.page import Report, Section, Table, picture, plain
 from bdsim.reporting.sentences import (
     citation,
@@ -31,7 +32,7 @@ from bdsim.reporting.sentences import (
     who_blocks,
     who_sentence,
 )
-from bdsim.reporting.style import NAMES, Drawing
+from bdsim.reporting.style import Drawing
 from bdsim.reporting.summary import Summary, fit_of, observed, priors_of, summaries
 from bdsim.runs.plan import Job
 from bdsim.runs.results import Results

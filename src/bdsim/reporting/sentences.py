@@ -11,7 +11,7 @@ import numpy as np
 
 from bdsim.analysis.comparison import Period, Precision
 from bdsim.analysis.leavers import SIDES, Who
-from bdsim.reporting.style import NAMES
+from bdsim.reporting.names import NAMES
 from bdsim.runs.results import Centre
 
 __all__ = [

@@ -28,12 +28,10 @@ if TYPE_CHECKING:
 __all__ = [
     "COLOURS",
     "DASHES",
-    "NAMES",
     "REFERENCE",
     "VERDICTS",
     "Drawing",
     "any_script",
-    "capital",
     "caption",
     "save_all",
     "save_drawing",
@@ -78,18 +76,6 @@ VERDICTS = {
     "informed by the data": ("Informed by the data", COLOURS[0]),
     "partly": ("Partly told", COLOURS[4]),
     "prior": ("Carried from the prior", REFERENCE),
-}
-NAMES = {
-    "engineering_cs": "Engineering and computer science",
-    "math_physical": "Mathematics and physical sciences",
-    "life": "Life sciences",
-    "early": "Early (0-5 years since entry)",
-    "mid": "Mid (6-14 years)",
-    "senior": "Senior (15 years and more)",
-    "doctorate": "US doctorate on a visa",
-    "settled": "Settled: came otherwise",
-    "china": "To China and Hong Kong",
-    "elsewhere": "To other countries",
 }
 
 
@@ -149,7 +135,8 @@ def save_drawing(drawing: Drawing, folder: Path) -> list[Path]:
 def _lay_out(figure: Figure) -> None:
     """Place everything once: every file of the figure then has it there, and none works it out again."""
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    with mpl.rc_context({"figure.autolayout": False, "figure.constrained_layout.use": False}):
+        figure.set_layout_engine(None)  # not "none", for which Matplotlib draws everything once more before it saves
 
 
 def tip(text: str) -> str:
@@ -177,11 +164,6 @@ def save_all(drawings: Sequence[Drawing], folder: Path, texts: Mapping[str, str]
         for name, text in (texts or {}).items():
             (aside / name).write_text(text, encoding="utf-8")
         sealed(aside)
-
-
-def capital(text: str) -> str:
-    """The text with a capital at its beginning and nothing else changed."""
-    return text[:1].upper() + text[1:]
 
 
 def caption(figure: Figure, title: str, source: str) -> None:

@@ -11,7 +11,7 @@ from bdsim.explore.controls import Toolbar
 from bdsim.explore.people import html as drawn
 from bdsim.explore.people.watching import Look, Scene, branches_of, fits_of
 from bdsim.model.categories import FIELDS, FIRST_YEAR, ORIGINS
-from bdsim.reporting.style import NAMES
+from bdsim.reporting.names import NAMES
 from bdsim.study import DEFAULT_HORIZON
 from bdsim.study.layout import Study
 

@@ -15,7 +15,8 @@ from bdsim.explore.drawing import FONT, text
 from bdsim.explore.people.watching import Look, Scene, Twin
 from bdsim.model.categories import FIRST_YEAR
 from bdsim.model.rule import CHINA, ELSEWHERE, STAY
-from bdsim.reporting.style import COLOURS, NAMES
+from bdsim.reporting.names import NAMES
+from bdsim.reporting.style import COLOURS
 
 __all__ = [
     "colour_of", "legend", "life_csv", "life_heading", "life_table", "network_svg", "numbers", "picture", "terms_chart",

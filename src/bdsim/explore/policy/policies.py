@@ -14,7 +14,7 @@ from bdsim.errors import UsageError
 from bdsim.model.categories import DESTINATIONS, FIELDS, FIRST_YEAR, Floats
 from bdsim.model.counts import Counts, selection
 from bdsim.model.world import Timeline
-from bdsim.reporting.style import NAMES
+from bdsim.reporting.names import NAMES
 from bdsim.runs.expected import Request, answers_to, posterior_draws
 from bdsim.runs.plan import Settings, plan_run
 from bdsim.runs.statistics import interval

@@ -19,7 +19,8 @@ from bdsim.errors import TargetError
 from bdsim.files.text import read_toml
 from bdsim.model.categories import FIELDS, FIRST_YEAR
 from bdsim.reporting.figures.canvas import WIDTH, canvas
-from bdsim.reporting.style import COLOURS, NAMES, REFERENCE, VERDICTS, Drawing, caption, styled, year_axis
+from bdsim.reporting.names import NAMES
+from bdsim.reporting.style import COLOURS, REFERENCE, VERDICTS, Drawing, caption, styled, year_axis
 from bdsim.runs.identity import versions
 from bdsim.study.evidence import coverage_of, load_evidence
 from bdsim.study.parameters import Parameter, Prior

@@ -16,7 +16,8 @@ from bdsim.analysis.futures.regret import Regret
 from bdsim.analysis.sensitivity import Sensitivity
 from bdsim.model.world import TABLES
 from bdsim.reporting.figures.canvas import WIDTH, canvas
-from bdsim.reporting.style import COLOURS, REFERENCE, VERDICTS, Drawing, capital, caption, styled
+from bdsim.reporting.names import capital
+from bdsim.reporting.style import COLOURS, REFERENCE, VERDICTS, Drawing, caption, styled
 from bdsim.runs.plan import Job
 from bdsim.runs.statistics import interval
 

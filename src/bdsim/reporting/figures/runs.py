@@ -26,7 +26,8 @@ from bdsim.reporting.figures.canvas import (
     time_axis,
     ways,
 )
-from bdsim.reporting.style import COLOURS, NAMES, REFERENCE, Drawing, caption, styled, year_axis
+from bdsim.reporting.names import NAMES
+from bdsim.reporting.style import COLOURS, REFERENCE, Drawing, caption, styled, year_axis
 from bdsim.runs.results import Centre, Results
 from bdsim.study.history import Observed
 
