@@ -34,16 +34,15 @@ def both(scenario: str, seed: int, scale: int, horizon: int, **kwargs):
 
 
 @pytest.mark.parametrize(
-    ("scenario", "seed", "scale", "horizon"),
-    [
-        ("baseline", 0, 100, 2035),
-        ("initiative-revival", 1, 60, 2030),
-        ("student-visa-cut", 2, 150, 2032),
-        ("talent-surge", 7, 37, 2013),
-        ("us-retention-package", 11, 500, 2035),
+    ("scenario", "seed", "scale", "horizon", "shuffled"),
+    [  # whoever decides as the loop does in a shuffled order does so in any; one is not shuffled all the same
+        ("baseline", 0, 150, 2035, True),
+        ("initiative-revival", 1, 80, 2030, True),
+        ("student-visa-cut", 2, 150, 2032, False),
+        ("talent-surge", 7, 37, 2013, True),
+        ("us-retention-package", 11, 500, 2035, True),
     ],
 )
-@pytest.mark.parametrize("shuffled", [False, True])
 def test_mesa_agents_and_the_compiled_loop_decide_alike(scenario, seed, scale, horizon, shuffled):
     _, fates, model, _ = both(scenario, seed, scale, horizon, shuffled=shuffled)
     assert fates.any()
@@ -69,7 +68,7 @@ class BraverModel(MigrationModel):
 
 
 def test_the_identity_test_fails_when_one_side_is_altered():
-    settings = Settings(1, 0, 50, "mesa", 2022)
+    settings = Settings(1, 0, 150, "mesa", 2022)
     job = plan_run(bdsim.load_scenario("baseline"), settings, {"push": 1.0})
     world = job.world(job.plans[0])
     _, fates = run_member(world, 0, 0)
