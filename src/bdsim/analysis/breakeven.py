@@ -39,11 +39,12 @@ class Turned:
     years: tuple[int, int]
     low: float
     high: float
+    where: str = "--lever"  # what asked for it
 
     def world(self, timeline: Timeline, value: float) -> Timeline:
         """The timeline with the lever at `value`. Raises UsageError for what no scenario file could say."""
         change: dict[str, Any] = {"table": self.table, "years": list(self.years), self.how: value}
-        lever = lever_of("--lever", **change, why="asked on the command line")
+        lever = lever_of(self.where, **change, why="asked on the command line")
         tables = dict(timeline.tables)
         lever.apply(tables, timeline.horizon)
         return Timeline(timeline.horizon, tables)

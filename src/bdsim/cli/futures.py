@@ -144,7 +144,8 @@ def sweep(
     quantity = parse_quantity(of, horizon, "--of")
     axes = [Turned(table, how, window, *ends) for table, ends in map(_lever_range, lever or [])]
     if policy_scrutiny is not None:
-        axes.append(Turned("scrutiny_china", "set", window, *_ends(policy_scrutiny, "--policy-scrutiny")))
+        option = "--policy-scrutiny"
+        axes.append(Turned("scrutiny_china", "set", window, *_ends(policy_scrutiny, option), option))
     job = plan_run(load_scenario(scenario), settings, None, fit)
     terminal.note_compiling(sampled=False)
     if job.assumptions:
@@ -306,7 +307,7 @@ def _print_discovery(found: Any) -> None:
         said = "Found again: on random halves of the members. Density on other halves: what to expect of new members."
         terminal.print_table(f"{found.title}: {found.threshold}", rows, said)
     scores = [
-        {"input": r.input, "share of variance": f"{r.share:.0%}"}
+        {"input": found.named(r.input), "share of variance": f"{r.share:.0%}"}
         for r in found.scores.head(8).itertuples()
         if r.share >= 0.005
     ]

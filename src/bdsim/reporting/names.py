@@ -1,4 +1,4 @@
-"""What a person reads in place of the program's own words for fields, stages, routes and destinations."""
+"""What a person reads in place of the program's own words for fields, stages, routes, destinations and tables."""
 
 from __future__ import annotations
 
@@ -15,6 +15,20 @@ NAMES = {
     "settled": "Settled: came otherwise",
     "china": "To China and Hong Kong",
     "elsewhere": "To other countries",
+    "scrutiny_china": "Scrutiny of researchers of Chinese descent",
+    "scrutiny_india": "Scrutiny of researchers from India",
+    "scrutiny_other": "Scrutiny of other researchers",
+    "funding_ratio": "Chinese over US research spending",
+    "pull": "Other pull of China",
+    "us_funding": "US research funding",
+    "nih_funding": "NIH funding",
+    "nsf_funding": "NSF funding",
+    "soft_power": "Attraction of the US",
+    "green_card_wait": "Wait for a green card",
+    "offers": "Offers of talent programmes",
+    "inflow_china": "Doctorates from China",
+    "inflow_india": "Doctorates from India",
+    "inflow_other": "Doctorates from elsewhere",
 }
 
 

@@ -365,6 +365,7 @@ def manifest_of(job: Job) -> dict[str, Any]:
             "held": list(p.held),
             "values": p.values,
             "units": {name: entry.unit for name, entry in p.entries.items()},
+            "labels": {name: entry.label for name, entry in p.entries.items()},
         },
         "fit": {"name": job.fit.name, "fingerprint": job.fit.manifest["fingerprint"], "draws": job.fit.digest}
         if job.fit

@@ -89,6 +89,11 @@ class Results(Drawn, Counted):
         return self.called[1] or str(self.manifest["scenario"]["title"])
 
     @property
+    def labels(self) -> Mapping[str, str]:
+        """What a person reads in place of a parameter's name; of a run that was kept before there were labels, none."""
+        return dict(self.manifest["parameters"].get("labels", {}))
+
+    @property
     def fingerprint(self) -> str:
         return str(self.manifest["fingerprint"])
 

@@ -7,7 +7,8 @@ Borgonovo & Smith 2013, doi:10.1016/j.ejor.2012.11.047), less what ten bins expl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -62,6 +63,7 @@ class Discovery:
     values: Floats  # (members,) of the quantity
     boxes: list[Box]
     scores: pd.DataFrame  # input, share
+    labels: Mapping[str, str] = field(default_factory=dict)  # of parameters
 
     @property
     def base(self) -> float:
@@ -97,9 +99,13 @@ class Discovery:
     def said(self, limit: Limit) -> str:
         """A limit in words."""
         if limit.side != "not":
-            return f"{_plain(limit.input)} is {limit.side} {limit.value:,.4g}"
+            return f"{self.named(limit.input)} is {limit.side} {limit.value:,.4g}"
         left = sorted(set(self.sample.inputs[limit.input].tolist()) - set(limit.excluded))
-        return f"{_plain(limit.input)} ends in {' or '.join(left)}"
+        return f"{self.named(limit.input)} ends in {' or '.join(left)}"
+
+    def named(self, name: str) -> str:
+        """What a person reads in place of an input's name."""
+        return f"'{name.removeprefix(EVENT)}'" if name.startswith(EVENT) else self.labels.get(name, name)
 
 
 def discover(results: Results, threshold: Threshold, *, most: int = 2, least_density: float | None = None) -> Discovery:
@@ -127,7 +133,9 @@ def discover(results: Results, threshold: Threshold, *, most: int = 2, least_den
         )
     sample = Sample(inputs, holds, results.weights, results.members["draw"].to_numpy(np.int64)).where(there)
     boxes = find_boxes(sample, most=most, least_density=least_density)
-    return Discovery(threshold, results.title, sample, values[there], boxes, scores(sample, values[there]))
+    return Discovery(
+        threshold, results.title, sample, values[there], boxes, scores(sample, values[there]), results.labels
+    )
 
 
 def inputs_of(results: Results) -> dict[str, NDArray[np.generic]]:
@@ -192,10 +200,6 @@ def _bins(column: NDArray[np.generic], weights: Floats) -> NDArray[np.int64]:
 def _spread(values: Floats, weights: Floats) -> float:
     centre = np.average(values, weights=weights)
     return float(np.average((values - centre) ** 2, weights=weights))
-
-
-def _plain(name: str) -> str:
-    return f"'{name.removeprefix(EVENT)}'" if name.startswith(EVENT) else name
 
 
 def _joined(parts: list[str]) -> str:

@@ -59,7 +59,7 @@ def sweep(job: Job, axes: Sequence[Turned], quantity: Quantity, steps: int, prog
         if axis.table not in tables:
             raise UsageError(f"unknown table '{axis.table}'{did_you_mean(axis.table, tables)}", where="--lever")
         if not axis.low < axis.high:
-            raise UsageError(f"the range {axis.low:g}..{axis.high:g} of {axis.table} is empty", where="--lever")
+            raise UsageError(f"the range {axis.low:g}..{axis.high:g} of {axis.table} is empty", where=axis.where)
     if len({axis.table for axis in axes}) < len(axes):
         raise UsageError(f"{axes[0].table} is named twice", where="--lever")
     grids = tuple(np.linspace(axis.low, axis.high, steps) for axis in axes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,10 +17,12 @@ from bdsim.analysis.futures.discover import Discovery
 from bdsim.analysis.futures.robust import Robust
 from bdsim.analysis.futures.sweep import Sweep
 from bdsim.model.world import TABLES
+from bdsim.reporting.names import NAMES
 from bdsim.reporting.style import COLOURS, DASHES, REFERENCE, Drawing, caption, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.text import Text
 
 __all__ = ["draw_discovery", "draw_robust", "draw_scores", "draw_sweep"]
 
@@ -32,7 +36,7 @@ def draw_discovery(found: Discovery) -> Drawing:
     """The limits of every box on the range of its inputs; below, members by the two that matter most."""
     limits = [(number, box, limit) for number, box in enumerate(found.boxes) for limit in box.limits]
     plane = _plane(found)
-    height = 0.6 * max(len(limits), 1)
+    height = 0.6 * len(limits)
     figure = Figure(figsize=(7.2, height + 1.7 + (3.4 if plane else 0.0)), layout="constrained")
     if plane:
         top, below = figure.subplots(2, 1, height_ratios=(height + 0.4, 3.4))
@@ -44,7 +48,8 @@ def draw_discovery(found: Discovery) -> Drawing:
         "Thick: where the box lies in the range of each input. Coverage: share of the futures in question that lie in "
         "the box; density: share of the box that is in question. Quasi-p: the chance that a limit means nothing."
     )
-    caption(figure, f"What must be true: {found.threshold}", f"{found.title}. {said} {SOURCE}")
+    said = f"{found.title}. {said if found.boxes else ''} {SOURCE}"
+    caption(figure, f"What must be true for {found.threshold.meaning}", " ".join(said.split()))
     return Drawing("discover", figure, found.table(), " ".join(found.sentences()))
 
 
@@ -58,17 +63,17 @@ def draw_scores(found: Discovery) -> Drawing:
     ax.barh(at, table["share"], color=COLOURS[0], height=0.62)
     for y, share in zip(at, table["share"], strict=True):
         ax.annotate(f"{share:.0%}", (share, y), (4, 0), textcoords="offset points", va="center", fontsize=8)
-    ax.set_yticks(at, list(table["input"]), fontsize=8)
+    ax.set_yticks(at, [found.named(name) for name in table["input"]], fontsize=8)
     ax.set_xlim(0.0, max(1.15 * float(table["share"].max()), 0.02))
     ax.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
     ax.set_xlabel("Share of the variance that the input explains by itself")
     ax.grid(visible=False, axis="y")
     caption(
         figure,
-        f"{found.title}: what {found.threshold.quantity} varies with",
+        f"{found.title}: what {found.threshold.quantity.meaning} vary with",
         f"Inputs that hang together share what they explain. {SOURCE}",
     )
-    alt = "; ".join(f"{r.input} {r.share:.0%}" for r in table.itertuples())
+    alt = "; ".join(f"{found.named(str(r.input))} {r.share:.0%}" for r in table.itertuples())
     return Drawing("scores", figure, found.scores, f"Shares of the variance of {found.threshold.quantity}: {alt}")
 
 
@@ -94,7 +99,7 @@ def draw_sweep(found: Sweep) -> Drawing:
         areas = ax.contourf(*found.grids, mean, levels=9, cmap="Blues")
         if np.ptp(mean) > 0.0:
             lines = ax.contour(*found.grids, mean, levels=areas.levels, colors="black", linewidths=0.7)
-            ax.clabel(lines, fmt=THOUSANDS, fontsize=7.5)
+            _keep_inside(ax, ax.clabel(lines, fmt=THOUSANDS, fontsize=7.5))
         figure.colorbar(areas, ax=ax, format=THOUSANDS).set_label(meaning, fontsize=8)
         ax.set_ylabel(_axis_label(found.axes[1]))
         ax.grid(visible=False)
@@ -104,7 +109,7 @@ def draw_sweep(found: Sweep) -> Drawing:
     if neutral[0] is not None and found.axes[0].low <= neutral[0] <= found.axes[0].high:
         ax.axvline(neutral[0], color=REFERENCE, lw=1.0, ls=":")
         said += " Dotted: no change."
-    caption(figure, f"{found.title}: {found.quantity}", f"{said} Source: bdsim, expected runs of the model.")
+    caption(figure, f"{found.title}: {found.quantity.meaning}", f"{said} Source: bdsim, expected runs of the model.")
     least, most = table.loc[table["mean"].idxmin()], table.loc[table["mean"].idxmax()]
     ends = [", ".join(f"{name} {row[name]:.3g}" for name in names) for row in (least, most)]
     alt = f"{found.quantity}: from {least['mean']:,.0f} ({ends[0]}) to {most['mean']:,.0f} ({ends[1]})"
@@ -133,17 +138,27 @@ def draw_robust(found: Robust) -> Drawing:
     ax.legend(loc="lower right")
     said = "Regret: what a policy misses against the best of them in the same future. Higher lines are better."
     caption(
-        figure, f"Policies in sampled futures: {found.quantity}", f"{said} Source: bdsim, expected runs of the model."
+        figure,
+        f"Policies in sampled futures: {found.quantity.meaning}",
+        f"{said} Source: bdsim, expected runs of the model.",
     )
     alt = "; ".join(f"{r.policy}: mean regret {r.regret:,.0f}, best in {r.best:.0%}" for r in table.itertuples())
     return Drawing("robust", figure, table, alt)
+
+
+def _keep_inside(ax: Axes, labels: Sequence[Text]) -> None:
+    """Numbers on contours that would be cut off by the edge are left to the scale beside."""
+    for label in labels:
+        across, up = ax.transAxes.inverted().transform(ax.transData.transform(label.get_position()))
+        if not (0.06 < across < 0.94 and 0.05 < up < 0.95):
+            label.set_visible(False)
 
 
 def _axis_label(axis: Turned) -> str:
     first, last = axis.years
     done = {"multiply": "multiplied by", "add": "plus", "set": "set to"}[axis.how]
     unit = "" if axis.how == "multiply" else f"\n({TABLES[axis.table].unit})"
-    return f"{axis.table} {done}, {first}-{last}{unit}"
+    return f"{NAMES[axis.table]} {done}, {first}-{last}{unit}"
 
 
 def _draw_limits(ax: Axes, found: Discovery, limits: list[tuple[int, Box, Limit]]) -> None:
@@ -156,7 +171,7 @@ def _draw_limits(ax: Axes, found: Discovery, limits: list[tuple[int, Box, Limit]
         ax.annotate(text, (0.0, y), (0, 7), textcoords="offset points", fontsize=7.5)
         for end, said, side in zip((0.0, 1.0), _range(found, limit), ("left", "right"), strict=True):
             ax.annotate(said, (end, y), (0, -12), textcoords="offset points", fontsize=7, ha=side, color=REFERENCE)
-    names = [f"Box {number + 1}: {limit.input}" for number, _, limit in limits]
+    names = [f"Box {number + 1}: {found.named(limit.input)}" for number, _, limit in limits]
     ax.set_yticks(at, names, fontsize=8)
     ax.set_ylim(-0.6, len(limits) - 0.1)
     ax.set_xlim(-0.02, 1.02)
@@ -168,7 +183,8 @@ def _draw_limits(ax: Axes, found: Discovery, limits: list[tuple[int, Box, Limit]
         f"Box {n}: coverage {b.coverage:.0%}, density {b.density:.0%} ({b.held_out:.0%} on other halves)"
         for n, b in enumerate(found.boxes, start=1)
     ]
-    ax.set_title("\n".join(titles) if titles else found.sentences()[0], fontsize=8, fontweight="normal")
+    said = "\n".join(titles) or textwrap.fill(found.sentences()[0], 100)
+    ax.set_title(said, fontsize=8, fontweight="normal")
 
 
 def _thick(found: Discovery, limit: Limit) -> tuple[float, float]:
@@ -211,8 +227,8 @@ def _draw_members(ax: Axes, found: Discovery, plane: list[str]) -> None:
         ax.add_patch(
             Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=edge, lw=1.8, label=f"Box {number + 1}")
         )
-    ax.set_xlabel(plane[0])
-    ax.set_ylabel(plane[1])
+    ax.set_xlabel(found.named(plane[0]))
+    ax.set_ylabel(found.named(plane[1]))
     ax.margins(0.03)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=2 + len(found.boxes))
 
