@@ -14,17 +14,22 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 import bdsim
 from bdsim.analysis.attribution import Attribution
 from bdsim.analysis.breakeven import BreakEven, Turned
+from bdsim.analysis.futures.boxes import Sample, find_boxes
+from bdsim.analysis.futures.discover import Discovery, Threshold, scores
 from bdsim.analysis.futures.regret import Regret
+from bdsim.analysis.futures.robust import Robust
+from bdsim.analysis.futures.sweep import Sweep
 from bdsim.analysis.leavers import who_leaves
 from bdsim.analysis.quantity import parse_goal, parse_quantity
 from bdsim.analysis.sensitivity import Sensitivity
 from bdsim.calibration.backtest import RULES
 from bdsim.calibration.problem import make_problem
-from bdsim.reporting.figures import checks, fits, leavers, questions, runs
+from bdsim.reporting.figures import checks, fits, futures, leavers, questions, runs
 from bdsim.reporting.figures.canvas import WIDTH
 from bdsim.reporting.style import save_drawing
 from bdsim.reporting.summary import observed
@@ -158,6 +163,70 @@ def test_figure_of_regret():
     titles = ("Baseline", "US retention package", LONG, "Talent surge")
     found = Regret(parse_quantity("departures:2026-2035", 2035, ""), titles, titles, values, False)
     checked(questions.draw_regret(found))
+
+
+# --- figures of uncertain futures ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [
+        (Turned("us_funding", "multiply", (2026, 2035), 0.6, 1.2),),
+        (Turned("green_card_wait", "add", (2026, 2035), -5.0, 10.0),),
+        (
+            Turned("us_funding", "multiply", (2026, 2035), 0.6, 1.2),
+            Turned("scrutiny_china", "set", (2027, 2031), 0.0, 1.5),
+        ),
+    ],
+)
+def test_figure_of_a_sweep(axes):
+    grids = tuple(np.linspace(axis.low, axis.high, 7) for axis in axes)
+    slope = sum(np.meshgrid(*((g - g[0]) / np.ptp(g) for g in grids), indexing="ij"))
+    values = (30_000 + 8_000 * slope)[None] * np.linspace(0.9, 1.1, 9).reshape(-1, *(1,) * len(grids))
+    checked(futures.draw_sweep(Sweep(parse_quantity("departures:2026-2035", 2035, ""), LONG, axes, grids, values)))
+
+
+@pytest.fixture(scope="module")
+def discovery():
+    """Two inputs on which a number depends, an event on which it does too, and some that do not matter."""
+    rng = np.random.default_rng(3)
+    inputs = {name: rng.uniform(size=300) for name in ("push", "offers a year", "a", "b")}
+    inputs |= {"event Revival of the Initiative": rng.choice(["a revival", "none"], 300)}
+    revived = inputs["event Revival of the Initiative"] == "a revival"
+    values = 2000 + 900 * inputs["push"] + 700 * inputs["offers a year"] + 900 * revived
+    threshold = Threshold(parse_quantity("departures:2030", 2035, ""), True, 3600.0)
+    sample = Sample(inputs, threshold.holds(values), rng.uniform(0.5, 1.0, 300), np.arange(300))
+    labels = {"push": "Push of scrutiny"}
+    return Discovery(threshold, LONG, sample, values, find_boxes(sample, most=2), scores(sample, values), labels)
+
+
+def test_figures_of_a_discovery(discovery):
+    assert discovery.boxes
+    for found in (discovery, replace(discovery, boxes=[])):
+        drawing = futures.draw_discovery(found)
+        assert faults(drawing.figure) == []
+        assert drawing.figure.get_figwidth() <= WIDTH
+        checked(futures.draw_scores(found))
+    texts = " ".join(text.get_text() for text in futures.draw_discovery(discovery).figure.findobj(Text))
+    assert "Push of scrutiny" in texts
+    assert "departures:2030" not in texts
+
+
+def test_figure_of_robust_policies():
+    values = np.random.default_rng(1).uniform(20_000, 40_000, (60, 3))
+    titles = ("Baseline", "US retention package", LONG)
+    quantity = parse_quantity("departures:2026-2035", 2035, "")
+    checked(futures.draw_robust(Robust(quantity, titles, values, np.full(60, 1 / 60), np.arange(60), False, None)))
+
+
+def test_figures_of_how_far_to_trust(study):
+    rng = np.random.default_rng(1)
+    fields = np.where(np.arange(80) % 4 == 0, checks.TOTAL, "life")
+    table = pd.DataFrame({"field": fields, "pit": rng.uniform(size=80), "until": 2014 + np.arange(80) % 7})
+    table.attrs["drivers"] = "known"
+    checked(checks.draw_calibration(table))
+    kept = pd.read_csv(study.fitted / "default" / "validation.csv")
+    checked(checks.draw_validation(kept.astype({"agrees": object}).where(kept["agrees"].notna(), None)))
 
 
 # --- figures of a fit -------------------------------------------------------------------------------------------
