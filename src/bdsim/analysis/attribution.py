@@ -84,7 +84,8 @@ class Attribution:
             return ""
         shares = {verdict: self.by_verdict.get(verdict, 0.0) for verdict in ("prior", "partly", "informed by the data")}
         return (
-            f"Of what is laid to causes, {shares['prior']:.0%} acts through parameters that only a prior informs, "
+            f"Of what is attributed to causes, {shares['prior']:.0%} acts through parameters that only a prior "
+            "informs, "
             f"{shares['partly']:.0%} through some that the data inform partly, "
             f"{shares['informed by the data']:.0%} through some that they inform."
         )

@@ -147,7 +147,7 @@ def fit_report(
 
         if used is None:
             raise FitError("parameters.toml has no figures; name a fit", where="--figures")
-        terminal.note("drawing the figures: a minute or so of runs in expectation ...")
+        terminal.note("drawing the figures; this takes about a minute ...")
         terminal.tell(f"Figures: {shown(draw_again(study, used.name))}")
     free = list(used.draws) if used is not None else None  # the cost counts the priors that the fit's cost counts
     tried = known.with_values(_settings(set_), where="--set")

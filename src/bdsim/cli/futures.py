@@ -267,7 +267,7 @@ def regret_sampled(
     worst_in_none = f"Worst in no future: {', '.join(never)}." if never else "Each policy is the worst in some future."
     terminal.tell(
         f"Least mean regret, by the model: {table['policy'].iloc[0]}, {table['regret'].iloc[0]:,.0f}. {worst_in_none} "
-        "Better counts researchers and nothing else: not what a policy costs, nor whom it harms."
+        "“Better” counts researchers and nothing else: not what a policy costs, nor whom it harms."
     )
     terminal.tell(f"Figure and numbers: {shown(folder)}")
 

@@ -86,9 +86,9 @@ def attribute(
     if asked is not None and (":" in (of or "") or (first, last) != (None, None)):
         raise UsageError("names the years a second time; give them once", where="--years")
     if scenario is None and of is not None:
-        raise UsageError("belongs to a scenario's effect; growth is that of departures", where="--of")
+        raise UsageError("goes with a scenario; without one the growth of departures is explained", where="--of")
     if scenario is not None and (first, last) != (None, None):
-        raise UsageError("belong to growth; an effect has --years", where="--from, --until")
+        raise UsageError("go with growth; for the effect of a scenario give --years", where="--from, --until")
     if scenario is None:
         from bdsim.model.categories import REFERENCE_YEAR
 
@@ -149,7 +149,9 @@ def sensitivity(
     of: Annotated[str, typer.Option("--of", metavar="QUANTITY", help="E.g. departures:2035, to_china:2026-2035.")] = (
         "departures:2026-2035"
     ),
-    excess: Annotated[bool, typer.Option("--excess", help="Of the difference from the scenario it extends.")] = False,
+    excess: Annotated[
+        bool, typer.Option("--excess", help="Explain the difference from the scenario it extends.")
+    ] = False,
     method: Annotated[str, typer.Option("--method", help="morris or sobol.")] = "morris",
     samples: Annotated[
         int | None, typer.Option("--samples", help="Morris: trajectories (16); Sobol: a power of two (64).")
@@ -192,13 +194,21 @@ def sensitivity(
 def regret(
     policies: Annotated[str, typer.Option("--policies", metavar="A,B", help="Scenarios that one may choose.")] = "",
     futures: Annotated[str, typer.Option("--futures", metavar="C,D", help="Scenarios that may come.")] = "",
-    of: Annotated[str, typer.Option("--of", metavar="QUANTITY", help="What should be small.")] = "departures:2026-2035",
+    of: Annotated[str, typer.Option("--of", metavar="QUANTITY", help="What to keep small.")] = "departures:2026-2035",
     more: Annotated[bool, typer.Option("--more", help="More is better, as with stock:2035.")] = False,
     sampled: Annotated[
-        bool, typer.Option("--sampled", help="Every draw its own future of one scenario: its ranges, its events.")
+        bool,
+        typer.Option(
+            "--sampled", help="Each draw meets a future of its own, from the ranges and events of one scenario."
+        ),
     ] = False,
     meets: Annotated[
-        float | None, typer.Option("--meets", metavar="NUMBER", help="With --sampled: how often at most (least) this.")
+        float | None,
+        typer.Option(
+            "--meets",
+            metavar="NUMBER",
+            help="With --sampled: in what share of futures it is at most (with --more, at least) this.",
+        ),
     ] = None,
     draws: Draws = 40,
     researchers_per_agent: Scale = 25,
@@ -224,7 +234,7 @@ def regret(
     parents = {s.extends or s.name for s in (*chosen, *coming)}
     if len(parents) > 1:
         raise UsageError(
-            f"all must change the same scenario; these change {', '.join(sorted(parents))}", where="regret"
+            f"all policies must extend the same scenario; these extend {', '.join(sorted(parents))}", where="regret"
         )
     if not sampled and meets is not None:
         raise UsageError("needs --sampled", where="--meets")

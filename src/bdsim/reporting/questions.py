@@ -100,7 +100,7 @@ def regret_answer(found: Regret) -> Answer:
     best = worst.iloc[0]
     said = (
         f"Least greatest regret, by the model: {best['policy']}, {count(best['greatest_regret'])} (in {best['in']}). "
-        "Better counts researchers and nothing else: not what a policy costs, nor whom it harms."
+        "“Better” counts researchers and nothing else: not what a policy costs, nor whom it harms."
     )
     caption = f"Mean and 90% of posterior draws; {'more' if found.more else 'less'} is better."
     plain = {

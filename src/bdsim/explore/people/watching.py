@@ -252,7 +252,7 @@ class Watching:
         key = (asked, look.again)
         watch = self._kept.pop(key, None)
         if watch is None:
-            report(f"making the people of {asked.scenario}", 0, 1)
+            report(f"building the population of {asked.scenario}", 0, 1)
             world = world_of(self.study, asked)
             watch = Watch(WorldModel(world, seed=asked.seed, member=asked.member))
         self._kept[key] = watch  # as the newest
