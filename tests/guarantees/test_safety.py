@@ -65,6 +65,7 @@ why = "../../etc/passwd"
 
 WATCHED = """
     import sys
+    sys.path.insert(0, SOURCES)  # -I leaves out what PYTHONPATH says: these sources are tried, wherever others are installed
     import numpy, pandas, matplotlib, numba, scipy.special, scipy.stats, rich.table, pyarrow.parquet  # what we stand on
     import bdsim
     from bdsim.cli import main as cli
@@ -101,7 +102,8 @@ def test_loading_a_study_executes_nothing(here):
     for trap in ("sitecustomize.py", "usercustomize.py", "bdsim.py", "conftest.py", "numpy.py"):
         for folder in (here, here / "scenarios", here / "calibration"):
             (folder / trap).write_text("open('executed', 'w')\n")
-    command = [sys.executable, "-I", "-W", "ignore", "-c", textwrap.dedent(WATCHED)]
+    script = textwrap.dedent(WATCHED).replace("SOURCES", repr(str(Path(bdsim.__file__).parents[1])))
+    command = [sys.executable, "-I", "-W", "ignore", "-c", script]
     done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert not list(here.rglob("executed"))
