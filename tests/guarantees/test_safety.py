@@ -65,7 +65,7 @@ why = "../../etc/passwd"
 
 WATCHED = """
     import sys
-    sys.path.insert(0, SOURCES)  # -I leaves out what PYTHONPATH says: these sources are tried, wherever others are installed
+    sys.path.insert(0, SOURCES)  # these, wherever others are installed: -I leaves PYTHONPATH out
     import numpy, pandas, matplotlib, numba, scipy.special, scipy.stats, rich.table, pyarrow.parquet  # what we stand on
     import bdsim
     from bdsim.cli import main as cli
