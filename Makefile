@@ -18,7 +18,7 @@ demo: $(VENV)/.ready
 	@echo "Figures: see the folder named above; tables of each run: results/baseline-*, results/initiative-revival-*"
 
 test: $(VENV)/.ready-to-test lint
-	$(BIN)/python -m pytest -n auto -q
+	$(BIN)/python -m pytest -n auto --dist worksteal -q
 
 lint: $(VENV)/.ready-to-test
 	$(BIN)/ruff format --check .
@@ -30,7 +30,7 @@ freeze: $(VENV)/.ready-to-test
 	$(BIN)/python tests/guarantees/reference.py
 
 slow: $(VENV)/.ready-to-test
-	$(BIN)/python -m pytest -n auto -q -m slow
+	$(BIN)/python -m pytest -n auto --dist worksteal -q -m slow
 
 reliability: $(VENV)/.ready-to-test
 	$(BIN)/python benchmarks/reliability.py --json benchmarks/reliability.json --page docs/reliability.md
