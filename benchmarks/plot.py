@@ -110,7 +110,7 @@ def draw_scales(axes: Axes, points: list[Report]) -> None:
     axes.set_ylim(0, max(p["million_researcher_years_per_second"] for p in points) * 1.25)
     axes.set_ylabel("million/s")
     axes.set_title("Speed over scale")
-    axes.legend(frameon=False, fontsize=8, loc="upper center", ncols=2)  # above all points: a quarter of the axis is free
+    axes.legend(frameon=False, fontsize=8, loc="upper center", ncols=2)  # above all points
 
 
 def draw_memory(axes: Axes, points: list[Report]) -> None:
