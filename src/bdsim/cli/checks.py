@@ -104,11 +104,12 @@ def show_forecasts(table: pd.DataFrame, summary: pd.DataFrame) -> None:
     ]  # fmt: skip
     terminal.print_table("Mean CRPS over the fact, the best rule, and how often the 90% interval holds it", shown)
     for of, part in summary.groupby("of", sort=False):
-        means = part[["model", *SHORT, "held_90", "held_80", "held_50"]].mean()
+        means, n = part[["model", *SHORT]].mean(), part["forecasts"]
+        held = ", ".join(f"{(part[name] * n).sum() / n.sum():.0%}" for name in ("held_90", "held_80", "held_50"))
         rules = ", ".join(f"{label} {means[rule]:.1%}" for rule, label in SHORT.items())
         terminal.tell(
             f"Mean over the last years seen, {of}: model {means['model']:.1%}; {rules}. "
-            f"Its 90%, 80%, 50% intervals hold {means['held_90']:.0%}, {means['held_80']:.0%}, {means['held_50']:.0%}."
+            f"Its 90%, 80%, 50% intervals hold {held} of all {n.sum()} numbers."
         )
     poor = [f"{r['until']} ({r['effective']:.0f})" for r in summary.to_dict("records") if r["effective"] < ENOUGH]
     if poor:
