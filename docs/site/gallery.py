@@ -28,7 +28,7 @@ COMMANDS = (  # what the page says, and what keeps it quick
     (f"sensitivity {REVIVAL} --excess", "--samples 4 -k 200"),
     (f"regret --policies baseline,us-retention-package,talent-surge --futures baseline,{REVIVAL}", SMALL),
     ("sweep --lever us_funding=0.6..1.2 --policy-scrutiny 0..1.5", f"--steps 5 {SMALL}"),
-    ("discover outlook --above departures:2030=2800", "--members 96 -k 200"),
+    ("discover protect-act --above departures:2030=2900", "--members 96 -k 200"),
     ("fit-report --figures", ""),
     ("validate", ""),
     ("backtest --until 2018", ""),

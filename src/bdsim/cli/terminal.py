@@ -126,16 +126,18 @@ def progress_bar(title: str, what: str = "members") -> Iterator[Report]:
 
 
 class Pace:
-    """How fast members come, those that were there at the first word not counted."""
+    """How fast members come once the first are there: what was there at the first word is not counted, nor what the
+    first had to wait for, which is machine code and people."""
 
     def __init__(self) -> None:
-        self.since, self.had = time.monotonic(), -1
+        self._starts, self._since, self._had = 0, time.monotonic(), 0
 
     def rate(self, done: int) -> float:
-        """Members a second until now."""
-        if self.had < 0:
-            self.had = done
-        return (done - self.had) / max(time.monotonic() - self.since, 1e-9)
+        """Members a second until now; 0 until more than the first are there."""
+        now = time.monotonic()
+        if self._starts == 0 or (self._starts == 1 and done > self._had):
+            self._starts, self._since, self._had = self._starts + 1, now, done
+        return (done - self._had) / max(now - self._since, 1e-9)
 
 
 def _progress_lines(title: str, what: str) -> Report:
