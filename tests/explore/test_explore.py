@@ -109,6 +109,9 @@ def test_a_slider_moves_the_curve_and_the_numbers_to_those_of_the_command_line(v
     model = {t["label"]: t["model"] for t in told["targets"]}
     total = next(v for label, v in model.items() if label.startswith("all departures") and "2021" in label)
     assert cell(page, "Departures 2021") == f"{total:,.0f}"
+    (said,) = [t for t in page.locator("svg title").all_text_contents() if t.startswith("2021: these values")]
+    assert said.startswith(f"2021: these values {total:,.0f}, ")
+    assert said.endswith("; published 2,621")
 
 
 def test_every_parameter_has_a_labelled_slider_that_answers_the_keyboard(visit, home):

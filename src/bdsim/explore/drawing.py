@@ -42,6 +42,12 @@ class Plot:
         place = f'cx="{self.x(x):.1f}" cy="{self.y(y):.1f}" r="{size}"'
         self.marks.append(f'<circle {place} fill="{fill}" stroke="{colour}" stroke-width="1.2"/>')
 
+    def hover(self, year: int, words: str) -> None:
+        """What a year says under the mouse, over its whole width; drawn last, so that nothing hides it."""
+        left, right = self.x(year), self.x(year + 1)
+        place = f'x="{left:.1f}" y="{self.top}" width="{right - left:.1f}" height="{self.bottom - self.top}"'
+        self.marks.append(f'<rect {place} fill="transparent"><title>{year}: {escape(words)}</title></rect>')
+
     def text(self, x: float, y: float, words: str, more: str = "") -> None:
         self.marks.append(text(self.x(x), self.y(y), words, more))
 

@@ -76,11 +76,7 @@ def _values(plot: Plot, years: list[int], without: Floats, with_policy: Floats) 
             f"{words} {band[1, i]:,.0f} ({band[0, i]:,.0f} to {band[2, i]:,.0f})"
             for words, band in (("nothing changes", without), ("this policy", with_policy))
         ]
-        left, right = plot.x(year), plot.x(year + 1)
-        plot.marks.append(
-            f'<rect x="{left:.1f}" y="{plot.top}" width="{right - left:.1f}" height="{plot.bottom - plot.top}" '
-            f'fill="transparent"><title>{year}: {escape("; ".join(parts))}</title></rect>'
-        )
+        plot.hover(year, "; ".join(parts))
 
 
 def _year(day: dt.date) -> float:

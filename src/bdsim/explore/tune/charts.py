@@ -63,6 +63,10 @@ def departures_chart(now: Tuned, fitted: Tuned, band: Floats | None) -> str:
         )
     )
     first, last = now.years[0], now.years[-1]
+    published = dict(zip(*facts.everywhere, strict=True))
+    for year, total, china, fit in zip(now.years, everywhere, to_china, fitted.departures.sum(axis=1), strict=True):
+        fact = f"; published {published[year]:,.0f}" if year in published else ""
+        plot.hover(year, f"these values {total:,.0f}, {china:,.0f} of them to China; the fit {fit:,.0f}{fact}")
     model = "; ".join(
         f"{year}: {everywhere[year - first]:,.0f}, to China {to_china[year - first]:,.0f}"
         for year in facts.everywhere[0]
