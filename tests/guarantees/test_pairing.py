@@ -101,13 +101,14 @@ def test_pairing_narrows_the_difference(baseline):
 
 
 def test_the_stated_precision_is_that_of_repeated_ensembles():
-    """Twelve ensembles of 8 members: the variance of their mean effects against an eighth of the variance between
-    members. With 11 degrees of freedom the ratio lies in (0.17, 2.8) but for one case in a thousand; seeds fixed."""
-    pairs = [[run(name, seed=seed) for name in ("baseline", "talent-surge")] for seed in range(12)]
+    """24 ensembles of 8 members: the variance of their mean effects against an eighth of the variance between members.
+    With 23 degrees of freedom the ratio lies in (0.31, 2.2) but for one case in a thousand; seeds fixed. Twelve are too
+    few: effects are skew, and the first twelve of these seeds give 3.3 where 48 give 0.99."""
+    pairs = [[run(name, seed=seed) for name in ("baseline", "talent-surge")] for seed in range(24)]
     stated = [bdsim.compare(one, other).precision(other, (2026, 2035)) for one, other in pairs]
     expected = np.mean([p.variance / p.members for p in stated])
     found = np.var([p.effect for p in stated], ddof=1)
-    assert 0.17 < found / expected < 2.8
+    assert 0.31 < found / expected < 2.2
 
 
 def test_members_needed_are_those_that_narrow_the_mean_enough(baseline):

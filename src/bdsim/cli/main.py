@@ -130,9 +130,15 @@ def _leave(code: int) -> NoReturn:
         except (OSError, ValueError):  # full, or closed
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    if code >= 128 and "bdsim.runs.workers" in sys.modules and sys.modules["bdsim.runs.workers"].are_at_work():
+    if _at_work(code):  # threads that compute while Python takes itself down abort the process
         os._exit(code)
     sys.exit(code)
+
+
+def _at_work(code: int) -> bool:
+    """Whether threads compute what nobody waits for: members of an interrupted run, a page that was closed."""
+    workers, pages = (sys.modules.get(f"bdsim.{name}") for name in ("runs.workers", "explore.session"))
+    return bool((code >= 128 and workers and workers.are_at_work()) or (pages and pages.are_at_work()))
 
 
 def _complain(line: str) -> None:

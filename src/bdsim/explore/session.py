@@ -11,7 +11,15 @@ import panel as pn
 
 from bdsim.study.layout import Study
 
-__all__ = ["Cancelled", "Latest", "Part", "Session"]
+__all__ = ["Cancelled", "Latest", "Part", "Session", "are_at_work"]
+
+
+THREAD = "bdsim-explore"  # name of the threads that work for pages
+
+
+def are_at_work() -> bool:
+    """Whether a thread still works for a page, closed or not."""
+    return any(thread.name == THREAD for thread in threading.enumerate())
 
 
 class Cancelled(Exception):  # noqa: N818 - no error: somebody asked for it
@@ -90,7 +98,7 @@ class Session:
 
     def begin(self, work: Callable[[], None]) -> None:
         """Have work done in the background."""
-        threading.Thread(target=work, daemon=True, name="bdsim-explore").start()
+        threading.Thread(target=work, daemon=True, name=THREAD).start()
 
     def moved(self) -> None:
         """Something that the address tells has changed."""
