@@ -40,6 +40,7 @@ from bdsim.study.evidence import Coverage, Source, coverage_of, load_evidence
 from bdsim.study.fit import Fit
 from bdsim.study.history import Observed
 from bdsim.study.layout import Study
+from bdsim.study.parameters import Parameters, load_parameters
 from bdsim.study.scenario import changed_values, in_words
 from bdsim.study.scenario_file import PARTS
 
@@ -84,7 +85,7 @@ def report_of(
         Section("Departures and differences", tables=periods,
                 figures=[picture(d, f"f{i}") for i, d in enumerate(_drawings(comparison, seen))]),
         Section("How sure the difference is", [" ".join(s.sentences()[:3]) for s in others],
-                tables=[_precision_table(others)]),
+                tables=_precision_tables(others)),
         Section("Where, in which field, at which stage", tables=[_axis_table(summary) for summary in others]),
         Section("Who leaves", [who_sentence(who) for who in whos],
                 figures=[picture(draw_who(who), f"w{i}") for i, who in enumerate(whos)],
@@ -92,7 +93,7 @@ def report_of(
         *_events(others),
         Section("Assumptions and their sources", tables=[_assumptions(r, evidence.sources) for r in comparison.all]),
         Section("What each scenario changes, resolved", tables=_changes(comparison.all, jobs)),
-        *_calibration(fit),
+        *_calibration(fit, load_parameters(study.parameters)),
         Section("What it can and cannot tell", points=caveats(coverage_of(evidence), comparison.reference)),
         Section("Where the numbers come from", tables=[_provenance(comparison)]),
         Section("How to repeat it", ["Inside the study, with the same version of bdsim:"],
@@ -148,8 +149,9 @@ def _answer(summary: Summary, fit: Fit | None) -> list[str]:
     ]
 
 
-def _precision_table(others: Sequence[Summary]) -> Table:
-    rows = []
+def _precision_tables(others: Sequence[Summary]) -> list[Table]:
+    """The difference with what it rests on, and how well its mean is known: two tables that fit a printed page."""
+    answers, means = [], []
     for summary in others:
         precision, headline = summary.precision, summary.headline
         if precision is None or headline is None or summary.against is None:
@@ -157,27 +159,33 @@ def _precision_table(others: Sequence[Summary]) -> Table:
         row, reference = precision_row(precision), summary.against.reference
         total = float(reference.middle(summary.total(reference), summary.centre))
         paired, unpaired = (row[f"members_needed_{name}"] for name in ("for_5_percent", "unpaired"))
-        rows.append(
+        answers.append(
             {
                 "scenario": summary.results.title, "years": in_years(headline.years),
                 "departures under the reference": count(total),
                 f"difference, {headline.statistic}": signed(headline.value),
                 "90%": interval(headline.low, headline.high, signed),
-                "mean known to within": _or_dash(precision.half_width, count), "members": f"{headline.members}",
+                **{f"rests on {name}": f"{share:.0%}" for name, share in headline.carries.items()},
+                **({"told by priors alone": f"{headline.priors[ALL_PRIORS]:.0%}"} if headline.priors else {}),
+            }
+        )  # fmt: skip
+        means.append(
+            {
+                "scenario": summary.results.title, "members": f"{headline.members}",
+                "mean known to within": _or_dash(precision.half_width, count),
                 "variance, paired": _or_dash(precision.variance, count),
                 "unpaired": _or_dash(precision.unpaired_variance, count),
                 "ratio": f"{row['variance_ratio']:.1f}" if row["variance_ratio"] else "-",
                 "members for 5%": f"{paired:,}" if paired else "-",
                 "unpaired for 5%": f"{unpaired:,}" if unpaired else "-",
-                **{f"rests on {name}": f"{share:.0%}" for name, share in headline.carries.items()},
-                **({"told by priors alone": f"{headline.priors[ALL_PRIORS]:.0%}"} if headline.priors else {}),
             }
         )  # fmt: skip
-    note = (
-        "Pairing: both worlds have the same people with the same luck; 5%: the mean to within 5% of itself, 90% sure. "
-        "Rests on: shares of the variance of the difference over members."
-    )
-    return Table.of("The difference, how well it is known, and what it rests on", rows, note)
+    rests = "Rests on: shares of the variance of the difference over members."
+    pairing = "Both worlds have the same people with the same luck. 5%: the mean to within 5% of itself, 90% sure."
+    return [
+        Table.of("The difference, and what it rests on", answers, rests),
+        Table.of("How well the mean of the difference is known, with pairing and without", means, pairing),
+    ]
 
 
 def _or_dash(number: float, write: Callable[[float], str]) -> str:
@@ -254,14 +262,20 @@ def _changes(runs: Sequence[Results], jobs: Sequence[Job | None]) -> list[Table]
     return tables
 
 
-def _calibration(fit: Fit | None) -> list[Section]:
+def _three(number: float) -> str:
+    """Three digits; what is next to nothing is nothing."""
+    return f"{number:.3g}" if abs(number) >= 1e-6 else "0"
+
+
+def _calibration(fit: Fit | None, known: Parameters) -> list[Section]:
     if fit is None:
         return [Section("Calibration", [UNFITTED])]
     m = fit.manifest
     rows = [
         {
-            "parameter": r.parameter, "most probable": f"{r.mode:.3g}", "90%": f"{r.p05:.3g} to {r.p95:.3g}",
-            "prior": f"{r.prior_mean:.3g} ± {r.prior_sd:.2g}", "verdict": r.verdict, "unit": r.unit,
+            "parameter": known.label(r.parameter), "name": r.parameter, "most probable": _three(r.mode),
+            "90%": f"{_three(r.p05)} to {_three(r.p95)}", "prior": f"{r.prior_mean:.3g} ± {r.prior_sd:.2g}",
+            "verdict": r.verdict, "unit": r.unit,
         }
         for r in fit.table.itertuples()
     ]  # fmt: skip
