@@ -155,7 +155,7 @@ def retry(
         raise SystemExit(1 if text else 0)
     before = len(results.failures)
     if before:
-        results = run_kept(job, folder, Workers(), retry=True)
+        (results,) = run_kept({folder: job}, Workers(), retry=True)
         draw_run(results, study, folder)
     left = len(results.failures)
     if json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,7 +49,7 @@ def run(
     Keeps tables, summary, figures and manifest in results/; what is there already is read back, not run again, and
     a run that was interrupted goes on.
     """
-    from bdsim.analysis.comparison import compare as pair
+    from bdsim.analysis.comparison import compare as compare_runs
     from bdsim.cli import terminal
     from bdsim.reporting.sentences import Answer
     from bdsim.reporting.summary import Summary, priors_of
@@ -60,14 +60,17 @@ def run(
     jobs = [how.plan(s) for s in scenarios]
     _check_chances(how, [event for s in scenarios for event in s.plain()["event"]])
     beside = [how.plan(r) if r is not None else None for r in references]
+    made = iter(carry_out([job for pair in zip(beside, jobs, strict=True) for job in pair if job is not None], how))
     answers: list[Answer] = []
     every = []
     for job, other in zip(jobs, beside, strict=True):
-        reference = carry_out(other, how)[0] if other is not None else None
-        done, folder = carry_out(job, how, figures=not how.chance)
+        reference = next(made)[0] if other is not None else None
+        done, folder = next(made)
+        if not how.chance:
+            draw_run(done, job.scenario.study, folder)
         comparison = None
         if reference is not None and reference.members["branch"].nunique() == 1:
-            comparison = pair(reference, done)
+            comparison = compare_runs(reference, done)
         priors = priors_of(job.scenario.study, done)
         answers.append(Summary(done, comparison, folder=folder, priors=priors).answer)
         every += [done, *([reference] if reference is not None else [])]
@@ -95,14 +98,14 @@ def compare(
 
     Paired person by person. Figures as PNG and SVG, the numbers behind each as CSV beside it.
     """
-    from bdsim.analysis.comparison import compare as pair
+    from bdsim.analysis.comparison import compare as compare_runs
     from bdsim.cli import terminal
     from bdsim.reporting.sentences import Answer
     from bdsim.reporting.summary import priors_of, summaries
 
     asked = years_of(years)
     runs, study = runs_of([a, *others], how)
-    told = summaries(pair(runs[0], *runs[1:]), asked, priors_of(study, runs[0]))
+    told = summaries(compare_runs(runs[0], *runs[1:]), asked, priors_of(study, runs[0]))
     folder = _draw_comparison(told, study, how.results or study.results)
     answers = [summary.answer for summary in told]
     said = [part for answer in answers for part in answer.said]
@@ -135,40 +138,50 @@ def runs_of(names: list[str], how: RunOptions, *, paired: bool = True) -> tuple[
     plain = [there[s].manifest["scenario"] if isinstance(s, Path) else s.scenario.plain() for s in sources]
     _check_chances(how, [event for scenario in plain for event in scenario["event"]])
     study = next((s.scenario.study for s in sources if not isinstance(s, Path)), None)
-    runs = [_weighed(there[s], how) if isinstance(s, Path) else carry_out(s, how)[0] for s in sources]
+    jobs = [s for s in sources if not isinstance(s, Path)]
+    made = iter(carry_out(jobs, how) if jobs else [])
+    runs = [_weighed(there[s], how) if isinstance(s, Path) else next(made)[0] for s in sources]
     return runs, study or find_study()
 
 
-def carry_out(job: Job, how: RunOptions, *, figures: bool = False) -> tuple[Results, Path]:
-    """The job's results and their folder: read back where this exact run was done before, else run and kept."""
+def carry_out(jobs: Sequence[Job], how: RunOptions) -> list[tuple[Results, Path]]:
+    """The results and the folder of each job; those that are still to run do so together."""
     from bdsim.cli import terminal
     from bdsim.files.durable import restored
     from bdsim.study.remarks import remarks
 
-    for remark in remarks(job.plans, job.history.timeline):
-        terminal.note(f"{job.scenario.name}: {remark}")
     workers = how.at_work()
-    target = (how.results or job.scenario.study.results) / f"{job.scenario.name}-{job.fingerprint}"
-    restored(target)
-    if target.exists():
-        terminal.note(f"{job.scenario.name}: already done, read from {shown(target)}")
-    elif workers.scheduler is None:
+    once: dict[Path, Job] = {}
+    folders = []
+    for job in jobs:
+        folders.append((how.results or job.scenario.study.results) / f"{job.scenario.name}-{job.fingerprint}")
+        if folders[-1] in once:
+            continue
+        once[folders[-1]] = job
+        for remark in remarks(job.plans, job.history.timeline):
+            terminal.note(f"{job.scenario.name}: {remark}")
+        restored(folders[-1])
+    there = {folder: folder.exists() for folder in once}
+    for folder, job in once.items():
+        if there[folder]:
+            terminal.note(f"{job.scenario.name}: already done, read from {shown(folder)}")
+    if workers.scheduler is None and not all(there.values()):
         terminal.note_compiling()
-    results = run_kept(job, target, workers)
-    if len(results.failures):
-        terminal.note(f"{results.failures_in_words}; the rest is in the tables; next: bdsim retry {shown(target)}")
-    if figures:
-        draw_run(results, job.scenario.study, target)
-    return _weighed(results, how), target
+    found = dict(zip(once, run_kept(once, workers), strict=True))
+    for folder, results in found.items():
+        if len(results.failures):
+            terminal.note(f"{results.failures_in_words}; the rest is in the tables; next: bdsim retry {shown(folder)}")
+    return [(_weighed(found[folder], how), folder) for folder in folders]
 
 
-def run_kept(job: Job, target: Path, workers: Workers, *, retry: bool = False) -> Results:
-    """The job's results in the folder `target`, with progress, and Ctrl-C heard once before it is obeyed."""
+def run_kept(jobs: Mapping[Path, Job], workers: Workers, *, retry: bool = False) -> list[Results]:
+    """The results of each job in its folder, with progress, and Ctrl-C heard once before it is obeyed."""
     from bdsim.cli import terminal
-    from bdsim.runs.ensemble import run_job
+    from bdsim.runs.ensemble import run_jobs
 
-    with terminal.progress_bar(job.scenario.name) as report, finishing_first(workers.stop):
-        return run_job(job, folder=target, workers=workers, progress=report, retry=retry)
+    names = ", ".join(job.scenario.name for folder, job in jobs.items() if retry or not folder.exists())
+    with terminal.progress_bar(names) as report, finishing_first(workers.stop):
+        return run_jobs(list(jobs.values()), list(jobs), workers, report, retry=retry)
 
 
 def draw_run(results: Results, study: Study, target: Path) -> None:

@@ -1,16 +1,18 @@
-"""From a scenario to results: plan every branch, run every member, keep each part as it finishes.
+"""From scenarios to results: plan every branch, run every member, keep each part as it finishes.
 
-Members run in parts, up to eight side by side. How parts are shared out among threads or machines, in what order they
-finish, and how often the run was interrupted changes nothing that is kept, to the byte.
+Members run in parts, up to eight side by side, and in all worlds of all runs that are asked for at once: what these
+have in common is lived once. How parts are shared out among threads or machines, in what order they finish, how often
+a run was interrupted, and what ran beside it changes nothing that is kept, to the byte.
 """
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +22,7 @@ from bdsim.files import durable
 from bdsim.model import draws
 from bdsim.model.categories import FIELDS, GROUPS
 from bdsim.model.counts import TABLES, Counts, check_member, counts_of
-from bdsim.model.engine.batch import MemberInputs, grouped, simulated
+from bdsim.model.engine.batch import Company, MemberInputs, grouped, simulated, simulated_worlds
 from bdsim.model.engine.full_scale import at_full_scale, programme_at_full_scale
 from bdsim.model.engine.lanes import WIDTH
 from bdsim.model.engine.state import Tally, new_tally
@@ -38,23 +40,52 @@ from bdsim.study import DEFAULT_HORIZON
 from bdsim.study.parameters import Parameters
 from bdsim.study.scenario import Plan, Scenario
 
-__all__ = ["Progress", "run", "run_job", "run_member", "run_one"]
+__all__ = ["Progress", "run", "run_job", "run_jobs", "run_member", "run_one"]
 
 Progress = Callable[[int, int], None]  # members done, members in all
+MEET = 6  # worlds in which a group of members runs at once: more would keep Ctrl-C waiting
 MemberRun = tuple[Counts, Fates]  # a member's counts, and everyone's fate, shape (people,)
 
 
 @dataclass(frozen=True)
-class Task:
-    """Parts for one worker, wherever it is."""
+class Place:
+    """Members of one group in one world of one run: what comes of them is a part."""
 
-    world: int
+    run: int  # among those that run together
+    world: int  # among the distinct ones of that run
     recipe: Recipe
+    rows: NDArray[np.uint32]  # everyone's row among the people of the run, shape (people of the world,)
+    members: dict[int, MemberInputs]  # by draw
+
+    @property
+    def key(self) -> Key:
+        """By the draw at which the group of WIDTH begins that the members belong to."""
+        first = min(self.members)
+        return Key(self.world, first - first % WIDTH)
+
+    def people_of(self, draw: int) -> Population:
+        """Those whom a member has of the people of its world."""
+        entrants = self.members[draw].entrants
+        return self.recipe.population if entrants is None else self.recipe.population.with_entrants(entrants)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Groups of members for one worker, wherever it is; each in all worlds that lack it and have the same people."""
+
     engine: str
     seed: int
-    parts: list[dict[int, MemberInputs]]  # by draw
     program: str
-    rows: NDArray[np.uint32]  # everyone's row among the people of the run, shape (people of the world,)
+    groups: list[list[Place]]
+
+
+class Made(NamedTuple):
+    """What came of a place."""
+
+    run: int
+    key: Key
+    members: int  # that were to run
+    part: Part
 
 
 def run(
@@ -97,21 +128,45 @@ def run_job(
     Title, question and reasons are always those of today's scenario. With `retry` the members of `folder` that failed
     run once more, and nothing else does. Raises ResultsError for a folder that holds another run, or something else.
     """
+    (results,) = run_jobs([job], [folder] if folder is not None else None, workers, progress, retry=retry)
+    return results
+
+
+def run_jobs(
+    jobs: Sequence[Job], folders: Sequence[Path] | None = None, workers: Workers | None = None,
+    progress: Progress | None = None, *, retry: bool = False,
+) -> list[Results]:  # fmt: skip
+    """Several runs at once, each as `run_job` has it: scenarios that share their past simulate it once.
+
+    `folders`, one a job, are all different. A run that is complete is put in place though one after it cannot be.
+    """
     at_work = workers or Workers()
-    if folder is None:
-        store = PartStore()
-        _run_missing(job, store, at_work, progress)
-        return _assembled(job, store)
+    if folders is None:
+        stores = [PartStore() for _ in jobs]
+        _run_missing(list(zip(jobs, stores, strict=True)), at_work, progress)
+        return [_assembled(job, store) for job, store in zip(jobs, stores, strict=True)]
+    there = [_there(folder, job) for job, folder in zip(jobs, folders, strict=True)]
+    to_run = [n for n, found in enumerate(there) if found is None or retry]
+    with contextlib.ExitStack() as every:
+        each = {n: every.enter_context(contextlib.ExitStack()) for n in to_run}
+        kept = {n: each[n].enter_context(kept_on_disk(folders[n], jobs[n].fingerprint)) for n in to_run}
+        if kept:
+            _run_missing([(jobs[n], store) for n, (store, _) in kept.items()], at_work, progress)
+        for n, (store, tables) in kept.items():
+            _assembled(jobs[n], store).write(tables)
+            each[n].close()
+            there[n] = load_results(folders[n])
+    return [found.described(manifest_of(job)) for found, job in zip(there, jobs, strict=True) if found is not None]
+
+
+def _there(folder: Path, job: Job) -> Results | None:
+    """The run in a folder, if it is there, whole. Raises ResultsError for another."""
     durable.restored(folder)
-    there = _asked(folder, job) if folder.exists() else None
-    if there is None or retry:
-        with kept_on_disk(folder, job.fingerprint) as (store, tables):
-            _run_missing(job, store, at_work, progress)
-            _assembled(job, store).write(tables)
-        there = load_results(folder)
-    else:
-        durable.tidied(folder)
-    return there.described(manifest_of(job))
+    if not folder.exists():
+        return None
+    found = _asked(folder, job)
+    durable.tidied(folder)
+    return found
 
 
 def _asked(folder: Path, job: Job) -> Results:
@@ -136,133 +191,155 @@ def run_member(world: World, seed: int, member: int, *, sampled: bool = True) ->
 
 def run_one(job: Job, plan: Plan, draw: int) -> MemberRun:
     """One member of a run, as the run makes it: raises what made it fail there."""
-    task = Task(0, job.recipe(plan), job.settings.engine, job.settings.seed, [], program_hash(), np.zeros(0, np.uint32))
-    return _lived(task, task.recipe.population, {draw: job.inputs(plan, draw)})[draw]
+    place = Place(0, 0, job.recipe(plan), np.zeros(0, np.uint32), {draw: job.inputs(plan, draw)})
+    (lived,) = _lived(Task(job.settings.engine, job.settings.seed, program_hash(), []), [place])
+    return lived[draw]
 
 
-def _run_missing(job: Job, store: PartStore, workers: Workers, progress: Progress | None) -> None:
-    """Have every member run that the store lacks or that failed, and keep each part as it comes."""
-    crowd = Crowd.of(job)
-    first_of = [plans[0] for plans in distinct(job)]
-    groups = list(grouped(range(job.settings.members)))
-    missing: list[tuple[int, list[int]]] = []
-    for world in range(len(crowd.recipes)):
-        for group in groups:
-            key = Key(world, group[0])
-            draws_left = [failure.draw for failure in store.failed(key)] if store.has(key) else group
-            missing += [(world, draws_left)] if draws_left else []
-    total = job.settings.members * len(crowd.recipes)
-    done = total - sum(len(group) for _, group in missing)
+def _run_missing(runs: Sequence[tuple[Job, PartStore]], workers: Workers, progress: Progress | None) -> None:
+    """Have every member run that a store lacks or that failed, and keep each part as it comes."""
+    crowds = [Crowd.of(job) for job, _ in runs]
+    plans = [[alike[0] for alike in distinct(job)] for job, _ in runs]
+    lacking = {
+        (run, key): draws_left
+        for run, (job, store) in enumerate(runs)
+        for key, draws_left in _lacking(job, store, len(crowds[run].recipes))
+    }
+    total = sum(job.settings.members * len(crowd.recipes) for (job, _), crowd in zip(runs, crowds, strict=True))
+    done = total - sum(map(len, lacking.values()))
     tell = progress or (lambda *_: None)
     tell(done, total)
 
-    def tasks() -> Iterator[Task]:
-        for world, some in _chunks(missing, workers.parts_at_a_time):
-            own = [{draw: job.inputs(first_of[world], draw) for draw in group} for group in some]
-            recipe, rows = crowd.recipes[world], crowd.rows[world]
-            yield Task(world, recipe, job.settings.engine, job.settings.seed, own, program_hash(), rows)
+    def place(run: int, key: Key) -> Place:
+        job, crowd = runs[run][0], crowds[run]
+        plan = plans[run][key.world]
+        own = {draw: job.inputs(plan, draw) for draw in lacking[run, key]}
+        return Place(run, key.world, crowd.recipes[key.world], crowd.rows[key.world], own)
 
-    for made in workers.each(_carried_out, tasks(), len(missing)):
-        for key, size, part in made:
-            store.keep(key, store.part(key).completed(part) if store.has(key) else part)  # there: what failed ran again
-            done += size
-            tell(done, total)
+    def task(groups: list[list[tuple[int, Key]]]) -> Task:
+        settings = runs[groups[0][0][0]][0].settings
+        return Task(settings.engine, settings.seed, program_hash(), [[place(*one) for one in g] for g in groups])
+
+    def keep(made: list[Made]) -> int:
+        for one in made:
+            store = runs[one.run][1]
+            there = store.part(one.key).completed(one.part) if store.has(one.key) else one.part  # what failed ran again
+            store.keep(one.key, there)
+        return sum(one.members for one in made)
+
+    def alike(run: int, key: Key) -> Hashable:
+        settings = runs[run][0].settings
+        return settings.engine, settings.seed, crowds[run].people[key.world]
+
+    chunks = list(_chunks(lacking, alike, workers.parts_at_a_time))
+    for members in workers.each(_carried_out, keep, map(task, chunks), len(chunks)):
+        done += members
+        tell(done, total)
 
 
-def _chunks(missing: Sequence[tuple[int, list[int]]], size: int) -> Iterator[tuple[int, list[list[int]]]]:
-    """Up to `size` parts of the same world at a time."""
-    for world in dict.fromkeys(w for w, _ in missing):
-        groups = [group for w, group in missing if w == world]
+def _lacking(job: Job, store: PartStore, worlds: int) -> Iterator[tuple[Key, list[int]]]:
+    """Each part that is not whole, and the draws that it lacks."""
+    for world in range(worlds):
+        for group in grouped(range(job.settings.members)):
+            key = Key(world, group[0])
+            draws_left = [failure.draw for failure in store.failed(key)] if store.has(key) else group
+            if draws_left:
+                yield key, draws_left
+
+
+def _chunks(
+    lacking: Iterable[tuple[int, Key]], alike: Callable[[int, Key], Hashable], size: int
+) -> Iterator[list[list[tuple[int, Key]]]]:
+    """Up to `size` groups of members at a time, each in all worlds, but no more than MEET, whose people are alike."""
+    meeting: dict[Hashable, dict[int, list[tuple[int, Key]]]] = {}
+    for run, key in lacking:
+        meeting.setdefault(alike(run, key), {}).setdefault(key.first, []).append((run, key))
+    for by_group in meeting.values():
+        groups = [places[i : i + MEET] for places in by_group.values() for i in range(0, len(places), MEET)]
         for first in range(0, len(groups), size):
-            yield world, groups[first : first + size]
+            yield groups[first : first + size]
 
 
-def _carried_out(task: Task) -> list[tuple[Key, int, Part]]:
-    """Every part of a task, with its key and how many members were to run."""
-    population = task.recipe.population
+def _carried_out(task: Task) -> list[Made]:
+    """Every part of a task."""
     made = []
-    for members in task.parts:
-        lived, failures = _attempted(task, population, members)
-        part = _part(task, population, {draw: members[draw] for draw in lived}, lived, failures)
-        made.append((Key(task.world, _first_of_group(members)), len(members), part))
+    for places in task.groups:
+        for place, (lived, failures) in zip(places, _attempted(task, places), strict=True):
+            made.append(Made(place.run, place.key, len(place.members), _part(place, lived, failures)))
     return made
 
 
-def _first_of_group(draws_of: Mapping[int, MemberInputs]) -> int:
-    """The draw by which the group of WIDTH that these belong to is known."""
-    first = min(draws_of)
-    return first - first % WIDTH
+def _attempted(task: Task, places: list[Place]) -> list[tuple[dict[int, MemberRun], list[Failure]]]:
+    """What each member gave in each place, and what the members that failed raised.
 
-
-def _attempted(
-    task: Task, population: Population, members: Mapping[int, MemberInputs]
-) -> tuple[dict[int, MemberRun], list[Failure]]:
-    """What each member gave, and what the members that failed raised.
-
-    Where a group that runs side by side raises, each of it runs alone: one that fails stops no other. What the disk
-    or the system refuses (OSError) is no member's failure, and is raised.
+    Where members that run together raise, each world runs by itself, and then each member alone: one that fails stops
+    no other. What the disk or the system refuses (OSError) is no member's failure, and is raised.
     """
     try:
-        return _lived(task, population, members), []
+        return [(lived, []) for lived in _lived(task, places)]
     except OSError:
         raise
     except (Exception, SystemExit) as error:
+        if len(places) > 1:
+            return [tried for place in places for tried in _attempted(task, [place])]
+        members = places[0].members
         if len(members) == 1:
-            return {}, [Failure.of(next(iter(members)), error)]
+            return [({}, [Failure.of(next(iter(members)), error)])]
     lived: dict[int, MemberRun] = {}
     failures: list[Failure] = []
     for draw, own in members.items():
-        alone, failed = _attempted(task, population, {draw: own})
+        ((alone, failed),) = _attempted(task, [replace(places[0], members={draw: own})])
         lived |= alone
         failures += failed
-    return lived, failures
+    return [(lived, failures)]
 
 
-def _lived(task: Task, population: Population, members: Mapping[int, MemberInputs]) -> dict[int, MemberRun]:
+def _lived(task: Task, places: list[Place]) -> list[dict[int, MemberRun]]:
     """Every member run and checked. Raises InvariantError, and whatever a rule of one's own may raise."""
-    own = list(members.values())
     if task.engine == "mesa":
-        runs = [_mesa_member(task, population, draw, o) for draw, o in members.items()]
+        runs = [[_mesa_member(task, place, draw) for draw in place.members] for place in places]
     else:
-        runs = simulated(population, task.recipe.environment, own)
-    lived = {}
-    for (draw, o), (tally, fates) in zip(members.items(), runs, strict=True):
-        people = population if o.entrants is None else population.with_entrants(o.entrants)
-        counts = counts_of(tally, o.agent_size, people)
-        check_member(counts, tally, fates, people, draw)
-        lived[draw] = counts, fates
-    return lived
+        worlds = [Company(p.recipe.population, p.recipe.environment, list(p.members.values())) for p in places]
+        runs = simulated_worlds(worlds)
+    return [
+        {draw: _checked(place, draw, *run) for draw, run in zip(place.members, of_place, strict=True)}
+        for place, of_place in zip(places, runs, strict=True)
+    ]
 
 
-def _part(
-    task: Task,
-    population: Population,
-    own: Mapping[int, MemberInputs],
-    lived: Mapping[int, MemberRun],
-    failures: list[Failure],
-) -> Part:
+def _checked(place: Place, draw: int, tally: Tally, fates: Fates) -> MemberRun:
+    """A member's counts and fates, once they hold to what every run must. Raises InvariantError."""
+    own, people = place.members[draw], place.people_of(draw)
+    counts = counts_of(tally, own.agent_size, people)
+    check_member(counts, tally, fates, people, draw)
+    return counts, fates
+
+
+def _part(place: Place, lived: Mapping[int, MemberRun], failures: list[Failure]) -> Part:
     """The members that succeeded, stacked; shape (0, ...) if none did."""
     if lived:
         counts = Counts.stacked([counts for counts, _ in lived.values()])
         fates = np.stack([fates for _, fates in lived.values()])
     else:
-        nobody = new_tally(len(task.recipe.environment.offers), len(FIELDS))
+        population = place.recipe.population
+        nobody = new_tally(len(place.recipe.environment.offers), len(FIELDS))
         empty = counts_of(nobody, np.zeros(len(GROUPS)), population)
         counts = Counts(**{name: getattr(empty, name)[:0] for name in TABLES})
         fates = np.zeros((0, len(population)), np.uint16)
-    seeds = [o.seed for o in own.values()]
+    seeds = [place.members[draw].seed for draw in lived]
     drawn = recruited = counts.expected  # of nobody, if all failed
     if seeds:
         drawn = at_full_scale(counts.expected, counts.variance, seeds)
         recruited = programme_at_full_scale(drawn, counts.expected, counts.programme_expected, seeds)
-    return Part.of(counts, drawn, recruited, Leavers.of(fates, task.rows), list(lived), failures)
+    return Part.of(counts, drawn, recruited, Leavers.of(fates, place.rows), list(lived), failures)
 
 
-def _mesa_member(task: Task, population: Population, draw: int, own: MemberInputs) -> tuple[Tally, Fates]:
+def _mesa_member(task: Task, place: Place, draw: int) -> tuple[Tally, Fates]:
     from bdsim.model.agents import WorldModel  # Mesa takes a second to import; most runs never need it
 
-    people = population if own.entrants is None else population.with_entrants(own.entrants)
-    world = World(people, own.environment or task.recipe.environment, own.behaviour, own.agent_size, own.shocks)
+    own, environment = place.members[draw], place.recipe.environment
+    people = place.people_of(draw)
+    world = World(people, own.environment or environment, own.behaviour, own.agent_size, own.shocks)
     model = WorldModel(world, seed=task.seed, member=draw)
     model.run_model()
     return model.tally, model.state.fate

@@ -29,6 +29,7 @@ class Sent(Protocol):
 
 T = TypeVar("T", bound=Sent)
 R = TypeVar("R")
+K = TypeVar("K")
 WAVE = 16  # tasks a worker of a cluster before the next are handed out: bounds the results that wait to be kept
 HEED = 0.2  # seconds between two looks at whether somebody asked to stop
 AHEAD = 2  # tasks a thread that are handed out: one at work, one that waits
@@ -62,24 +63,26 @@ class Workers:
     def parts_at_a_time(self) -> int:
         return -(-self.members_at_a_time // WIDTH)
 
-    def each(self, work: Callable[[T], R], tasks: Iterable[T], at_most: int) -> Iterator[R]:
-        """`work` of every task, as they finish; no more wait to be taken than the workers can make meanwhile.
+    def each(
+        self, work: Callable[[T], R], keep: Callable[[R], K], tasks: Iterable[T], at_most: int
+    ) -> Iterator[K]:  # fmt: skip
+        """What `keep` makes of the `work` of every task, as they finish.
 
-        Raises what `work` raises, UsageError when the scheduler does not answer or has no workers, and
-        KeyboardInterrupt once all that is left has been taken after `stop`.
+        Threads keep what they have made, side by side; what a cluster makes is kept here. No more wait to be taken
+        than the workers can make meanwhile. Raises what `work` and `keep` raise, UsageError when the scheduler does not
+        answer or has no workers, and KeyboardInterrupt once all that is left has been taken after `stop`.
         """
         if self.scheduler is None:
             jobs = max(1, min(self.threads or joblib.cpu_count(), at_most))
-            made = self._on_threads(work, tasks, jobs)
+            yield from self._on_threads(lambda task: keep(work(task)), tasks, jobs)
         else:
-            made = self._on_cluster(work, tasks, self.scheduler)
-        yield from made
+            yield from map(keep, self._on_cluster(work, tasks, self.scheduler))
         if self.stop.is_set():
             raise KeyboardInterrupt
 
-    def _on_threads(self, work: Callable[[T], R], tasks: Iterable[T], jobs: int) -> Iterator[R]:
+    def _on_threads(self, work: Callable[[T], K], tasks: Iterable[T], jobs: int) -> Iterator[K]:
         """Threads of our own, since joblib cannot stop handing out; even one, so that Ctrl-C is heard meanwhile."""
-        waiting, running = iter(tasks), set[Future[R]]()
+        waiting, running = iter(tasks), set[Future[K]]()
         pool = ThreadPoolExecutor(jobs, thread_name_prefix=THREADS)
         try:
             while True:

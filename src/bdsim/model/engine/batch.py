@@ -2,29 +2,35 @@
 
 How members are grouped changes how fast they run and nothing else: each has the bits of a run of its own. Even one
 member runs in lanes: that costs it about as much again, and saves everybody a second compilation of the engine.
+
+Scenarios mostly differ from some year on. What the same members lived before it is the same, to the bit, in all of
+them: it is simulated once, and each world goes on from a copy.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bdsim.model.categories import FIELDS, Floats
+from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.engine import compiling, state
 from bdsim.model.engine.before import settle_before
 from bdsim.model.engine.lanes import WIDTH
-from bdsim.model.engine.state import Tally
-from bdsim.model.engine.year import simulate_years
+from bdsim.model.engine.state import Block, Keys, State, Tally, turned
+from bdsim.model.engine.year import first_fear, live_year
 from bdsim.model.fates import Fates
-from bdsim.model.people import Population
+from bdsim.model.people import People, Population
 from bdsim.model.world import Behaviour, Environment, Shocks, no_shocks
 
-__all__ = ["MemberInputs", "grouped", "is_compiled", "simulated", "simulated_alone"]
+NEVER = 10_000  # a number of no year
+
+__all__ = ["Company", "MemberInputs", "grouped", "is_compiled", "simulated", "simulated_alone", "simulated_worlds"]
 
 
 class MemberInputs(NamedTuple):
@@ -36,6 +42,14 @@ class MemberInputs(NamedTuple):
     shocks: Shocks | None = None  # none: zeros
     environment: Environment | None = None  # none: that of all members
     entrants: NDArray[np.int64] | None = None  # (cohorts, groups, fields) agents entering; none: as for all members
+
+
+class Company(NamedTuple):
+    """Members, and the world in which they live."""
+
+    population: Population
+    environment: Environment
+    members: Sequence[MemberInputs]
 
 
 def grouped(members: Iterable[int]) -> Iterator[list[int]]:
@@ -64,47 +78,152 @@ def simulated(
     population: Population, environment: Environment, members: Sequence[MemberInputs], *, sampled: bool = True
 ) -> list[tuple[Tally, Fates]]:
     """Tally and fates, shape (rows,), of each member, in order."""
-    if any(member.entrants is not None for member in members):  # who enters is one for all that run side by side
-        alone = [(_people_of(population, member), member) for member in members]
-        return [pair for people, member in alone for pair in _together(people, environment, [member], sampled)]
-    groups = [members[first : first + WIDTH] for first in range(0, len(members), WIDTH)]
-    return [pair for group in groups for pair in _together(population, environment, group, sampled)]
+    (made,) = simulated_worlds([Company(population, environment, members)], sampled=sampled)
+    return made
+
+
+def simulated_worlds(worlds: Sequence[Company], *, sampled: bool = True) -> list[list[tuple[Tally, Fates]]]:
+    """The same of each of several worlds; those with the same members live the years that they have in common once.
+
+    Each has, to the bit, what it would have by itself.
+    """
+    made: list[list[tuple[Tally, Fates]]] = [[] for _ in worlds]
+    for met in zip_longest(*map(_batches, worlds)):  # a world's batches meet those of the same members elsewhere
+        there = {number: batch for number, batch in enumerate(met) if batch is not None}
+        lived = _lived([_filled(batch) for batch in there.values()], sampled)
+        for (number, batch), (tally, fates) in zip(there.items(), lived, strict=True):
+            lanes = range(len(batch.members))
+            made[number] += [(tally.of_member(lane), np.ascontiguousarray(fates[:, lane])) for lane in lanes]
+    return made
 
 
 def simulated_alone(
     population: Population, environment: Environment, member: MemberInputs, *, sampled: bool = True
 ) -> tuple[Tally, Fates]:
     """One member without lanes: the same bits, for comparison; its machine code is compiled apart."""
-    return _run(_people_of(population, member), environment, [member], sampled)
+    (made,) = _lived([Company(_people_of(population, member), environment, [member])], sampled)
+    return made
 
 
 def _people_of(population: Population, member: MemberInputs) -> Population:
     return population if member.entrants is None else population.with_entrants(member.entrants)
 
 
-def _together(
-    population: Population, environment: Environment, members: Sequence[MemberInputs], sampled: bool
-) -> list[tuple[Tally, Fates]]:
-    """At most WIDTH members; empty lanes repeat the last."""
-    full = [*members, *[members[-1]] * (WIDTH - len(members))]
-    tally, fates = _run(population, environment, full, sampled)
-    return [(tally.of_member(lane), np.ascontiguousarray(fates[:, lane])) for lane in range(len(members))]
+def _batches(world: Company) -> list[Company]:
+    """Members in batches of at most WIDTH; who enters is one for all of a batch."""
+    population, environment, members = world
+    if any(member.entrants is not None for member in members):
+        return [Company(_people_of(population, member), environment, [member]) for member in members]
+    return [Company(population, environment, members[i : i + WIDTH]) for i in range(0, len(members), WIDTH)]
 
 
-def _run(
-    population: Population, environment: Environment, members: Sequence[MemberInputs], sampled: bool
-) -> tuple[Tally, Fates]:
-    rows, years, n = len(population), len(environment.offers), len(members)
-    people, block, start = population.people, state.new_block(n), state.new_state(rows, n, sampled=sampled)
-    tally, keys = state.new_tally(years, len(FIELDS), n), state.keys_of([m.seed for m in members], years)
-    world = state.environment_of([m.environment or environment for m in members])
-    shocks = state.shocks_of([m.shocks or no_shocks(years) for m in members])
-    behaviour = state.behaviour_of([m.behaviour for m in members])
-    sizes = state.agent_sizes([m.agent_size for m in members])
-    settle_before(people, world, behaviour, keys, start, block, tally)
-    simulate_years(people, world, shocks, behaviour, sizes, keys, start, block, tally)
-    trace = _trace(n, sampled)
+def _filled(batch: Company) -> Company:
+    """A batch with all lanes in use: those that are left over repeat the last member."""
+    return batch._replace(members=[*batch.members, *[batch.members[-1]] * (WIDTH - len(batch.members))])
+
+
+class _Inputs(NamedTuple):
+    """A batch as the engine reads it."""
+
+    people: People
+    world: Environment
+    shocks: Shocks
+    behaviour: Behaviour
+    sizes: Floats
+    keys: Keys
+
+    @classmethod
+    def of(cls, batch: Company) -> _Inputs:
+        population, environment, members = batch
+        years = len(environment.offers)
+        return cls(
+            population.people, state.environment_of([m.environment or environment for m in members]),
+            state.shocks_of([m.shocks or no_shocks(years) for m in members]),
+            state.behaviour_of([m.behaviour for m in members]), state.agent_sizes([m.agent_size for m in members]),
+            state.keys_of([m.seed for m in members], years),
+        )  # fmt: skip
+
+    @property
+    def years(self) -> int:
+        return len(self.world.offers)
+
+
+def _lived(batches: Sequence[Company], sampled: bool) -> list[tuple[Tally, Fates]]:
+    """Tally and fates of each batch, with a last axis of members, or of none for one member without lanes."""
+    made: dict[int, tuple[Tally, Fates]] = {}
+    waiting = {number: _Inputs.of(batch) for number, batch in enumerate(batches)}
+    lanes = len(batches[0].members)
+    while waiting:
+        first = next(iter(waiting.values()))
+        together = {n: inputs for n, inputs in waiting.items() if inputs is first or _parting(first, inputs) > 0}
+        rows, fields = len(first.people.identity), first.people.starts.shape[0]
+        block, start = state.new_block(lanes), state.new_state(rows, lanes, sampled=sampled)
+        tally = state.new_tally(first.years, fields, lanes)
+        settle_before(first.people, first.world, first.behaviour, first.keys, start, block, tally)
+        made |= _live(together, 0, start, block, tally)
+        waiting = {n: inputs for n, inputs in waiting.items() if n not in together}
+    trace = _trace(lanes, sampled)
     if trace.parent.exists() and not trace.exists():
         with contextlib.suppress(OSError):  # without a writable cache the "compiling" line is repeated
             trace.touch()
-    return tally, start.fate
+    return [made[number] for number in range(len(batches))]
+
+
+def _live(
+    together: Mapping[int, _Inputs], first: int, now: State, block: Block, tally: Tally
+) -> dict[int, tuple[Tally, Fates]]:
+    """All batches from year number `first`, in which they are alike but for what that year brings.
+
+    One leads; in the year in which others part from it they go on by themselves, from a copy of what there is.
+    """
+    made: dict[int, tuple[Tally, Fates]] = {}
+    lead = next(iter(together.values()))
+    parting = {number: _parting(lead, inputs) for number, inputs in together.items()}
+    afraid = first_fear(lead.world.scrutiny)
+    for year in range(first, lead.years):
+        if leaving := {n: together[n] for n, when in parting.items() if when == year}:
+            made |= _live(leaving, year, state.copied(now), block, state.copied(tally))
+        live_year(
+            year, lead.people, lead.world, lead.shocks, lead.behaviour, lead.sizes, lead.keys, year < afraid, now,
+            block, tally,
+        )  # fmt: skip
+        now = turned(now)
+    return made | {number: (tally, now.fate) for number, when in parting.items() if when == lead.years}
+
+
+def _parting(one: _Inputs, other: _Inputs) -> int:
+    """The number of the first year in which two batches see, or are, anything else; their years, if in none.
+
+    0 where nothing is shared: other people, other behaviour, other luck.
+    """
+    if one is other:
+        return one.years
+    if not (_alike(one.behaviour, other.behaviour) and _alike(one.keys, other.keys)):
+        return 0
+    if one.years != other.years or not np.array_equal(one.sizes, other.sizes):
+        return 0
+    yearly = zip((*one.world, *one.shocks), (*other.world, *other.shocks), strict=True)
+    return min(_entering_alike(one.people, other.people), one.years, *(_first_unlike(a, b) for a, b in yearly))
+
+
+def _entering_alike(one: People, other: People) -> int:
+    """The number of the first year in which somebody enters in one and not in the other; 0 for other rows."""
+    if one is other:
+        return NEVER
+    if not all(np.array_equal(getattr(one, f), getattr(other, f)) for f in People._fields if f != "enters"):
+        return 0
+    years = one.entry[one.enters != other.enters]
+    return max(int(years.min()) - FIRST_YEAR, 0) if len(years) else NEVER
+
+
+def _first_unlike(one: NDArray[Any], other: NDArray[Any]) -> int:
+    """The number of the first row of two tables that differs."""
+    unlike = np.flatnonzero((one != other).reshape(len(one), -1).any(axis=1))
+    return int(unlike[0]) if len(unlike) else NEVER
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two tuples of tables hold the same values."""
+    if isinstance(one, tuple):
+        return all(_alike(a, b) for a, b in zip(one, other, strict=True))
+    return np.array_equal(one, other)

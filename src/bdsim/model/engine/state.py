@@ -8,7 +8,7 @@ status and fate), 58 in an expected one, where probabilities take the place of 0
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ __all__ = [
     "Tally",
     "agent_sizes",
     "behaviour_of",
+    "copied",
     "environment_of",
     "keys_of",
     "new_block",
@@ -43,6 +44,7 @@ BLOCK = 768  # values in a column of work space: columns of a block stay in the 
 LINE = 64  # bytes of a cache line
 SUMS = 6  # here; expected for China and elsewhere; their variances; expected with a programme
 Shape = tuple[int, ...]
+T = TypeVar("T", bound=tuple[NDArray[Any], ...])
 
 
 class Keys(NamedTuple):
@@ -219,6 +221,15 @@ def turned(state: State) -> State:
     """The state when next 1 January has come."""
     status, next_status, dread, next_dread, ties, fate = state
     return State(next_status, status, next_dread, dread, ties, fate)
+
+
+def copied(tables: T) -> T:
+    """The same numbers in memory of their own: of a state, or of a tally."""
+    made = []
+    for table in tables:
+        made.append(_zeros(table.shape, table.dtype))
+        made[-1][...] = table
+    return type(tables)(*made)
 
 
 def new_decisions(rows: int) -> Decisions:

@@ -31,7 +31,7 @@ from bdsim.model.engine.presence import (
     share_moved,
     status_of,
 )  # fmt: skip
-from bdsim.model.engine.state import Block, Decisions, Keys, State, Tally, turned
+from bdsim.model.engine.state import Block, Decisions, Keys, State, Tally
 from bdsim.model.engine.values import (
     add,
     any_of,
@@ -76,7 +76,6 @@ __all__ = [
     "luck_of",
     "open_year",
     "set_usual",
-    "simulate_years",
     "weights_of",
 ]
 
@@ -375,14 +374,3 @@ def first_fear(scrutiny: Floats) -> int:
     """The number of the first year in which anybody is scrutinised; before it nobody has been afraid."""
     years = np.flatnonzero(scrutiny.reshape(len(scrutiny), -1).any(axis=1))
     return int(years[0]) if len(years) else len(scrutiny)
-
-
-def simulate_years(
-    people: People, world: Environment, shocks: Shocks, b: Behaviour, sizes: Floats, keys: Keys, state: State,
-    block: Block, tally: Tally,
-) -> None:  # fmt: skip
-    """All years from FIRST_YEAR of one member or of WIDTH; `sizes` are researchers an agent stands for, by group."""
-    afraid = first_fear(world.scrutiny)
-    for year in range(len(world.offers)):
-        live_year(year, people, world, shocks, b, sizes, keys, year < afraid, state, block, tally)
-        state = turned(state)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bdsim.files.digest import digest_of
 from bdsim.model import draws
 from bdsim.model.categories import FIELDS, FIRST_YEAR, GROUPS, Floats
 from bdsim.runs.identity import own_digest
@@ -41,6 +42,7 @@ class Crowd(NamedTuple):
     recipes: list[Recipe]  # of each distinct world
     identities: NDArray[np.uint64]
     rows: list[NDArray[np.uint32]]  # of each world: everyone's row among the identities
+    people: list[str]  # of each world: a digest of who they are
 
     @classmethod
     def of(cls, job: Job) -> Crowd:
@@ -48,7 +50,8 @@ class Crowd(NamedTuple):
         recipes = [job.recipe(plans[0]) for plans in distinct(job)]
         each = [recipe.population.people.identity for recipe in recipes]
         identities = np.unique(np.concatenate(each))
-        return cls(recipes, identities, [np.searchsorted(identities, one).astype(np.uint32) for one in each])
+        rows = [np.searchsorted(identities, one).astype(np.uint32) for one in each]
+        return cls(recipes, identities, rows, [digest_of(one) for one in each])
 
 
 def members_table(job: Job, lost: Sequence[set[int]]) -> pd.DataFrame:
