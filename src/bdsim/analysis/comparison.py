@@ -11,27 +11,26 @@ import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
+from bdsim.analysis.pairs import Everyone, Pairs, pairs_of
 from bdsim.errors import UsageError, check_years
 from bdsim.model import draws
-from bdsim.model.categories import FIRST_YEAR, GROUPS, Floats
+from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.counts import AXES, selection
 from bdsim.model.draws import Purpose
 from bdsim.model.fates import Fates, destination_of, year_left
-from bdsim.model.rule import EARLY_UNTIL, MID_UNTIL
 from bdsim.runs.drawn import Drawn
 from bdsim.runs.identity import apart, check_reference
 from bdsim.runs.results import Centre, Results
 
 __all__ = [
-    "Comparison", "Difference", "Period", "Precision", "centre_of", "compare", "distinct", "everyone",
-    "first_difference", "stages_of", "unique",
+    "Comparison", "Difference", "Period", "Precision", "centre_of", "compare", "distinct",
+    "first_difference", "unique",
 ]  # fmt: skip
 
 Z90 = float(ndtri(0.95))  # half the width of a normal variable's central 90%, in standard deviations
@@ -139,16 +138,6 @@ class Precision:
         return max(2, int(np.ceil(variance * (Z90 / (within * self.effect)) ** 2)))
 
 
-class Pairs(NamedTuple):
-    """Who decides differently: one entry a member and person whose fates differ."""
-
-    people: pd.DataFrame  # everyone of both runs by identity, with the number of their group
-    member: NDArray[np.uint32]  # of the scenario
-    person: NDArray[np.uint32]  # row of `people`
-    ours: Fates  # fate under the reference
-    theirs: Fates  # fate under the scenario
-
-
 @dataclass(frozen=True)
 class Comparison(Drawn):
     """A reference and the scenarios compared with it."""
@@ -224,11 +213,9 @@ class Comparison(Drawn):
         """Researchers counted on one side and not the other, shape (members, periods, *axes)."""
         pairs = self.pairs(scenario)
         people = pairs.people
-        chosen = np.isin(people["group"].to_numpy(), selection(origin))[pairs.person]
+        chosen = np.isin(people.group, selection(origin))[pairs.person]
         member, row = pairs.member[chosen].astype(np.int64), pairs.person[chosen].astype(np.int64)
-        settled = (people["route"] == "settled").to_numpy()[row]
-        stands = [scenario.members[f"agent_{route}"].to_numpy()[member] for route in ("doctorate", "settled")]
-        weight = np.where(settled, stands[1], stands[0])
+        weight = people.stand_for(scenario, member, row)
         cells = tuple(len(AXES[a]) for a in axes)
         size = int(np.prod(cells))
         members = len(scenario.members)
@@ -246,7 +233,7 @@ class Comparison(Drawn):
         """Who decides differently under `scenario` and under the reference, member by member."""
         found = self._found.get(scenario.fingerprint)
         if found is None:
-            found = self._found[scenario.fingerprint] = _pairs(self.reference, scenario)
+            found = self._found[scenario.fingerprint] = pairs_of(self.reference, scenario)
         return found
 
 
@@ -347,45 +334,12 @@ def _keys(seeds: tuple[str, ...], spans: tuple[Period, ...]) -> NDArray[np.uint6
     return np.array([each[seed] for seed in seeds], np.uint64).reshape(len(seeds), len(spans))
 
 
-def stages_of(ages: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Career stages, as positions among STAGES, of years since entry; rule.stage_of for many at once."""
-    return np.asarray((ages >= EARLY_UNTIL).astype(np.int64) + (ages >= MID_UNTIL))
-
-
-def everyone(one: Results, other: Results) -> tuple[pd.DataFrame, NDArray[np.int64], NDArray[np.int64]]:
-    """Everyone of both runs by identity, with the number of their group; and the row of each person of either."""
-    both = pd.concat([one.people, other.people]).drop_duplicates("identity").sort_values("identity", ignore_index=True)
-    labels = both["origin"].astype(str) + "/" + both["route"].astype(str)
-    both["group"] = labels.map({"/".join(g): i for i, g in enumerate(GROUPS)}).to_numpy(np.int64)
-    rows = [np.searchsorted(both["identity"], r.people["identity"]) for r in (one, other)]
-    return both, rows[0], rows[1]
-
-
-def _pairs(reference: Results, scenario: Results) -> Pairs:
-    """Part by part: both sides' fates of everybody, and where they differ."""
-    both, ours, theirs = everyone(reference, scenario)
-    match, found, first = reference.positions(scenario.members["draw"].to_numpy()), [], 0
-    for part in scenario.parts:
-        after = part.leavers.fates(part.members, len(both), theirs)
-        before = reference.fates_of(match[first : first + part.members], ours, len(both))
-        member, person = np.nonzero(before != after)
-        changed = (before[member, person], after[member, person])
-        found.append(((member + first).astype(np.uint32), person.astype(np.uint32), *changed))
-        first += part.members
-    return Pairs(both, *(np.concatenate(column) for column in zip(*found, strict=True)))
-
-
 def _fate(
-    codes: Fates, people: pd.DataFrame, row: NDArray[np.int64], axes: tuple[str, ...]
+    codes: Fates, people: Everyone, row: NDArray[np.int64], axes: tuple[str, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The year in which each left (0: never) and the cell over `axes` in which that is counted."""
     year = np.where(codes > 0, year_left(codes), 0)
-    age = year - people["entry_year"].to_numpy()[row]
-    position = {
-        "field": pd.Categorical(people["field"], categories=AXES["field"]).codes[row].astype(np.int64),
-        "stage": stages_of(age),
-        "destination": destination_of(codes),
-    }
+    position = {"field": people.field[row], "stage": people.stage(row, year), "destination": destination_of(codes)}
     cell = np.zeros(len(codes), np.int64)
     for axis in axes:
         cell = cell * len(AXES[axis]) + position[axis]

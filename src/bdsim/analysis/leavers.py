@@ -5,17 +5,16 @@ A description of the model's pairs of lives, person by person with the same luck
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from bdsim.analysis.comparison import Comparison, Period, everyone, stages_of
+from bdsim.analysis.comparison import Comparison, Period
+from bdsim.analysis.pairs import BY, DECILES, LABELS, by_label
 from bdsim.errors import UsageError
-from bdsim.model.categories import FIRST_YEAR, Floats
-from bdsim.model.counts import AXES, selection
+from bdsim.model.categories import FIRST_YEAR, ORIGIN_OF_GROUP, Floats
+from bdsim.model.counts import selection
 from bdsim.model.fates import fate_of, year_left
 from bdsim.model.rule import CHINA
 from bdsim.runs.results import Results
@@ -23,15 +22,6 @@ from bdsim.runs.results import Results
 __all__ = ["BY", "SIDES", "Who", "who_leaves"]
 
 SIDES = ("only under the scenario", "only under the reference", "under both")
-DECILES = tuple(f"decile {n}" for n in range(1, 11))
-TIES = ("weakest third", "middle third", "strongest third")
-BY: dict[str, tuple[str, ...]] = {
-    "field": AXES["field"],
-    "stage": AXES["stage"],
-    "route": AXES["route"],
-    "prominence": DECILES,
-    "ties": TIES,
-}
 LOW, HIGH = 0.05, 0.95
 
 
@@ -62,7 +52,7 @@ def who_leaves(comparison: Comparison, scenario: Results, period: Period, origin
     first, last = period
     if not comparison.reference.years[0] <= first <= last <= comparison.reference.years[-1]:
         raise UsageError(f"period {first}-{last} lies outside the run", where="period")
-    counts = np.concatenate(list(_counted(comparison, scenario, period, selection(origin))))
+    counts = _counted(comparison, scenario, period, origin)
     weights = scenario.weights
     scale = float(scenario.manifest["researchers_per_agent"])
     rows = []
@@ -89,48 +79,23 @@ def who_leaves(comparison: Comparison, scenario: Results, period: Period, origin
     return Who(scenario.name, reference.name, titles, period, pd.DataFrame(rows), _caliber(counts, scenario))
 
 
-def _counted(comparison: Comparison, scenario: Results, period: Period, groups: NDArray[np.int64]) -> Iterator[Floats]:
-    """Leavers in researchers by side and label of every attribute, one part of the members after the other.
-
-    Each of shape (members of the part, sides, labels of all attributes).
-    """
-    both, rows_here, rows_there = everyone(comparison.reference, scenario)
-    chosen = np.isin(both["group"].to_numpy(), groups)
-    codes = _codes(both)
-    settled = (both["route"] == "settled").to_numpy()
-    match, first = comparison.reference.positions(scenario.members["draw"].to_numpy()), 0
+def _counted(comparison: Comparison, scenario: Results, period: Period, origin: str) -> Floats:
+    """Leavers in researchers by side and label of every attribute, shape (members, sides, labels of all attributes)."""
+    pairs, members = comparison.pairs(scenario), len(scenario.members)
+    people, groups = pairs.people, selection(origin)
     low, high = (fate_of(year - FIRST_YEAR, CHINA) for year in (period[0], period[1] + 1))
-    for part in scenario.parts:
-        span = slice(first, first + part.members)
-        there = part.leavers.fates(part.members, len(both), rows_there)
-        here = comparison.reference.fates_of(match[span], rows_here, len(both))
-        inside = [(low <= fates) & (fates < high) & chosen for fates in (there, here)]
-        member, person = np.nonzero(inside[0] | inside[1])
-        side = np.where(inside[0] & inside[1], 2, np.where(inside[0], 0, 1))[member, person]
-        fate = np.where(side == 1, here[member, person], there[member, person]).astype(np.int64)
-        stands = [scenario.members[f"agent_{r}"].to_numpy()[span][member] for r in ("doctorate", "settled")]
-        weight = np.where(settled[person], stands[1], stands[0])
-        age = year_left(fate) - both["entry_year"].to_numpy()[person]
-        stage = stages_of(age)
-        tables = []
-        for by, labels in BY.items():
-            label = stage if by == "stage" else codes[by][person]
-            flat = (member * len(SIDES) + side) * len(labels) + label
-            size = part.members * len(SIDES) * len(labels)
-            tables.append(np.bincount(flat, weight, size).reshape(part.members, len(SIDES), len(labels)))
-        yield np.concatenate(tables, axis=2)
-        first += part.members
-
-
-def _codes(people: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
-    """Everyone's position among the labels of each attribute that does not change."""
-    prominence, ties = people["prominence"].to_numpy(), people["ties"].to_numpy()
-    return {
-        "field": pd.Categorical(people["field"], categories=AXES["field"]).codes.astype(np.int64),
-        "route": pd.Categorical(people["route"], categories=AXES["route"]).codes.astype(np.int64),
-        "prominence": np.minimum((prominence * len(DECILES)).astype(np.int64), len(DECILES) - 1),
-        "ties": np.searchsorted(np.quantile(ties, (1 / 3, 2 / 3)), ties).astype(np.int64),
-    }
+    inside = [(low <= fates) & (fates < high) for fates in (pairs.theirs, pairs.ours)]
+    at = (inside[0] | inside[1]) & np.isin(people.group[pairs.person], groups)
+    there, here = (one[at] for one in inside)
+    side = np.where(there & here, 2, np.where(there, 0, 1))
+    member, person = pairs.member[at].astype(np.int64), pairs.person[at]
+    year = year_left(np.where(side == 1, pairs.ours[at], pairs.theirs[at]))
+    weight = people.stand_for(scenario, member, person)
+    counts = by_label(people, person, year, weight, member * len(SIDES) + side, members * len(SIDES))
+    counts = counts.reshape(members, len(SIDES), LABELS)
+    span = slice(period[0] - FIRST_YEAR, period[1] - FIRST_YEAR + 1)
+    counts[:, 2] += pairs.alike[:, span][:, :, np.unique(ORIGIN_OF_GROUP[groups])].sum(axis=(1, 2))
+    return counts
 
 
 def _without_excess(values: Floats, weights: Floats, scale: float) -> Floats:

@@ -125,7 +125,7 @@ def check_member(counts: Counts, tally: Tally, fates: Fates, population: Populat
             "or with chances outside [0, 1]"
         )
     check_conservation(counts, draw)
-    people, gone = population.people, np.flatnonzero(fates)
+    people, gone = population.people, np.flatnonzero(fates != 0)
     years, groups, fields_, _, destinations = tally.departures.shape
     year, fate = year_left(fates[gone]) - FIRST_YEAR, fates[gone]
     cell = (year * groups + people.group[gone]) * fields_ + people.field[gone]

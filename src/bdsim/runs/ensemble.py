@@ -54,7 +54,8 @@ class Place:
     run: int  # among those that run together
     world: int  # among the distinct ones of that run
     recipe: Recipe
-    rows: NDArray[np.uint32]  # everyone's row among the people of the run, shape (people of the world,)
+    order: NDArray[np.uint32]  # sorts the people of the world by their rows among the people of the run, (people,)
+    rows: NDArray[np.uint32]  # these rows, sorted: same
     members: dict[int, MemberInputs]  # by draw
 
     @property
@@ -196,7 +197,8 @@ def run_member(world: World, seed: int, member: int, *, sampled: bool = True) ->
 
 def run_one(job: Job, plan: Plan, draw: int) -> MemberRun:
     """One member of a run, as the run makes it: raises what made it fail there."""
-    place = Place(0, 0, job.recipe(plan), np.zeros(0, np.uint32), {draw: job.inputs(plan, draw)})
+    nobody = np.zeros(0, np.uint32)
+    place = Place(0, 0, job.recipe(plan), nobody, nobody, {draw: job.inputs(plan, draw)})
     (lived,) = _lived(Task(job.settings.engine, job.settings.seed, program_hash(), []), [place])
     return lived[draw]
 
@@ -219,7 +221,7 @@ def _run_missing(runs: Sequence[tuple[Job, PartStore]], workers: Workers, progre
         job, crowd = runs[run][0], crowds[run]
         plan = plans[run][key.world]
         own = {draw: job.inputs(plan, draw) for draw in lacking[run, key]}
-        return Place(run, key.world, crowd.recipes[key.world], crowd.rows[key.world], own)
+        return Place(run, key.world, crowd.recipes[key.world], crowd.orders[key.world], crowd.rows[key.world], own)
 
     def task(groups: list[list[tuple[int, Key]]]) -> Task:
         settings = runs[groups[0][0][0]][0].settings
@@ -336,7 +338,7 @@ def _part(place: Place, lived: Mapping[int, MemberRun], failures: list[Failure])
     if seeds:
         drawn = at_full_scale(counts.expected, counts.variance, seeds)
         recruited = programme_at_full_scale(drawn, counts.expected, counts.programme_expected, seeds)
-    return Part.of(counts, drawn, recruited, Leavers.of(fates, place.rows), list(lived), failures)
+    return Part.of(counts, drawn, recruited, Leavers.of(fates, place.order, place.rows), list(lived), failures)
 
 
 def _mesa_member(task: Task, place: Place, draw: int) -> tuple[Tally, Fates]:

@@ -17,7 +17,7 @@ import joblib
 from bdsim.errors import BdsimError, UsageError
 from bdsim.model.engine.lanes import WIDTH
 
-__all__ = ["Workers", "are_at_work"]
+__all__ = ["Workers", "ahead", "are_at_work"]
 
 
 class Sent(Protocol):
@@ -30,6 +30,7 @@ class Sent(Protocol):
 T = TypeVar("T", bound=Sent)
 R = TypeVar("R")
 K = TypeVar("K")
+A = TypeVar("A")
 WAVE = 16  # tasks a worker of a cluster before the next are handed out: bounds the results that wait to be kept
 HEED = 0.2  # seconds between two looks at whether somebody asked to stop
 AHEAD = 2  # tasks a thread that are handed out: one at work, one that waits
@@ -119,6 +120,17 @@ class Workers:
                         yield made
                         if self.stop.is_set():
                             return
+
+
+def ahead(work: Callable[[A], K], each: Iterable[A]) -> Iterator[K]:
+    """What comes of `work` on each, in order; a thread is at the next while one is taken."""
+    waiting = iter(each)
+    with ThreadPoolExecutor(1) as pool:
+        at_work = [pool.submit(work, one) for one in islice(waiting, 1)]
+        while at_work:
+            made = at_work.pop().result()
+            at_work = [pool.submit(work, one) for one in islice(waiting, 1)]
+            yield made
 
 
 def are_at_work() -> bool:

@@ -41,7 +41,8 @@ class Crowd(NamedTuple):
 
     recipes: list[Recipe]  # of each distinct world
     identities: NDArray[np.uint64]
-    rows: list[NDArray[np.uint32]]  # of each world: everyone's row among the identities
+    orders: list[NDArray[np.uint32]]  # of each world: its people in the order of their identities
+    rows: list[NDArray[np.uint32]]  # of each world: in that order, everyone's row among the identities
     people: list[str]  # of each world: a digest of who they are
 
     @classmethod
@@ -50,8 +51,10 @@ class Crowd(NamedTuple):
         recipes = [job.recipe(plans[0]) for plans in distinct(job)]
         each = [recipe.population.people.identity for recipe in recipes]
         identities = np.unique(np.concatenate(each))
-        rows = [np.searchsorted(identities, one).astype(np.uint32) for one in each]
-        return cls(recipes, identities, rows, [digest_of(one) for one in each])
+        orders = [np.argsort(one).astype(np.uint32) for one in each]
+        in_order = [one[order] for one, order in zip(each, orders, strict=True)]
+        rows = [np.searchsorted(identities, one).astype(np.uint32) for one in in_order]
+        return cls(recipes, identities, orders, rows, [digest_of(one) for one in each])
 
 
 def members_table(job: Job, lost: Sequence[set[int]]) -> pd.DataFrame:
@@ -132,12 +135,12 @@ def _seed_text(job: Job, draw: int) -> str:
 
 def people_table(crowd: Crowd) -> pd.DataFrame:
     columns: dict[str, Any] = {}
-    for recipe, at in zip(crowd.recipes, crowd.rows, strict=True):
+    for recipe, order, rows in zip(crowd.recipes, crowd.orders, crowd.rows, strict=True):
         population, identities = recipe.population, crowd.identities
         p = population.people
         own: dict[str, NDArray[Any]] = {"group": p.group, "field": p.field, "entry_year": p.entry.astype(np.int32)}
         for name, column in {**own, "prominence": population.prominence, "ties": p.ties}.items():
-            columns.setdefault(name, np.zeros(len(identities), column.dtype))[at] = column
+            columns.setdefault(name, np.zeros(len(identities), column.dtype))[rows] = column[order]
     group = columns.pop("group")
     labels = {name: pd.Categorical([g[i] for g in GROUPS])[group] for i, name in enumerate(("origin", "route"))}
     field = pd.Categorical.from_codes(columns.pop("field"), categories=FIELDS)

@@ -59,15 +59,14 @@ class Leavers(NamedTuple):
     fate: Fates
 
     @classmethod
-    def of(cls, fates: Fates, rows: NDArray[np.uint32]) -> Leavers:
+    def of(cls, fates: Fates, order: NDArray[np.uint32], rows: NDArray[np.uint32]) -> Leavers:
         """From a fate for everyone of a world, shape (members, people), 0 for those who never left.
 
-        `rows` gives everyone's row among the people of the run, shape (people,).
+        `order` sorts these people by their rows among the people of the run; `rows` are those, sorted: (people,) both.
         """
-        order = np.argsort(rows)
-        in_order = fates[:, order]
-        member, place = np.nonzero(in_order)
-        return cls(member.astype(np.uint32), rows[order[place]].astype(np.uint32), in_order[member, place])
+        in_order = np.take(fates, order, axis=1)
+        member, place = np.divmod(np.flatnonzero(in_order != 0), max(1, len(order)))
+        return cls(member.astype(np.uint32), rows[place], in_order[member, place])
 
     def of_members(self, chosen: NDArray[np.int64]) -> Leavers:
         """Of some members alone, in ascending order, numbered anew from 0."""

@@ -6,7 +6,7 @@ One row group a part in every table, so that memory holds one part whatever the 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
 from itertools import accumulate
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -25,6 +26,7 @@ from bdsim.model.counts import AXES, selection
 from bdsim.model.fates import destination_of, fate_of, with_programme, year_left
 from bdsim.model.rule import CAREER, PROGRAMME
 from bdsim.runs.store.parts import Chosen, Leavers, Part
+from bdsim.runs.workers import ahead
 
 __all__ = [
     "COLUMNS",
@@ -103,19 +105,19 @@ COLUMNS = {
 }
 
 
-def write_parts(folder: Path, parts: Iterable[Part | StoredPart | Chosen], run: str) -> None:
+def write_parts(folder: Path, parts: Sequence[Part | StoredPart | Chosen], run: str) -> None:
     """Write the tables of all members of the run of this fingerprint into `folder`, one part at a time."""
     # Files close after the threads that write to them have ended, whatever ends this: the other way round crashes.
     with contextlib.ExitStack() as files, ThreadPoolExecutor() as pool:
         writers: dict[str, pq.ParquetWriter] = {}
         first_member = 0
-        for part in parts:
-            tables = _rows(part, first_member)
+        for members, tables in ahead(lambda number: _rows(parts[number]), range(len(parts))):
             for name in tables.keys() - writers.keys():
                 schema = of_run(tables[name].schema, run)
                 writers[name] = files.enter_context(_writer(folder / f"{name}.parquet", schema))
-            list(pool.map(_write_group, (writers[name] for name in tables), tables.values()))
-            first_member += part.members
+            numbered = (_numbered_from(first_member, table) for table in tables.values())
+            list(pool.map(_write_group, (writers[name] for name in tables), numbered))
+            first_member += members
 
 
 def of_run(schema: pa.Schema, run: str) -> pa.Schema:
@@ -145,9 +147,13 @@ def read_whole(path: Path, run: str) -> pd.DataFrame:
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """Dictionaries pay for all but the columns in which hardly a value comes twice."""
-    repeating = [name for name in schema.names if name not in ("expected", "variance", "person")]
-    return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=repeating, write_page_checksum=True)
+    """Dictionaries pay for all but the columns in which hardly a value comes twice; persons ascend, by small steps."""
+    apart = ("expected", "variance", "person", *(["with_programme"] if "variance" in schema.names else []))
+    repeating = [name for name in schema.names if name not in apart]
+    steps = {"person": "DELTA_BINARY_PACKED"} if "person" in schema.names else None
+    return pq.ParquetWriter(
+        path, schema, compression="zstd", use_dictionary=repeating, column_encoding=steps, write_page_checksum=True
+    )
 
 
 def _write_group(writer: pq.ParquetWriter, rows: pa.Table) -> None:
@@ -155,19 +161,24 @@ def _write_group(writer: pq.ParquetWriter, rows: pa.Table) -> None:
     writer.write_table(rows, row_group_size=max(1, len(rows)))  # left to itself, it would split a large part
 
 
-def _rows(part: Part | StoredPart | Chosen, first: int) -> dict[str, pa.Table]:
+def _rows(part: Part | StoredPart | Chosen) -> tuple[int, dict[str, pa.Table]]:
+    """How many members a part has, and their rows of every table, members numbered from 0."""
     rows = {}
     for name, axes in CELLS.items():
         values = {column: part.table(table) for table, (of, column, _) in COLUMN_OF.items() if of == name}
-        shape = next(iter(values.values())).shape
-        table = _cells(shape, axes)
-        table = table.set_column(0, "member", pa.array(table["member"].to_numpy() + np.int32(first)))
+        table = _cells(next(iter(values.values())).shape, axes)
         for column, array in values.items():
             table = table.append_column(column, pa.array(array.ravel()))
         rows[name] = table
-    cohorts = tidy_cohorts(part.table("entered"), part.table("left"), first)
-    frames = {"cohorts": cohorts, "leavers": leavers_table(part.leavers, first)}
-    return rows | {name: pa.Table.from_pandas(f, preserve_index=False) for name, f in frames.items()}
+    frames = {
+        "cohorts": tidy_cohorts(part.table("entered"), part.table("left")),
+        "leavers": leavers_table(part.leavers),
+    }
+    return part.members, rows | {name: pa.Table.from_pandas(f, preserve_index=False) for name, f in frames.items()}
+
+
+def _numbered_from(first: int, table: pa.Table) -> pa.Table:
+    return table.set_column(0, table.schema.field(0), pc.add(table["member"], pa.scalar(first, pa.int32())))
 
 
 @lru_cache(maxsize=2 * len(CELLS))
