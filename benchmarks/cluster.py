@@ -67,12 +67,12 @@ def bytes_and_tables(job: Job, members_at_a_time: int, folder: Path) -> dict[str
     sent, received = [], []
 
     class Counting(Workers):
-        def each(self, work, tasks, at_most):  # type: ignore[no-untyped-def]  # noqa: ARG002 - as in Workers
+        def each(self, work, keep, tasks, at_most):  # type: ignore[no-untyped-def]  # noqa: ARG002 - as in Workers
             for task in tasks:
                 sent.append(len(pickle.dumps((work, task))))
                 made = work(task)
-                received.append(sum(len(packed) for _, _, packed in made))
-                yield made
+                received.append(len(pickle.dumps(made)))
+                yield keep(made)
 
     results = ensemble.run_job(job, workers=Counting(members_at_a_time=members_at_a_time))
     started = time.perf_counter()

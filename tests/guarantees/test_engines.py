@@ -1,5 +1,6 @@
 """Both engines make the same decision for every researcher in every year, to the last bit, in any order."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -8,11 +9,12 @@ import pytest
 import bdsim
 from bdsim.model import draws
 from bdsim.model.agents import Researcher
-from bdsim.model.categories import FIELDS
-from bdsim.model.engine.batch import MemberInputs, simulated, simulated_alone
+from bdsim.model.categories import FIELDS, FIRST_YEAR
+from bdsim.model.engine import batch
+from bdsim.model.engine.batch import Company, MemberInputs, simulated, simulated_alone, simulated_worlds
 from bdsim.model.fates import with_programme
 from bdsim.model.world import Shocks
-from bdsim.runs.ensemble import run_job, run_member
+from bdsim.runs.ensemble import run_job, run_jobs, run_member
 from bdsim.runs.mesa import MigrationModel
 from bdsim.runs.plan import Settings, plan_run
 
@@ -96,6 +98,67 @@ def test_members_side_by_side_have_the_bits_of_runs_of_their_own(count, sampled)
             assert side_by_side.tobytes() == one.tobytes(), (m, name)
         assert np.array_equal(fates, alone_fates)
     assert together[0][0].departures.sum() != together[1][0].departures.sum()  # members do differ
+
+
+# They part from the first in 2018, in 2025, in 2026 (two), never, and in the year in which fewer doctorates arrive.
+PARTING = (
+    "baseline",
+    "no-initiative",
+    "initiative-revival",
+    "nih-cut",
+    "us-funding-cut",
+    "baseline",
+    "student-visa-cut",
+)
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+def test_worlds_that_share_their_past_have_the_bits_of_runs_of_their_own(sampled):
+    jobs = [plan_run(bdsim.load_scenario(name), Settings(11, 4, 300, "compiled", 2032)) for name in PARTING]
+    # A world with other members than the rest shares nothing, and one with fewer leaves a second group to the others.
+    members = [range(11)] * 5 + [range(3, 11), range(8)]
+    worlds = []
+    for job, draws_of in zip(jobs, members, strict=True):
+        recipe = job.recipe(job.plans[0])
+        own = [job.inputs(job.plans[0], draw) for draw in draws_of]
+        worlds.append(Company(recipe.population, recipe.environment, own))
+    for name, world, together in zip(PARTING, worlds, simulated_worlds(worlds, sampled=sampled), strict=True):
+        for (tally, fates), (alone, alone_fates) in zip(together, simulated(*world, sampled=sampled), strict=True):
+            for table, ours, theirs in zip(tally._fields, tally, alone, strict=True):
+                assert ours.tobytes() == theirs.tobytes(), (name, table)
+            assert np.array_equal(fates, alone_fates), name
+
+
+def test_a_past_in_common_is_lived_once(monkeypatch):
+    years = []
+    live_year = batch.live_year
+
+    def counted(year, *rest):
+        years.append(FIRST_YEAR + year)
+        live_year(year, *rest)
+
+    monkeypatch.setattr(batch, "live_year", counted)
+    jobs = [plan_run(bdsim.load_scenario(name), Settings(8, 4, 300, "compiled", 2032)) for name in PARTING[:6]]
+    recipes = [job.recipe(job.plans[0]) for job in jobs]
+    own = [jobs[0].own(draw) for draw in range(8)]
+    simulated_worlds([Company(recipe.population, recipe.environment, own) for recipe in recipes])
+    lived = Counter(years)
+    assert lived[2017] == 1 and lived[2018] == 2 and lived[2025] == 3 and lived[2026] == 5
+
+
+def test_runs_together_leave_the_files_of_runs_alone(tmp_path):
+    """To the byte: two scenarios with one way, one with several, and the first once more, done before."""
+    settings = Settings(9, 2, 300, "compiled", 2030)
+    jobs = [plan_run(bdsim.load_scenario(name), settings) for name in ("baseline", "talent-surge", "protect-act")]
+    together, alone = ([tmp_path / side / job.fingerprint for job in jobs] for side in ("together", "alone"))
+    run_job(jobs[1], folder=together[1])
+    run_jobs(jobs, together)
+    for job, folder, own in zip(jobs, together, alone, strict=True):
+        run_job(job, folder=own)
+        files = {path.relative_to(own): path.read_bytes() for path in own.rglob("*") if path.is_file()}
+        assert files == {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    in_memory = run_jobs(jobs)
+    assert [one.leavers.equals(run_job(job).leavers) for one, job in zip(in_memory, jobs, strict=True)] == [True] * 3
 
 
 @pytest.mark.parametrize("sampled", [True, False])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -36,16 +37,16 @@ def contents(folder):
 def fragile(monkeypatch):
     """The set of draws whose members raise, however they are grouped; a test may change it."""
     bad: set[int] = set()
-    whole = ensemble.simulated
+    whole = ensemble.simulated_worlds
     draw_of = {draws.member_seed(SMALL.seed, draw): draw for draw in range(SMALL.members)}
 
-    def breaking(population, environment, own, *, sampled=True):
-        for one in own:
+    def breaking(worlds):
+        for one in (member for world in worlds for member in world.members):
             if draw_of[one.seed] in bad:
                 raise ZeroDivisionError(f"planted in draw {draw_of[one.seed]}\nsecond line")
-        return whole(population, environment, own, sampled=sampled)
+        return whole(worlds)
 
-    monkeypatch.setattr(ensemble, "simulated", breaking)
+    monkeypatch.setattr(ensemble, "simulated_worlds", breaking)
     return bad
 
 
@@ -82,9 +83,9 @@ def test_retry_runs_only_what_failed_and_ends_as_if_nothing_had_been(fragile, tm
     ran = []
     lived = ensemble._lived
 
-    def watched(task, population, members):
-        ran.extend(members)
-        return lived(task, population, members)
+    def watched(task, places):
+        ran.extend(draw for place in places for draw in place.members)
+        return lived(task, places)
 
     monkeypatch.setattr(ensemble, "_lived", watched)
     fragile -= {9}
@@ -167,7 +168,7 @@ def test_what_the_disk_refuses_is_no_member_s_failure(tmp_path, monkeypatch):
     def full(*_arguments, **_options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(ensemble, "simulated", full)
+    monkeypatch.setattr(ensemble, "simulated_worlds", full)
     with pytest.raises(bdsim.BdsimError, match="No space left on device"):
         run_job(job_named("baseline"), folder=tmp_path / "run")
 
@@ -230,16 +231,17 @@ def test_the_command_line_says_how_many_failed_and_what_to_do(fragile, here, cap
 
 def spoil(monkeypatch, change, draw):
     """The tally and fates of one draw pass through `change` before they are checked."""
-    whole, seed = ensemble.simulated, draws.member_seed(SMALL.seed, draw)
+    whole, seed = ensemble.simulated_worlds, draws.member_seed(SMALL.seed, draw)
 
-    def spoiled(population, environment, own, **options):
-        runs = whole(population, environment, own, **options)
-        for one, (tally, fates) in zip(own, runs, strict=True):
-            if one.seed == seed:
-                change(tally, fates)
-        return runs
+    def spoiled(worlds):
+        made = whole(worlds)
+        for world, runs in zip(worlds, made, strict=True):
+            for one, (tally, fates) in zip(world.members, runs, strict=True):
+                if one.seed == seed:
+                    change(tally, fates)
+        return made
 
-    monkeypatch.setattr(ensemble, "simulated", spoiled)
+    monkeypatch.setattr(ensemble, "simulated_worlds", spoiled)
 
 
 def lose_somebody(tally, _fates):
@@ -293,11 +295,11 @@ def test_fear_beyond_its_bounds_is_counted_by_the_engine():
     ties = people.ties.copy()
     entered = np.flatnonzero(people.enters & (people.entry == 2005))
     ties[entered[:3]] = (1.5, -0.25, np.nan)
-    task = ensemble.Task(0, job.recipe(job.plans[0]), "compiled", 3, [], "", np.zeros(0, np.uint32))
     broken = Population(people._replace(ties=ties), world.population.ordinal, 200, 3, 2027)
-    own = {0: job.own(0)}
+    recipe, nobody = SimpleNamespace(population=broken, environment=world.environment), np.zeros(0, np.uint32)
+    place = ensemble.Place(0, 0, recipe, nobody, nobody, {0: job.own(0)})
     with pytest.raises(InvariantError, match=r"member 0, 2005: 3 agents with fear or ties outside \[0, 1\]"):
-        ensemble._lived(task, broken, own)
+        ensemble._lived(ensemble.Task("compiled", 3, "", []), [place])
 
 
 class UntoldError(Exception):
@@ -309,15 +311,15 @@ class UntoldError(Exception):
     "error", [SystemExit(0), UntoldError(), ValueError("bad \udcff \x1b[2J name"), ValueError("x" * 10**6)]
 )
 def test_whatever_a_member_raises_is_a_row_that_can_be_shown(monkeypatch, tmp_path, error):
-    whole = ensemble.simulated
+    whole = ensemble.simulated_worlds
     seed = draws.member_seed(SMALL.seed, 4)
 
-    def breaking(population, environment, own, **options):
-        if any(one.seed == seed for one in own):
+    def breaking(worlds):
+        if any(one.seed == seed for world in worlds for one in world.members):
             raise error
-        return whole(population, environment, own, **options)
+        return whole(worlds)
 
-    monkeypatch.setattr(ensemble, "simulated", breaking)
+    monkeypatch.setattr(ensemble, "simulated_worlds", breaking)
     results = run_job(job_named("baseline"), folder=tmp_path / "run")
     (row,) = results.failures.to_dict("records")
     assert row["draw"] == 4
