@@ -10,7 +10,8 @@ import numpy as np
 
 from bdsim.model.categories import Floats
 from bdsim.model.counts import Counts, counts_of
-from bdsim.model.engine.batch import MemberInputs, grouped, simulated
+from bdsim.model.engine.batch import Company, MemberInputs, grouped, simulated_worlds
+from bdsim.model.engine.lanes import WIDTH
 from bdsim.model.world import Shocks, Timeline
 from bdsim.runs.plan import Job
 from bdsim.study.parameters import Parameters
@@ -19,6 +20,8 @@ __all__ = ["Progress", "Request", "answers_to", "expected_runs", "posterior_draw
 
 Progress = Callable[[int, int], None]  # runs done, runs in all
 Place = tuple[int, int]  # of a request, and of a parameter vector in it
+One = tuple[Timeline, Parameters, Shocks | None]  # an expected run
+MEET = 8  # worlds in which a batch runs at once: more would make few tasks for many cores
 
 
 class Request(NamedTuple):
@@ -52,38 +55,66 @@ def expected_runs(
 ) -> Iterator[tuple[list[Place], list[Counts]]]:
     """The counts of every run, some at a time, each with the place of its request and of its parameter vector.
 
-    Eight run side by side, on all cores, of whatever worlds have the same people; worlds are made from the job's people
-    and history.
+    Eight run side by side, on all cores; worlds are made from the job's people and history, and those with the same
+    people under the same parameters live together what they have in common.
     """
-    people: dict[bytes, list[Place]] = {}
-    for i, one in enumerate(asked):
-        places = people.setdefault(one.timeline.inflow().tobytes(), [])
-        places += [(i, n) for n in range(len(one.parameters))]
-    groups = [[alike[g] for g in group] for alike in people.values() for group in grouped(range(len(alike)))]
-    done, total = 0, sum(map(len, groups))
+    groups = _groups(asked)
+    done, total = 0, sum(len(batch) for group in groups for batch in group)
     if progress is not None:
         progress(0, total)
     parallel = joblib.Parallel(n_jobs=joblib.cpu_count(), prefer="threads", return_as="generator", batch_size=1)
-    work = (joblib.delayed(_run)(job, [_one(job, asked[i], n) for i, n in group]) for group in groups)
+    work = (
+        joblib.delayed(_run)(job, [[_one(job, asked[i], n) for i, n in batch] for batch in group]) for group in groups
+    )
     for group, counts in zip(groups, parallel(work), strict=True):
-        yield group, counts
-        done += len(group)
+        places = [place for batch in group for place in batch]
+        yield places, counts
+        done += len(places)
         if progress is not None:
             progress(done, total)
 
 
-def _one(job: Job, asked: Request, number: int) -> tuple[Timeline, Parameters, Shocks | None]:
+def _groups(asked: Sequence[Request]) -> list[list[list[Place]]]:
+    """What runs together: batches of up to WIDTH places, all of worlds with the same people.
+
+    Where several worlds are asked for under the same WIDTH parameter vectors, these are a batch in each of the worlds;
+    whatever is left over is one batch after the other, in lanes side by side.
+    """
+    meeting: dict[tuple[bytes, tuple[int, ...], tuple[int, ...]], list[int]] = {}
+    for i, one in enumerate(asked):
+        alike = (one.timeline.inflow().tobytes(), tuple(map(id, one.parameters)), tuple(one.members))
+        meeting.setdefault(alike, []).append(i)
+    groups: list[list[list[Place]]] = []
+    left_over: dict[bytes, list[Place]] = {}
+    for (people, vectors, _), requests in meeting.items():
+        whole = len(vectors) - len(vectors) % WIDTH if len(requests) > 1 else 0
+        for first in range(0, whole, WIDTH):
+            batches = [[(i, n) for n in range(first, first + WIDTH)] for i in requests]
+            groups += [batches[at : at + MEET] for at in range(0, len(batches), MEET)]
+        left_over.setdefault(people, []).extend((i, n) for i in requests for n in range(whole, len(vectors)))
+    return groups + [
+        [[places[n] for n in some]] for places in left_over.values() for some in grouped(range(len(places)))
+    ]
+
+
+def _one(job: Job, asked: Request, number: int) -> One:
     shocks = job.member_shocks(asked.members[number]) if asked.members else None
     return asked.timeline, asked.parameters[number], shocks
 
 
-def _run(job: Job, runs: Sequence[tuple[Timeline, Parameters, Shocks | None]]) -> list[Counts]:
-    """Runs of worlds with the same people."""
-    recipes = [job.recipe_of(timeline) for timeline, _, _ in runs]
-    population = recipes[0].population
-    own = [
-        MemberInputs(parameters.behaviour(), job.agent_size(parameters), 0, shocks, recipe.environment)
-        for (_, parameters, shocks), recipe in zip(runs, recipes, strict=True)
+def _run(job: Job, batches: Sequence[Sequence[One]]) -> list[Counts]:
+    """Runs of worlds with the same people, batch after batch."""
+    worlds = []
+    for batch in batches:
+        recipes = [job.recipe_of(timeline) for timeline, _, _ in batch]
+        own = [
+            MemberInputs(parameters.behaviour(), job.agent_size(parameters), 0, shocks, recipe.environment)
+            for (_, parameters, shocks), recipe in zip(batch, recipes, strict=True)
+        ]
+        worlds.append(Company(recipes[0].population, recipes[0].environment, own))
+    made = simulated_worlds(worlds, sampled=False)
+    return [
+        counts_of(tally, one.agent_size, world.population)
+        for world, runs in zip(worlds, made, strict=True)
+        for (tally, _), one in zip(runs, world.members, strict=True)
     ]
-    made = simulated(population, recipes[0].environment, own, sampled=False)
-    return [counts_of(tally, o.agent_size, population) for (tally, _), o in zip(made, own, strict=True)]
