@@ -1,7 +1,8 @@
 """How far a lever must go: the value of a yearly table that holds a number of researchers under, or over, a goal.
 
-Expected runs without chance, one root a posterior draw (Brent's method, doi:10.1093/comjnl/14.4.422, by SciPy), so that
-the answer comes with what is not known of the parameters. Says what the model would need, not what would happen.
+Expected runs without chance, one root a posterior draw (Chandrupatla's method, doi:10.1016/s0965-9978(96)00051-8, by
+SciPy), so that the answer comes with what is not known of the parameters. Says what the model would need, not what
+would happen.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import brentq
+from numpy.typing import NDArray
+from scipy.optimize.elementwise import find_root
 
 from bdsim.analysis.quantity import Goal
 from bdsim.errors import UsageError, did_you_mean
@@ -106,18 +108,16 @@ def break_even(job: Job, turned: Turned, goal: Goal, progress: Progress | None =
     answers = np.stack(answers_to(job, asked(grid, range(len(draws))), goal.quantity.of, progress))
     response = np.einsum("gbd,b->dg", answers.reshape(len(grid), len(chances), -1), chances)
 
-    def root(draw: int) -> float:
-        def miss(value: float) -> float:
-            found = answers_to(job, asked(np.array([value]), [draw]), goal.quantity.of)
-            return float(sum(c * f[0] for c, f in zip(chances, found, strict=True))) - goal.number
+    def miss(values: Floats, members: NDArray[np.int64]) -> Floats:
+        """By how much each of these draws misses the goal with the lever at its own value."""
+        own = [Request(turned.world(plan.timeline, float(v)), [draws[m]], [m])
+               for v, m in zip(values, map(int, members), strict=True) for plan in job.plans]  # fmt: skip
+        found = np.array(answers_to(job, own, goal.quantity.of)).reshape(len(values), len(chances))
+        return np.asarray(found @ np.array(chances)) - goal.number
 
-        return _root(miss, grid, response[draw] - goal.number, NEUTRAL[turned.how])
-
-    roots = []
-    for number in range(len(draws)):
-        roots.append(root(number))
-        if progress is not None:
-            progress(answers.size + number + 1, answers.size + len(draws))
+    roots = _roots(miss, grid, response - goal.number, NEUTRAL[turned.how])
+    if progress is not None:
+        progress(answers.size + len(draws), answers.size + len(draws))
     steps = np.diff(response, axis=1)
     now = np.concatenate(
         answers_to(job, [Request(p.timeline, draws, range(len(draws))) for p in job.plans], goal.quantity.of)
@@ -125,16 +125,39 @@ def break_even(job: Job, turned: Turned, goal: Goal, progress: Progress | None =
     before = np.einsum("bd,b->d", now.reshape(len(chances), -1), chances)
     held = before <= goal.number if goal.under else before >= goal.number
     same_way = (steps >= -1e-9).all(axis=1) | (steps <= 1e-9).all(axis=1)
-    return BreakEven(turned, goal, grid, response, np.array(roots), held, bool(same_way.all()))
+    return BreakEven(turned, goal, grid, response, roots, held, bool(same_way.all()))
 
 
-def _root(miss: Callable[[float], float], grid: Floats, at_grid: Floats, neutral: float | None) -> float:
-    """The crossing nearest to `neutral`, or nan where the grid shows none."""
-    crossings = [i for i in range(len(grid) - 1) if at_grid[i] * at_grid[i + 1] <= 0.0 and at_grid[i] != at_grid[i + 1]]
-    if not crossings:
-        return float("nan")
+def _roots(
+    miss: Callable[[Floats, NDArray[np.int64]], Floats], grid: Floats, at_grid: Floats, neutral: float | None
+) -> Floats:
+    """For each draw the crossing nearest to `neutral`, or nan where the grid shows none; all are sought at once.
+
+    `at_grid` (draws, points) is what `miss` gives on the grid.
+    """
+    found = np.full(len(at_grid), np.nan)
+    first = {draw: i for draw, values in enumerate(at_grid) if (i := _crossing(grid, values, neutral)) is not None}
+    if not first:
+        return found
+    which, at = np.array(list(first)), np.array(list(first.values()))
+    low, high = grid[at], grid[at + 1]
+    known = {(draw, x): y for d, i in first.items() for draw, x, y in ((d, grid[j], at_grid[d, j]) for j in (i, i + 1))}
+
+    def missed(values: Floats, members: NDArray[Any]) -> Floats:
+        members = members.astype(np.int64)
+        new = np.array([(d, x) not in known for d, x in zip(members.tolist(), values.tolist(), strict=True)])
+        result = np.array([known.get((d, x), np.nan) for d, x in zip(members.tolist(), values.tolist(), strict=True)])
+        if new.any():
+            result[new] = miss(values[new], members[new])
+        return result
+
+    tolerances = {"xatol": PRECISION * (grid[-1] - grid[0]), "xrtol": 0.0}
+    found[which] = find_root(missed, (low, high), args=(which,), tolerances=tolerances).x
+    return found
+
+
+def _crossing(grid: Floats, values: Floats, neutral: float | None) -> int | None:
+    """Where the grid shows the crossing of 0 that is nearest to `neutral`: the number of the point before it."""
+    crossings = [i for i in range(len(grid) - 1) if values[i] * values[i + 1] <= 0.0 and values[i] != values[i + 1]]
     middle = grid[len(grid) // 2] if neutral is None else neutral
-    i = min(crossings, key=lambda i: min(abs(grid[i] - middle), abs(grid[i + 1] - middle)))
-    ends = grid[i], grid[i + 1]
-    known = {float(ends[0]): float(at_grid[i]), float(ends[1]): float(at_grid[i + 1])}
-    return float(brentq(lambda v: known[v] if v in known else miss(v), *ends, xtol=PRECISION * (grid[-1] - grid[0])))
+    return min(crossings, key=lambda i: min(abs(grid[i] - middle), abs(grid[i + 1] - middle)), default=None)
