@@ -143,7 +143,7 @@ def mesa(work: Workload, member: int) -> Tally:
 
     model: Any = MigrationModel(work.member(member), seed=work.seed, member=member)
     model.run_model()
-    return model.tally  # type: ignore[no-any-return]
+    return model.tally  # type: ignore[no-any-return]  # Mesa ships no types
 
 
 def threaded(work: Workload, members: range, threads: int) -> float:

@@ -53,7 +53,7 @@ def exp(x: Floats) -> Floats:
     high = (1.0 / 40320.0 + r * (1.0 / 362880.0)) + square * (1.0 / 3628800.0 + r * (1.0 / 39916800.0))
     high += fourth * (1.0 / 479001600.0)
     p = 1.0 + (low + fourth * (middle + fourth * high))
-    return np.ldexp(p, k.astype(np.int32))  # type: ignore[no-any-return]
+    return np.ldexp(p, k.astype(np.int32))  # type: ignore[no-any-return]  # NumPy says Any
 
 
 def log(x: Floats) -> Floats:
@@ -66,7 +66,7 @@ def log(x: Floats) -> Floats:
     p = np.full_like(q, 2.0 / 21.0)
     for odd in (19.0, 17.0, 15.0, 13.0, 11.0, 9.0, 7.0, 5.0, 3.0):
         p = p * q + 2.0 / odd
-    return k * LN2_HIGH + (2.0 * s + (s * q * p + k * LN2_LOW))  # type: ignore[no-any-return]
+    return k * LN2_HIGH + (2.0 * s + (s * q * p + k * LN2_LOW))  # type: ignore[no-any-return]  # NumPy says Any
 
 
 def chances(china: Floats, elsewhere: Floats, by_offer: Floats | float = 0.0) -> tuple[Floats, Floats, Floats]:
@@ -123,7 +123,7 @@ class Model:
         waits = (age < ON_VISA_UNTIL) & ~settled[:, None]
         rooted = b.roots[settled.astype(int)][:, None] * grown
         waiting = w.wait * e.green_card_wait[year] * waits
-        return rooted[:, None] + (w.stay_us * e.log_us[year])[:, None] - waiting[:, None]  # type: ignore[no-any-return]
+        return rooted[:, None] + (w.stay_us * e.log_us[year])[:, None] - waiting[:, None]  # type: ignore[no-any-return]  # NumPy says Any
 
     def shared(self, year: int, held: Floats, shocked: bool = True) -> tuple[Floats, Floats]:
         """rule.shared by group, field and career age."""
@@ -195,7 +195,7 @@ class Model:
 
     def draw(self, start: np.uint64, rows: Rows) -> Floats:
         """Everyone's uniform number of the random sequence that starts at `start`."""
-        return draws.unit(draws.output(start, self.people.identity[rows]))  # type: ignore[no-any-return]
+        return draws.unit(draws.output(start, self.people.identity[rows]))  # type: ignore[no-any-return]  # NumPy says Any
 
     def live(self, year: int) -> None:
         """One year of everyone."""

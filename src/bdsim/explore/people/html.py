@@ -182,8 +182,8 @@ def network_svg(scene: Scene) -> str:
     """The picture as a drawing of its own, to be saved."""
     drawn = picture(scene)
     # `picture` above made them: the dictionary of a control holds values of any kind.
-    nodes: list[dict[str, object]] = drawn["nodes"]  # type: ignore[assignment]
-    links: list[list[int]] = drawn["links"]  # type: ignore[assignment]
+    nodes: list[dict[str, object]] = drawn["nodes"]  # type: ignore[assignment]  # of a mapping of both kinds
+    links: list[list[int]] = drawn["links"]  # type: ignore[assignment]  # same
     lines = "".join(
         f"M{nodes[a]['x']},{-float(str(nodes[a]['y'])):.4f}L{nodes[b]['x']},{-float(str(nodes[b]['y'])):.4f}"
         for a, b in links

@@ -57,7 +57,7 @@ def compiled(function: F) -> F:
             made = numba.njit(nogil=True, error_model="numpy")(function)
     finally:
         numba.config.CACHE_DIR = kept
-    return made  # type: ignore[no-any-return]
+    return made  # type: ignore[no-any-return]  # Numba ships no types
 
 
 def inlined(function: F) -> F:
