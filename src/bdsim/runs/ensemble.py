@@ -153,16 +153,11 @@ def run_jobs(
         kept = {n: each[n].enter_context(kept_on_disk(folders[n], jobs[n].fingerprint)) for n in to_run}
         if kept:
             _run_missing([(jobs[n], store) for n, (store, _) in kept.items()], at_work, progress)
-        written = at_work.side_by_side(_write, [(jobs[n], *kept[n]) for n in kept])
-        for n in kept:
-            next(written)
+        for n, (store, tables) in kept.items():
+            _assembled(jobs[n], store).write(tables)
             each[n].close()
             there[n] = load_results(folders[n])
     return [found.described(manifest_of(job)) for found, job in zip(there, jobs, strict=True) if found is not None]
-
-
-def _write(job: Job, store: PartStore, tables: Path) -> None:
-    _assembled(job, store).write(tables)
 
 
 def _there(folder: Path, job: Job) -> Results | None:

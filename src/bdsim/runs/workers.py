@@ -6,7 +6,7 @@ import contextlib
 import pickle
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
@@ -80,15 +80,6 @@ class Workers:
             yield from map(keep, self._on_cluster(work, tasks, self.scheduler))
         if self.stop.is_set():
             raise KeyboardInterrupt
-
-    @staticmethod
-    def side_by_side(work: Callable[..., K], each: Sequence[tuple[Any, ...]]) -> Iterator[K]:
-        """What comes of `work` on each of the arguments, in order: on all cores of this machine."""
-        pool = ThreadPoolExecutor(min(joblib.cpu_count(), max(1, len(each))))
-        try:
-            yield from (future.result() for future in [pool.submit(work, *arguments) for arguments in each])
-        finally:
-            pool.shutdown(cancel_futures=True)  # waits: what writes to a file must end before the file is closed
 
     def _on_threads(self, work: Callable[[T], K], tasks: Iterable[T], jobs: int) -> Iterator[K]:
         """Threads of our own, since joblib cannot stop handing out; even one, so that Ctrl-C is heard meanwhile."""
