@@ -77,3 +77,9 @@ def test_years_given_twice_are_refused(here):
         run("attribute", "initiative-revival", "--of", "departures:2026-2030", "--years", "2026-2030")
     with pytest.raises(UsageError, match="a second time"):
         run("attribute", "--from", "2011", "--years", "2012-2020")
+
+
+def test_growth_is_explained_without_a_word_about_years(here, capsys):
+    run("attribute", "--draws", "1", "-k", "200", "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert str(told).count("2010") and str(told).count("2021")

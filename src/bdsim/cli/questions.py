@@ -58,7 +58,7 @@ def attribute(
         typer.Argument(metavar="[SCENARIO]", help="Explain its effect; without a scenario, the growth of departures."),
     ] = None,
     first: Annotated[
-        int | None, typer.Option("--from", help="Growth from this year (default: the first of the departure series).")
+        int | None, typer.Option("--from", help="Growth from this year (default: the reference year of history).")
     ] = None,
     last: Annotated[
         int | None, typer.Option("--until", help="Growth until this year (default: the last of the departure series).")
@@ -253,12 +253,13 @@ def regret(
 
 
 def _growth(first: int | None, last: int | None) -> tuple[int, int]:
-    """The years whose growth is asked for; where they are not given, those that the departure series covers."""
+    """The years whose growth is asked for; else from the reference year of history to the end of the series."""
+    from bdsim.model.categories import REFERENCE_YEAR
     from bdsim.study.evidence import coverage_of, load_evidence
     from bdsim.study.layout import find_study
 
     known = coverage_of(load_evidence(find_study())).departures
-    return known.first if first is None else first, known.last if last is None else last
+    return max(known.first, REFERENCE_YEAR) if first is None else first, known.last if last is None else last
 
 
 def _job(name: str, draws: int, scale: int, horizon: int, fit: str | None, seed: int) -> Job:

@@ -30,7 +30,7 @@ class Purpose:
     REWIRED = 4
     SURVIVED = 5  # still here in the first simulated year
     OFFERED = 6
-    CLOCK = 7  # alternatives: 0 china, 1 elsewhere
+    CLOCK = 7  # alternatives: 0 china, 1 elsewhere, 2 by an offer
     MEMBER = 8
     CHANCE = 9  # the chance part of a band
     POSTERIOR = 10  # proposals, resampling, and which draw a member takes

@@ -19,8 +19,8 @@ from numba.extending import intrinsic, lower_builtin, models, register_model, ty
 
 __all__ = [
     "BYTES", "FLOATS", "ROUND_BITS", "WIDTH", "WORDS",
-    "Lanes", "as_floats", "count_bits", "counts", "floats", "load", "mask_bits", "one_and_bits", "prefetch",
-    "scaled_by_bits", "select", "store",
+    "Lanes", "as_floats", "as_kind", "count_bits", "counts", "floats", "load", "mask_bits", "one_and_bits", "prefetch",
+    "read", "scaled_by_bits", "select", "value_in", "write",
 ]  # fmt: skip
 
 WIDTH = 8
@@ -175,9 +175,38 @@ def _place(context: Any, builder: Any, of: Any, array: Any, index_type: Any, ind
     return builder.gep(held.data, [flat])
 
 
-def _lanes_at(context: Any, builder: Any, of: Any, array: Any, index_type: Any, index: Any) -> Any:
-    pointer = _place(context, builder, of, array, index_type, index)
-    return builder.bitcast(pointer, _kind_of(of).layout.as_pointer())
+def value_in(array: Any, index: Any) -> Any:
+    """The kind of value at an index: a number where it names all axes, lanes where it leaves the last out."""
+    named = len(index) if isinstance(index, types.BaseTuple) else 1
+    return array.dtype if array.ndim == named else _kind_of(array)
+
+
+def read(context: Any, builder: Any, kinds: Any, args: Any) -> Any:
+    """The instruction that reads a value; `kinds` and `args` begin with the array and the index."""
+    pointer, kind = _place(context, builder, kinds[0], args[0], kinds[1], args[1]), value_in(*kinds[:2])
+    if isinstance(kind, Lanes):
+        return builder.load(builder.bitcast(pointer, kind.layout.as_pointer()), align=8)
+    return builder.load(pointer)
+
+
+def write(context: Any, builder: Any, kinds: Any, args: Any) -> None:
+    """The instruction that writes a value: array, index, value."""
+    pointer, kind = _place(context, builder, kinds[0], args[0], kinds[1], args[1]), value_in(*kinds[:2])
+    value = as_kind(context, builder, args[2], kinds[2], kind)
+    if isinstance(kind, Lanes):
+        builder.store(value, builder.bitcast(pointer, kind.layout.as_pointer()), align=8)
+    else:
+        builder.store(value, pointer)
+
+
+def as_kind(context: Any, builder: Any, value: Any, kind: Any, wanted: Any) -> Any:
+    """A value as the kind that an array holds: a number in every lane, floats as small counts."""
+    if not isinstance(wanted, Lanes):
+        return context.cast(builder, value, kind, wanted)
+    if kind == wanted:
+        return value
+    value = _widened(builder, value, kind, floats)
+    return builder.fptoui(value, BYTES) if wanted == counts else value
 
 
 def _kind_of(array: Any) -> Lanes:
@@ -191,26 +220,9 @@ def as_floats(_context: Any, x: Any) -> Any:
 
 @intrinsic
 def load(_context: Any, array: Any, index: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _lanes_at(context, builder, signature.args[0], args[0], signature.args[1], args[1])
-        return builder.load(pointer, align=8)
-
-    return _kind_of(array)(array, index), generate
-
-
-@intrinsic
-def store(_context: Any, array: Any, index: Any, value: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _lanes_at(context, builder, signature.args[0], args[0], signature.args[1], args[1])
-        value = args[2]
-        if signature.args[2] != counts:
-            value = _widened(builder, value, signature.args[2], floats)
-            if _kind_of(signature.args[0]) == counts:
-                value = builder.fptoui(value, BYTES)
-        builder.store(value, pointer, align=8)
-        return context.get_dummy_value()
-
-    return types.void(array, index, value), generate
+    return _kind_of(array)(array, index), lambda context, builder, signature, args: read(
+        context, builder, signature.args, args
+    )
 
 
 @intrinsic

@@ -8,19 +8,22 @@ from __future__ import annotations
 from typing import Any
 
 from numba import types
-from numba.extending import overload
+from numba.extending import intrinsic, overload
 
 from bdsim.model.engine.lanes import (
     WIDTH,
     Lanes,
     as_floats,
+    as_kind,
     count_bits,
     counts,
     floats,
     load,
     mask_bits,
     prefetch,
-    store,
+    read,
+    value_in,
+    write,
 )
 
 __all__ = [
@@ -33,19 +36,41 @@ def _dimensions(index: Any) -> int:
     return len(index) if isinstance(index, types.BaseTuple) else 1
 
 
-def get(array: Any, index: Any) -> Any:
+# Those that the engine says a hundred times are written as instructions: to Numba a function is dear for each kind of
+# arguments, an instruction is not.
+
+
+@intrinsic
+def get(_context: Any, array: Any, index: Any) -> Any:
     """The value at `index` of an array of values."""
-    raise NotImplementedError("compiled code only")
+    return value_in(array, index)(array, index), lambda context, builder, signature, args: read(
+        context, builder, signature.args, args
+    )
 
 
-def put(array: Any, index: Any, value: Any) -> None:
+@intrinsic
+def put(_context: Any, array: Any, index: Any, value: Any) -> Any:
     """Write a value, or one number for all lanes."""
-    raise NotImplementedError("compiled code only")
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        write(context, builder, signature.args, args)
+        return context.get_dummy_value()
+
+    return types.void(array, index, value), generate
 
 
-def add(array: Any, index: Any, value: Any) -> None:
+@intrinsic
+def add(_context: Any, array: Any, index: Any, value: Any) -> Any:
     """Add a value to the one at `index`."""
-    raise NotImplementedError("compiled code only")
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array, index, kind = signature.args
+        value = as_kind(context, builder, args[2], kind, value_in(array, index))
+        there = read(context, builder, (array, index), args)
+        write(context, builder, (array, index, value_in(array, index)), [*args[:2], builder.fadd(there, value)])
+        return context.get_dummy_value()
+
+    return types.void(array, index, value), generate
 
 
 def fetch(array: Any, row: Any) -> None:
@@ -106,29 +131,6 @@ def any_of(condition: Any) -> bool:
 def inlined_for(function: Any) -> Any:
     """What stands for a function in compiled code, chosen by the types of its arguments."""
     return overload(function, jit_options={"forceinline": True}, strict=False)  # our lambdas bear no annotations
-
-
-@inlined_for(get)
-def _get(array: Any, index: Any) -> Any:
-    if array.ndim == _dimensions(index):
-        return lambda array, index: array[index]
-    return lambda array, index: load(array, index)
-
-
-@inlined_for(put)
-def _put(array: Any, index: Any, value: Any) -> Any:
-    if array.ndim > _dimensions(index):
-        return lambda array, index, value: store(array, index, value)
-
-    def implementation(array: Any, index: Any, value: Any) -> None:
-        array[index] = value
-
-    return implementation
-
-
-@inlined_for(add)
-def _add(array: Any, index: Any, value: Any) -> Any:
-    return lambda array, index, value: put(array, index, get(array, index) + value)
 
 
 @inlined_for(fetch)
