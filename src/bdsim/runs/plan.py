@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
+from weakref import WeakValueDictionary
 
 import numpy as np
 import psutil
@@ -96,6 +97,17 @@ class Recipe:
         return _population(*(getattr(self, f.name) for f in fields(self) if f.name != "environment"))
 
 
+@dataclass(frozen=True, eq=False)
+class _Members:
+    """What members have of their own, by draw: worked out once for all scenarios of the same fit and settings."""
+
+    owns: dict[int, MemberInputs]
+    drawn: dict[int, Parameters]
+
+
+_KNOWN: WeakValueDictionary[str, _Members] = WeakValueDictionary()  # kept as long as a job asks for them
+
+
 @dataclass(frozen=True)
 class Job:
     """A scenario with everything that determines its numbers; `fingerprint` names it."""
@@ -122,30 +134,26 @@ class Job:
 
     def own(self, draw: int) -> MemberInputs:
         """What a member has of its own, by its draw."""
-        if draw not in self._owns:
-            parameters = self.member_parameters(draw)
-            seed = draws.member_seed(self.settings.seed, draw)
-            self._owns[draw] = MemberInputs(
-                parameters.behaviour(), self.agent_size(parameters), seed, self.member_shocks(draw)
-            )
-        return self._owns[draw]
+        owns = self._known.owns
+        if draw not in owns:
+            own, seed = self.member_parameters(draw), draws.member_seed(self.settings.seed, draw)
+            owns[draw] = MemberInputs(own.behaviour(), self.agent_size(own), seed, self.member_shocks(draw))
+        return owns[draw]
 
     def member_parameters(self, member: int) -> Parameters:
         """A member's parameters: its draw of the posterior, or the same values for all without a fit."""
         if self.fit is None:
             return self.parameters
-        if member not in self._drawn:
+        if member not in self._known.drawn:
             drawn = self.fit.member(draws.member_seed(self.settings.seed, member))
-            self._drawn[member] = self.parameters.with_values({**drawn, **self.held})
-        return self._drawn[member]
+            self._known.drawn[member] = self.parameters.with_values({**drawn, **self.held})
+        return self._known.drawn[member]
 
     @cached_property
-    def _owns(self) -> dict[int, MemberInputs]:
-        return {}
-
-    @cached_property
-    def _drawn(self) -> dict[int, Parameters]:
-        return {}
+    def _known(self) -> _Members:
+        study, fit = str(self.scenario.study.root), self.fit.digest if self.fit is not None else ""
+        key = digest_of(study, fit, self.held, self.parameters.values, self.settings)
+        return _KNOWN.setdefault(key, _Members({}, {}))
 
     def member_shocks(self, member: int) -> Shocks | None:
         """What moves everyone in a member's years and the model does not know; none without a fit."""
