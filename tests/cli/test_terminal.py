@@ -36,3 +36,16 @@ def test_members_that_were_there_count_for_no_speed(clock):
     assert pace.rate(128) == 0.0  # the first of this run
     clock[0] += 2.0
     assert pace.rate(136) == pytest.approx(4.0)
+
+
+def test_threads_that_end_together_tell_no_pace(clock, monkeypatch):
+    """Two groups of sixteen arrive in one hundredth of a second after the compiler: no line claims 1,600 a second."""
+    said = []
+    monkeypatch.setattr(terminal, "note", said.append)
+    report = terminal._progress_lines("a run", "members")
+    report(0, 64)
+    clock[0] += 20.0
+    report(16, 64)
+    clock[0] += 0.01
+    report(32, 64)
+    assert said == ["a run ..."]

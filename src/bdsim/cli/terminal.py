@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["as_json", "note", "print_json", "print_table", "progress_bar", "show", "stage_bar", "tell"]
 
 QUIET = 10.0  # seconds without a word where there is no bar
+ENOUGH = 1.0  # seconds that tell a pace: threads that began together end together
 
 
 class Terminal(Console):
@@ -133,11 +134,12 @@ class Pace:
         self._starts, self._since, self._had = 0, time.monotonic(), 0
 
     def rate(self, done: int) -> float:
-        """Members a second until now; 0 until more than the first are there."""
+        """Members a second until now; 0 until more than the first are there, and have been for a while."""
         now = time.monotonic()
         if self._starts == 0 or (self._starts == 1 and done > self._had):
             self._starts, self._since, self._had = self._starts + 1, now, done
-        return (done - self._had) / max(now - self._since, 1e-9)
+        passed = now - self._since
+        return (done - self._had) / passed if passed >= ENOUGH else 0.0
 
 
 def _progress_lines(title: str, what: str) -> Report:
