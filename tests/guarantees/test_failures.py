@@ -296,8 +296,8 @@ def test_fear_beyond_its_bounds_is_counted_by_the_engine():
     entered = np.flatnonzero(people.enters & (people.entry == 2005))
     ties[entered[:3]] = (1.5, -0.25, np.nan)
     broken = Population(people._replace(ties=ties), world.population.ordinal, 200, 3, 2027)
-    recipe, nobody = SimpleNamespace(population=broken, environment=world.environment), np.zeros(0, np.uint32)
-    place = ensemble.Place(0, 0, recipe, nobody, nobody, {0: job.own(0)})
+    recipe = SimpleNamespace(population=broken, environment=world.environment)
+    place = ensemble.Place(0, 0, recipe, None, {0: job.own(0)})
     with pytest.raises(InvariantError, match=r"member 0, 2005: 3 agents with fear or ties outside \[0, 1\]"):
         ensemble._lived(ensemble.Task("compiled", 3, "", []), [place])
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -44,6 +44,8 @@ __all__ = ["Progress", "run", "run_job", "run_jobs", "run_member", "run_one"]
 
 Progress = Callable[[int, int], None]  # members done, members in all
 MEET = 6  # worlds in which a group of members runs at once: more would keep Ctrl-C waiting
+MOST_ORDERS = 8
+_ORDERS: dict[Hashable, NDArray[np.uint32]] = {}
 MemberRun = tuple[Counts, Fates]  # a member's counts, and everyone's fate, shape (people,)
 
 
@@ -54,8 +56,7 @@ class Place:
     run: int  # among those that run together
     world: int  # among the distinct ones of that run
     recipe: Recipe
-    order: NDArray[np.uint32]  # sorts the people of the world by their rows among the people of the run, (people,)
-    rows: NDArray[np.uint32]  # these rows, sorted: same
+    rows: NDArray[np.uint32] | None  # of the world's people in order, among the people of the run; None: they are these
     members: dict[int, MemberInputs]  # by draw
 
     @property
@@ -192,8 +193,7 @@ def run_member(world: World, seed: int, member: int, *, sampled: bool = True) ->
 
 def run_one(job: Job, plan: Plan, draw: int) -> MemberRun:
     """One member of a run, as the run makes it: raises what made it fail there."""
-    nobody = np.zeros(0, np.uint32)
-    place = Place(0, 0, job.recipe(plan), nobody, nobody, {draw: job.inputs(plan, draw)})
+    place = Place(0, 0, job.recipe(plan), None, {draw: job.inputs(plan, draw)})
     (lived,) = _lived(Task(job.settings.engine, job.settings.seed, program_hash(), []), [place])
     return lived[draw]
 
@@ -216,7 +216,8 @@ def _run_missing(runs: Sequence[tuple[Job, PartStore]], workers: Workers, progre
         job, crowd = runs[run][0], crowds[run]
         plan = plans[run][key.world]
         own = {draw: job.inputs(plan, draw) for draw in lacking[run, key]}
-        return Place(run, key.world, crowd.recipes[key.world], crowd.orders[key.world], crowd.rows[key.world], own)
+        rows = crowd.rows[key.world] if len(crowd.rows[key.world]) < len(crowd.identities) else None
+        return Place(run, key.world, crowd.recipes[key.world], rows, own)
 
     def task(groups: list[list[tuple[int, Key]]]) -> Task:
         settings = runs[groups[0][0][0]][0].settings
@@ -333,7 +334,19 @@ def _part(place: Place, lived: Mapping[int, MemberRun], failures: list[Failure])
     if seeds:
         drawn = at_full_scale(counts.expected, counts.variance, seeds)
         recruited = programme_at_full_scale(drawn, counts.expected, counts.programme_expected, seeds)
-    return Part.of(counts, drawn, recruited, Leavers.of(fates, place.order, place.rows), list(lived), failures)
+    return Part.of(
+        counts, drawn, recruited, Leavers.of(fates, _order_of(place.recipe), place.rows), list(lived), failures
+    )
+
+
+def _order_of(recipe: Recipe) -> NDArray[np.uint32]:
+    """What sorts the people of a world by identity, (people,): known to every worker that has the people."""
+    made_of = tuple(getattr(recipe, f.name) for f in fields(recipe) if f.name != "environment")
+    if made_of not in _ORDERS:
+        if len(_ORDERS) >= MOST_ORDERS:
+            _ORDERS.clear()
+        _ORDERS[made_of] = np.argsort(recipe.population.people.identity).astype(np.uint32)
+    return _ORDERS[made_of]
 
 
 def _mesa_member(task: Task, place: Place, draw: int) -> tuple[Tally, Fates]:

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,14 +59,16 @@ class Leavers(NamedTuple):
     fate: Fates
 
     @classmethod
-    def of(cls, fates: Fates, order: NDArray[np.uint32], rows: NDArray[np.uint32]) -> Leavers:
+    def of(cls, fates: Fates, order: NDArray[np.uint32], rows: NDArray[np.uint32] | None) -> Leavers:
         """From a fate for everyone of a world, shape (members, people), 0 for those who never left.
 
-        `order` sorts these people by their rows among the people of the run; `rows` are those, sorted: (people,) both.
+        `order` sorts these people by identity; `rows` are then their rows among the people of the run, (people,) both;
+        None where they are all there are.
         """
         in_order = np.take(fates, order, axis=1)
         member, place = np.divmod(np.flatnonzero(in_order != 0), max(1, len(order)))
-        return cls(member.astype(np.uint32), rows[place], in_order[member, place])
+        person = place.astype(np.uint32) if rows is None else rows[place]
+        return cls(member.astype(np.uint32), person, in_order[member, place])
 
     def of_members(self, chosen: NDArray[np.int64]) -> Leavers:
         """Of some members alone, in ascending order, numbered anew from 0."""
@@ -125,6 +127,10 @@ class Part:
     @property
     def members(self) -> int:
         return len(self.tables["departures"])
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Part], tuple[bytes]]:
+        """Between machines a part goes packed."""
+        return Part.unpacked, (self.packed(),)
 
     def packed(self) -> bytes:
         """As NumPy's own archive, with a checksum for each array, compressed."""
