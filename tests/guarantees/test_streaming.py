@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pickle
 import random
 import shutil
 import signal
@@ -218,3 +219,22 @@ def test_5000_members_take_less_than_a_gibibyte(tmp_path):
     command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "run")]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert int(done.stdout) < 2**20  # KiB
+
+
+def test_people_are_not_sent_to_workers_and_parts_travel_packed(monkeypatch):
+    sent, came = [], []
+
+    def watched(task):
+        sent.append(pickle.dumps(task))
+        came.extend(made := carried_out(task))
+        return made
+
+    carried_out = ensemble._carried_out
+    monkeypatch.setattr(ensemble, "_carried_out", watched)
+    results = run_job(plan_run(bdsim.load_scenario("baseline"), Settings(8, 0, 100, "compiled", 2030)))
+    assert len(results.people) > 8_000
+    assert [len(task) < 3_000 * 8 for task in sent] == [True]
+    (part,) = (made.part for made in came)
+    again = pickle.loads(pickle.dumps(part))
+    assert again.packed() == part.packed()
+    assert len(pickle.dumps(part)) < sum(table.nbytes for table in part.tables.values()) / 3
