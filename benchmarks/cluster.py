@@ -67,7 +67,7 @@ def bytes_and_tables(job: Job, members_at_a_time: int, folder: Path) -> dict[str
     sent, received = [], []
 
     class Counting(Workers):
-        def each(self, work, keep, tasks, at_most):  # type: ignore[no-untyped-def]  # noqa: ARG002 - as in Workers
+        def each(self, work, keep, tasks, at_most):  # type: ignore[no-untyped-def]  # typed as in Workers  # noqa: ARG002 - asked for as in Workers
             for task in tasks:
                 sent.append(len(pickle.dumps((work, task))))
                 made = work(task)

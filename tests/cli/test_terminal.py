@@ -15,10 +15,16 @@ def clock(monkeypatch):
     return now
 
 
-def test_what_the_first_members_wait_for_does_not_spoil_the_time_left(clock, monkeypatch):
+@pytest.fixture
+def said(monkeypatch):
+    """Every line that is told."""
+    lines = []
+    monkeypatch.setattr(terminal, "note", lines.append)
+    return lines
+
+
+def test_what_the_first_members_wait_for_does_not_spoil_the_time_left(clock, said, monkeypatch):
     """Half a minute of compiling before the first eight, then eight a second: twenty-three seconds are left of 200."""
-    said = []
-    monkeypatch.setattr(terminal, "note", said.append)
     monkeypatch.setattr(terminal, "QUIET", 0.5)
     report = terminal._progress_lines("a run", "members")
     report(0, 200)
@@ -38,10 +44,8 @@ def test_members_that_were_there_count_for_no_speed(clock):
     assert pace.rate(136) == pytest.approx(4.0)
 
 
-def test_threads_that_end_together_tell_no_pace(clock, monkeypatch):
+def test_threads_that_end_together_tell_no_pace(clock, said):
     """Two groups of sixteen arrive in one hundredth of a second after the compiler: no line claims 1,600 a second."""
-    said = []
-    monkeypatch.setattr(terminal, "note", said.append)
     report = terminal._progress_lines("a run", "members")
     report(0, 64)
     clock[0] += 20.0

@@ -78,7 +78,8 @@ def looked_back(
 
     terminal.note_compiling(sampled=False)
     with terminal.stage_bar("backtest") as report:
-        table = look_back(cuts, file, drivers=drivers, study=study, report=report)  # type: ignore[arg-type]  # a choice of two, checked by Typer
+        # The type ignored: any word but the two is refused there, with the nearest.
+        table = look_back(cuts, file, drivers=drivers, study=study, report=report)  # type: ignore[arg-type]
     ending = "" if drivers == "known" else f"-{drivers}-drivers"
     folder = (results or study.results) / f"backtest-{'-'.join(map(str, cuts))}{ending}"
     save_all(backtest_drawings(table), folder)

@@ -161,7 +161,8 @@ def with_run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         for name, hint in shared.items()
     ]
     asked = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-    called.__signature__ = inspect.Signature([asked, *own, *more])  # type: ignore[attr-defined]  # Typer reads the signature of what it is given
+    # The type ignored: functions may bear a signature of their own, which Typer reads.
+    called.__signature__ = inspect.Signature([asked, *own, *more])  # type: ignore[attr-defined]
     called.__annotations__ = {p.name: p.annotation for p in (asked, *own, *more)}
     return called
 

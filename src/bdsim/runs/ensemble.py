@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -27,13 +27,12 @@ from bdsim.model.engine.full_scale import at_full_scale, programme_at_full_scale
 from bdsim.model.engine.lanes import WIDTH
 from bdsim.model.engine.state import Tally, new_tally
 from bdsim.model.fates import Fates
-from bdsim.model.people import Population
 from bdsim.model.world import World
 from bdsim.runs.identity import program_hash
 from bdsim.runs.plan import Job, Recipe, Settings, manifest_of, plan_run
 from bdsim.runs.results import Results, load_results
 from bdsim.runs.store.manifest import folder_of
-from bdsim.runs.store.members import Crowd, distinct, failures_table, members_table, people_table
+from bdsim.runs.store.members import Crowd, distinct, failures_table, members_table, order_of, people_table
 from bdsim.runs.store.parts import Failure, Key, Leavers, Part, PartStore, kept_on_disk
 from bdsim.runs.workers import Workers
 from bdsim.study import DEFAULT_HORIZON
@@ -44,8 +43,6 @@ __all__ = ["Progress", "run", "run_job", "run_jobs", "run_member", "run_one"]
 
 Progress = Callable[[int, int], None]  # members done, members in all
 MEET = 6  # worlds in which a group of members runs at once: more would keep Ctrl-C waiting
-MOST_ORDERS = 8
-_ORDERS: dict[Hashable, NDArray[np.uint32]] = {}
 MemberRun = tuple[Counts, Fates]  # a member's counts, and everyone's fate, shape (people,)
 
 
@@ -64,11 +61,6 @@ class Place:
         """By the draw at which the group of WIDTH begins that the members belong to."""
         first = min(self.members)
         return Key(self.world, first - first % WIDTH)
-
-    def people_of(self, draw: int) -> Population:
-        """Those whom a member has of the people of its world."""
-        entrants = self.members[draw].entrants
-        return self.recipe.population if entrants is None else self.recipe.population.with_entrants(entrants)
 
 
 @dataclass(frozen=True)
@@ -312,7 +304,8 @@ def _lived(task: Task, places: list[Place]) -> list[dict[int, MemberRun]]:
 
 def _checked(place: Place, draw: int, tally: Tally, fates: Fates) -> MemberRun:
     """A member's counts and fates, once they hold to what every run must. Raises InvariantError."""
-    own, people = place.members[draw], place.people_of(draw)
+    own = place.members[draw]
+    people = own.people_of(place.recipe.population)
     counts = counts_of(tally, own.agent_size, people)
     check_member(counts, tally, fates, people, draw)
     return counts, fates
@@ -335,25 +328,15 @@ def _part(place: Place, lived: Mapping[int, MemberRun], failures: list[Failure])
         drawn = at_full_scale(counts.expected, counts.variance, seeds)
         recruited = programme_at_full_scale(drawn, counts.expected, counts.programme_expected, seeds)
     return Part.of(
-        counts, drawn, recruited, Leavers.of(fates, _order_of(place.recipe), place.rows), list(lived), failures
+        counts, drawn, recruited, Leavers.of(fates, order_of(place.recipe), place.rows), list(lived), failures
     )
-
-
-def _order_of(recipe: Recipe) -> NDArray[np.uint32]:
-    """What sorts the people of a world by identity, (people,): known to every worker that has the people."""
-    made_of = tuple(getattr(recipe, f.name) for f in fields(recipe) if f.name != "environment")
-    if made_of not in _ORDERS:
-        if len(_ORDERS) >= MOST_ORDERS:
-            _ORDERS.clear()
-        _ORDERS[made_of] = np.argsort(recipe.population.people.identity).astype(np.uint32)
-    return _ORDERS[made_of]
 
 
 def _mesa_member(task: Task, place: Place, draw: int) -> tuple[Tally, Fates]:
     from bdsim.model.agents import WorldModel  # Mesa takes a second to import; most runs never need it
 
     own, environment = place.members[draw], place.recipe.environment
-    people = place.people_of(draw)
+    people = own.people_of(place.recipe.population)
     world = World(people, own.environment or environment, own.behaviour, own.agent_size, own.shocks)
     model = WorldModel(world, seed=task.seed, member=draw)
     model.run_model()

@@ -28,9 +28,9 @@ from bdsim.model.fates import Fates
 from bdsim.model.people import People, Population
 from bdsim.model.world import Behaviour, Environment, Shocks, no_shocks
 
-NEVER = 10_000  # a number of no year
-
 __all__ = ["Company", "MemberInputs", "grouped", "is_compiled", "simulated", "simulated_alone", "simulated_worlds"]
+
+NEVER = 10_000  # the number of no year
 
 
 class MemberInputs(NamedTuple):
@@ -42,6 +42,10 @@ class MemberInputs(NamedTuple):
     shocks: Shocks | None = None  # none: zeros
     environment: Environment | None = None  # none: that of all members
     entrants: NDArray[np.int64] | None = None  # (cohorts, groups, fields) agents entering; none: as for all members
+
+    def people_of(self, everyone: Population) -> Population:
+        """Those whom the member has of the people of its world."""
+        return everyone if self.entrants is None else everyone.with_entrants(self.entrants)
 
 
 class Company(NamedTuple):
@@ -101,19 +105,15 @@ def simulated_alone(
     population: Population, environment: Environment, member: MemberInputs, *, sampled: bool = True
 ) -> tuple[Tally, Fates]:
     """One member without lanes: the same bits, for comparison; its machine code is compiled apart."""
-    (made,) = _lived([Company(_people_of(population, member), environment, [member])], sampled)
+    (made,) = _lived([Company(member.people_of(population), environment, [member])], sampled)
     return made
-
-
-def _people_of(population: Population, member: MemberInputs) -> Population:
-    return population if member.entrants is None else population.with_entrants(member.entrants)
 
 
 def _batches(world: Company) -> list[Company]:
     """Members in batches of at most WIDTH; who enters is one for all of a batch."""
     population, environment, members = world
     if any(member.entrants is not None for member in members):
-        return [Company(_people_of(population, member), environment, [member]) for member in members]
+        return [Company(member.people_of(population), environment, [member]) for member in members]
     return [Company(population, environment, members[i : i + WIDTH]) for i in range(0, len(members), WIDTH)]
 
 

@@ -19,8 +19,8 @@ from numba.extending import intrinsic, lower_builtin, models, register_model, ty
 
 __all__ = [
     "BYTES", "FLOATS", "ROUND_BITS", "WIDTH", "WORDS",
-    "Lanes", "as_floats", "as_kind", "count_bits", "counts", "floats", "load", "mask_bits", "one_and_bits", "prefetch",
-    "read", "scaled_by_bits", "select", "value_in", "write",
+    "Lanes", "as_floats", "as_kind", "count_bits", "counts", "floats", "mask_bits", "named_axes", "one_and_bits",
+    "prefetch", "read", "scaled_by_bits", "select", "value_in", "write",
 ]  # fmt: skip
 
 WIDTH = 8
@@ -175,10 +175,14 @@ def _place(context: Any, builder: Any, of: Any, array: Any, index_type: Any, ind
     return builder.gep(held.data, [flat])
 
 
+def named_axes(index: Any) -> int:
+    """How many axes of an array an index names."""
+    return len(index) if isinstance(index, types.BaseTuple) else 1
+
+
 def value_in(array: Any, index: Any) -> Any:
     """The kind of value at an index: a number where it names all axes, lanes where it leaves the last out."""
-    named = len(index) if isinstance(index, types.BaseTuple) else 1
-    return array.dtype if array.ndim == named else _kind_of(array)
+    return array.dtype if array.ndim == named_axes(index) else _kind_of(array)
 
 
 def read(context: Any, builder: Any, kinds: Any, args: Any) -> Any:
@@ -216,13 +220,6 @@ def _kind_of(array: Any) -> Lanes:
 @intrinsic
 def as_floats(_context: Any, x: Any) -> Any:
     return floats(x), lambda _target, builder, _signature, args: builder.uitofp(args[0], FLOATS)
-
-
-@intrinsic
-def load(_context: Any, array: Any, index: Any) -> Any:
-    return _kind_of(array)(array, index), lambda context, builder, signature, args: read(
-        context, builder, signature.args, args
-    )
 
 
 @intrinsic

@@ -27,6 +27,8 @@ __all__ = [
 
 MOVED = 16  # more than eight colleagues can add up to
 
+# Python has no use for these: in compiled code, what `inlined_for` names further down stands in their place.
+
 
 def both(status: Any, row: Any) -> Any:
     """Of one row of State.status, who is here and who has moved: packed in small counts, or a pair of numbers."""

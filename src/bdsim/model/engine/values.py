@@ -18,8 +18,8 @@ from bdsim.model.engine.lanes import (
     count_bits,
     counts,
     floats,
-    load,
     mask_bits,
+    named_axes,
     prefetch,
     read,
     value_in,
@@ -30,10 +30,6 @@ __all__ = [
     "add", "add_one", "any_of", "bits_of", "fetch", "get", "inlined_for", "is_count", "lanes_of", "number", "one",
     "put", "real", "set_one", "some",
 ]  # fmt: skip
-
-
-def _dimensions(index: Any) -> int:
-    return len(index) if isinstance(index, types.BaseTuple) else 1
 
 
 # Those that the engine says a hundred times are written as instructions: to Numba a function is dear for each kind of
@@ -71,6 +67,9 @@ def add(_context: Any, array: Any, index: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, index, value), generate
+
+
+# Python has no use for these: in compiled code, what `inlined_for` names further down stands in their place.
 
 
 def fetch(array: Any, row: Any) -> None:
@@ -165,7 +164,7 @@ def _lanes_of(value: Any) -> Any:
 @inlined_for(number)
 def _number(value: Any) -> Any:
     if isinstance(value, types.Array):
-        return lambda value: load(value, ())
+        return lambda value: get(value, ())
     return lambda value: value
 
 
@@ -216,4 +215,4 @@ def _add_one(array: Any, index: Any, lane: Any) -> Any:
     def together(array: Any, index: Any, lane: Any) -> None:
         array[(*index, lane)] += 1.0
 
-    return alone if array.ndim == _dimensions(index) else together
+    return alone if array.ndim == named_axes(index) else together

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,10 @@ from bdsim.runs.store.counted import FAILURES
 from bdsim.runs.store.parts import Failure
 from bdsim.study.scenario import Plan
 
-__all__ = ["Crowd", "distinct", "failures_table", "members_table", "people_table"]
+__all__ = ["Crowd", "distinct", "failures_table", "members_table", "order_of", "people_table"]
+
+MOST_ORDERS = 8
+_ORDERS: dict[tuple[Any, ...], NDArray[np.uint32]] = {}  # by what the people are made of
 
 
 def distinct(job: Job) -> list[list[Plan]]:
@@ -41,8 +45,7 @@ class Crowd(NamedTuple):
 
     recipes: list[Recipe]  # of each distinct world
     identities: NDArray[np.uint64]
-    orders: list[NDArray[np.uint32]]  # of each world: its people in the order of their identities
-    rows: list[NDArray[np.uint32]]  # of each world: in that order, everyone's row among the identities
+    rows: list[NDArray[np.uint32]]  # of each world: its people's rows among the identities, ascending
     people: list[str]  # of each world: a digest of who they are
 
     @classmethod
@@ -51,10 +54,18 @@ class Crowd(NamedTuple):
         recipes = [job.recipe(plans[0]) for plans in distinct(job)]
         each = [recipe.population.people.identity for recipe in recipes]
         identities = np.unique(np.concatenate(each))
-        orders = [np.argsort(one).astype(np.uint32) for one in each]
-        in_order = [one[order] for one, order in zip(each, orders, strict=True)]
-        rows = [np.searchsorted(identities, one).astype(np.uint32) for one in in_order]
-        return cls(recipes, identities, orders, rows, [digest_of(one) for one in each])
+        rows = [np.searchsorted(identities, np.sort(one)).astype(np.uint32) for one in each]
+        return cls(recipes, identities, rows, [digest_of(one) for one in each])
+
+
+def order_of(recipe: Recipe) -> NDArray[np.uint32]:
+    """What sorts the people of a world by identity, (people,): known to every worker that has the people."""
+    made_of = tuple(getattr(recipe, f.name) for f in fields(recipe) if f.name != "environment")
+    if made_of not in _ORDERS:
+        if len(_ORDERS) >= MOST_ORDERS:
+            _ORDERS.clear()
+        _ORDERS[made_of] = np.argsort(recipe.population.people.identity).astype(np.uint32)
+    return _ORDERS[made_of]
 
 
 def members_table(job: Job, lost: Sequence[set[int]]) -> pd.DataFrame:
@@ -135,12 +146,12 @@ def _seed_text(job: Job, draw: int) -> str:
 
 def people_table(crowd: Crowd) -> pd.DataFrame:
     columns: dict[str, Any] = {}
-    for recipe, order, rows in zip(crowd.recipes, crowd.orders, crowd.rows, strict=True):
+    for recipe, rows in zip(crowd.recipes, crowd.rows, strict=True):
         population, identities = recipe.population, crowd.identities
         p = population.people
         own: dict[str, NDArray[Any]] = {"group": p.group, "field": p.field, "entry_year": p.entry.astype(np.int32)}
         for name, column in {**own, "prominence": population.prominence, "ties": p.ties}.items():
-            columns.setdefault(name, np.zeros(len(identities), column.dtype))[rows] = column[order]
+            columns.setdefault(name, np.zeros(len(identities), column.dtype))[rows] = column[order_of(recipe)]
     group = columns.pop("group")
     labels = {name: pd.Categorical([g[i] for g in GROUPS])[group] for i, name in enumerate(("origin", "route"))}
     field = pd.Categorical.from_codes(columns.pop("field"), categories=FIELDS)

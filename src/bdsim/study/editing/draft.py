@@ -340,7 +340,7 @@ class Draft:
         except (ValueError, TypeError, RecursionError):
             self._text = before
             raise UsageError("TOML has no such value", where=place) from None
-        except BaseException:
+        except BaseException:  # an interrupt too leaves the text as it was, and goes on
             self._text = before
             raise
 
