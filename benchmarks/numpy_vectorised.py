@@ -1,6 +1,6 @@
 """The same model as whole-array NumPy: every step of the rule at once for all who are here, year after year.
 
-exp and log are the portable ones of bdsim.elementary, written for arrays, so every decision is the engine's;
+exp and log are the portable ones of bdsim.model.maths, written for arrays, so every decision is the engine's;
 sums of probabilities differ in the last digits, as the engine adds cohort by cohort.
 """
 

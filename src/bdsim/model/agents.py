@@ -28,6 +28,8 @@ __all__ = ["Researcher", "WorldModel", "release"]
 feel, hear, weigh, shared = compiled(rule.feel), compiled(rule.hear), compiled(rule.weigh), compiled(rule.shared)
 attraction, retention, rate = compiled(rule.attraction), compiled(rule.retention), compiled(exp)
 offer_chance, chances, choose = compiled(rule.offer_chance), compiled(rule.chances), compiled(rule.choose)
+open_year, appeal_here = compiled(engine.open_year), compiled(engine.appeal_here)
+colleagues_of = compiled(presence.colleagues_of)
 
 
 class Researcher(mesa.Agent):
@@ -146,7 +148,7 @@ class Researcher(mesa.Agent):
     def step(self) -> None:
         """Decide on the state of 1 January; the model counts the decision once everyone has decided."""
         m, row = self.model, self.row
-        here, dread, moved = presence.colleagues_of(row, m.world.population.people.colleagues, m.state)
+        here, dread, moved = colleagues_of(row, m.world.population.people.colleagues, m.state)
         fear, ties = self.feel(presence.mean_fear(here, dread)), self.hear(presence.share_moved(here, moved))
         china, elsewhere, by_offer = self.weigh(fear, ties)
         to_china, to_elsewhere, to_programme = chances(china, elsewhere, 0.0)
@@ -248,8 +250,8 @@ class WorldModel(mesa.Model):
     def _welcome(self) -> None:
         """Agents for everyone who is here on 1 January and has none yet, and what they all see this year."""
         year, people, world = self.year - FIRST_YEAR, self.world.population.people, self.world.environment
-        engine.open_year(year, people, self.state, self.tally)
-        self.total_appeal = float(engine.appeal_here(year, people, self.state.status, self.world.agent_size))
+        open_year(year, people, self.state, self.tally)
+        self.total_appeal = float(appeal_here(year, people, self.state.status, self.world.agent_size))
         self.scrutiny = [float(s) for s in world.scrutiny[year]]
         self.log_funding, self.pull = float(world.log_funding[year]), float(world.pull[year])
         self.log_us, self.green_card_wait = [float(x) for x in world.log_us[year]], float(world.green_card_wait[year])

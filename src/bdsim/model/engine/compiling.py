@@ -15,14 +15,16 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 import platformdirs
-from numba.extending import register_jitable
 
 from bdsim.model import draws, fates, maths, rule
-from bdsim.model.engine import elementary  # noqa: F401 - must be known before anything is compiled
+from bdsim.model.engine import values  # noqa: F401 - what stands for others must be known before they are compiled
+from bdsim.model.engine.inlining import inlined
 
-__all__ = ["cache_folder", "compiled", "compiled_sources", "inlined", "source_hash"]
+__all__ = ["cache_folder", "compiled", "compiled_sources", "source_hash"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+# No function makes an array, so none counts who refers to one; none is called from C.
+OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
 MODEL = Path(__file__).parents[1]  # the package bdsim.model
 
 
@@ -52,17 +54,12 @@ def compiled(function: F) -> F:
     try:  # Numba reads the setting while it decorates; other people's functions keep theirs.
         numba.config.CACHE_DIR = str(cache_folder())
         try:
-            made = numba.njit(nogil=True, error_model="numpy", cache=True)(function)
+            made = numba.njit(**OPTIONS, cache=True)(function)
         except RuntimeError:  # no writable cache folder: compile anew in each process
-            made = numba.njit(nogil=True, error_model="numpy")(function)
+            made = numba.njit(**OPTIONS)(function)
     finally:
         numba.config.CACHE_DIR = kept
     return made  # type: ignore[no-any-return]  # Numba ships no types
-
-
-def inlined(function: F) -> F:
-    """Taken into the loops of the compiled functions that call it."""
-    return register_jitable(forceinline=True)(function)  # type: ignore[no-any-return]  # Numba ships no types
 
 
 for _function in (

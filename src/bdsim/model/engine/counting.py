@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bdsim.model.categories import ORIGIN_OF_GROUP
-from bdsim.model.engine.compiling import inlined
+from bdsim.model.engine.inlining import inlined
 from bdsim.model.engine.presence import MOVED, both, clear_here, here_of, put_both
 from bdsim.model.engine.state import SUMS, Block, State, Tally
 from bdsim.model.engine.values import add, add_one, get, is_count, put, set_one

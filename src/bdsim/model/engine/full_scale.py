@@ -17,6 +17,8 @@ from bdsim.model import draws
 from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.draws import Purpose
 from bdsim.model.engine.compiling import compiled
+from bdsim.model.engine.inlining import inlined
+from bdsim.model.maths import at_least, at_most
 
 __all__ = ["at_full_scale", "programme_at_full_scale"]
 
@@ -35,9 +37,9 @@ def at_full_scale(expected: Floats, variance: Floats, seeds: list[int]) -> Float
     years = range(FIRST_YEAR, FIRST_YEAR + expected.shape[1])
     keys = np.array([[draws.key_of(seed, year, Purpose.CHANCE) for year in years] for seed in seeds], np.uint64)
     keys = keys.reshape(-1, len(years))
-    drawn, shape = np.zeros(expected.shape), _by_cell(expected)
-    _draw_all(keys, np.ascontiguousarray(expected).reshape(shape), variance.reshape(shape), drawn.reshape(shape))
-    return drawn
+    trials = _trials(expected, variance)
+    share = np.divide(expected, trials, out=np.zeros(expected.shape), where=expected > 0.0)
+    return _drawn(keys, trials, np.minimum(share, 1.0))
 
 
 def programme_at_full_scale(drawn: Floats, expected: Floats, programme: Floats, seeds: list[int]) -> Floats:
@@ -47,64 +49,49 @@ def programme_at_full_scale(drawn: Floats, expected: Floats, programme: Floats, 
     """
     years = range(FIRST_YEAR, FIRST_YEAR + expected.shape[1])
     keys = np.array([[draws.key_of(seed, year, Purpose.CHANCE, 1) for year in years] for seed in seeds], np.uint64)
-    keys = keys.reshape(-1, len(years))
-    recruited, shape = np.zeros(expected.shape), _by_cell(expected)
     share = np.divide(programme, expected, out=np.zeros(expected.shape), where=expected > 0.0)
-    _thin_all(keys, drawn.reshape(shape), np.minimum(share, 1.0).reshape(shape), recruited.reshape(shape))
-    return recruited
+    return _drawn(keys, drawn, np.minimum(share, 1.0))
 
 
-def _by_cell(table: Floats) -> tuple[int, int, int]:
-    """Members, years, cells; members may be 0."""
-    return table.shape[0], table.shape[1], math.prod(table.shape[2:])
-
-
-@compiled
-def _thin_all(keys: NDArray[np.uint64], drawn: Floats, share: Floats, recruited: Floats) -> None:
-    for member in range(drawn.shape[0]):
-        for year in range(drawn.shape[1]):
-            for cell in range(drawn.shape[2]):
-                if drawn[member, year, cell] > 0.0 and share[member, year, cell] > 0.0:
-                    luck = draws.unit(draws.output(keys[member, year], np.uint64(cell)))
-                    recruited[member, year, cell] = _quantile(
-                        luck, drawn[member, year, cell], share[member, year, cell]
-                    )
-
-
-@compiled
-def _draw_all(keys: NDArray[np.uint64], expected: Floats, variance: Floats, drawn: Floats) -> None:
-    for member in range(expected.shape[0]):
-        for year in range(expected.shape[1]):
-            for cell in range(expected.shape[2]):
-                mean = expected[member, year, cell]
-                if mean > 0.0:
-                    luck = draws.unit(draws.output(keys[member, year], np.uint64(cell)))
-                    trials = _trials(mean, variance[member, year, cell])
-                    drawn[member, year, cell] = _quantile(luck, trials, min(mean / trials, 1.0))
-
-
-@compiled
-def _trials(mean: Any, variance: Any) -> Any:
+def _trials(mean: Floats, variance: Floats) -> Floats:
     """Trials of the binomial with this mean and, as nearly as whole trials can, this variance."""
-    if variance >= mean:
-        return math.ceil(mean) + POISSON
-    return min(max(math.ceil(mean * mean / (mean - variance)), math.ceil(mean)), MOST_TRIALS)
+    least = np.ceil(mean)
+    trials = np.divide(mean * mean, mean - variance, out=least + POISSON, where=variance < mean)
+    return np.where(variance < mean, np.minimum(np.maximum(np.ceil(trials), least), MOST_TRIALS), trials)
+
+
+def _drawn(keys: NDArray[np.uint64], trials: Floats, share: Floats) -> Floats:
+    """Binomial counts, shape that of `trials` and `share`, whose first axes are members and years, as of `keys`."""
+    shape = (*trials.shape[:2], math.prod(trials.shape[2:]))  # members may be 0
+    counts = np.zeros(shape)
+    _draw_all(keys.reshape(shape[:2]), trials.reshape(shape), share.reshape(shape), counts)
+    return counts.reshape(trials.shape)
 
 
 @compiled
+def _draw_all(keys: NDArray[np.uint64], trials: Floats, share: Floats, counts: Floats) -> None:
+    for member in range(trials.shape[0]):
+        for year in range(trials.shape[1]):
+            for cell in range(trials.shape[2]):
+                if trials[member, year, cell] > 0.0 and share[member, year, cell] > 0.0:
+                    luck = draws.unit(draws.output(keys[member, year], np.uint64(cell)))
+                    counts[member, year, cell] = _quantile(luck, trials[member, year, cell], share[member, year, cell])
+
+
+@inlined
 def _quantile(luck: Any, trials: Any, share: Any) -> Any:
     """The least count whose cumulative probability reaches `luck`, added up from far below the mean."""
     if share >= 1.0:
         return trials
     spread = math.sqrt(trials * share * (1.0 - share))
-    count = max(0.0, math.floor(trials * share - TAIL * spread))
+    count = at_least(math.floor(trials * share - TAIL * spread), 0.0)
     odds = share / (1.0 - share)
     probability = math.exp(
         math.lgamma(trials + 1.0) - math.lgamma(count + 1.0) - math.lgamma(trials - count + 1.0)
         + count * math.log(share) + (trials - count) * math.log1p(-share)
     ) if count > 0.0 else math.exp(trials * math.log1p(-share))  # fmt: skip
     below = probability
-    last = min(trials, math.ceil(trials * share + TAIL * spread) + TAIL)
+    last = at_most(math.ceil(trials * share + TAIL * spread) + TAIL, trials)
     while below < luck and count < last:
         probability *= (trials - count) / (count + 1.0) * odds
         count += 1.0

@@ -13,9 +13,9 @@ from numba import types
 from numpy.typing import NDArray
 
 from bdsim.model.categories import Floats
-from bdsim.model.engine.compiling import compiled, inlined
+from bdsim.model.engine.inlining import inlined, inlined_for
 from bdsim.model.engine.state import State
-from bdsim.model.engine.values import get, inlined_for, one, put, real, some
+from bdsim.model.engine.values import get, one, put, real, some
 from bdsim.model.maths import at_least
 from bdsim.model.people import COLLEAGUES
 from bdsim.model.rule import LEAST
@@ -155,7 +155,7 @@ def dread_of(row: int, colleagues: NDArray[np.uint32], dread: Floats) -> Any:
     return total
 
 
-@compiled
+@inlined
 def colleagues_of(row: int, colleagues: NDArray[np.uint32], state: State) -> tuple[Any, Any, Any]:
     """Of eight colleagues, how many are here, their fear added up, and how many moved to China last year."""
     status = status_of(row, colleagues, state.status)

@@ -1,16 +1,22 @@
 """Values of the engine, read and written: a number, or the numbers of WIDTH members, told apart by an array's axes.
 
-Each function stands for one of two ways, chosen while the code is compiled, so neither pays for the other.
+Each function stands for one of two ways, chosen while the code is compiled, so neither pays for the other. At the end
+stands what takes the place of parts of maths.py and draws.py: operations on bits, and choices without branches.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
+from bdsim.model import draws, maths
+from bdsim.model.engine.inlining import inlined_for
 from bdsim.model.engine.lanes import (
+    ROUND_BITS,
     WIDTH,
     Lanes,
     as_floats,
@@ -20,14 +26,17 @@ from bdsim.model.engine.lanes import (
     floats,
     mask_bits,
     named_axes,
+    one_and_bits,
     prefetch,
     read,
+    scaled_by_bits,
+    select,
     value_in,
     write,
 )
 
 __all__ = [
-    "add", "add_one", "any_of", "bits_of", "fetch", "get", "inlined_for", "is_count", "lanes_of", "number", "one",
+    "add", "add_one", "any_of", "bits_of", "fetch", "get", "is_count", "lanes_of", "number", "one",
     "put", "real", "set_one", "some",
 ]  # fmt: skip
 
@@ -127,11 +136,6 @@ def any_of(condition: Any) -> bool:
     raise NotImplementedError("compiled code only")
 
 
-def inlined_for(function: Any) -> Any:
-    """What stands for a function in compiled code, chosen by the types of its arguments."""
-    return overload(function, jit_options={"forceinline": True}, strict=False)  # our lambdas bear no annotations
-
-
 @inlined_for(fetch)
 def _fetch(array: Any, row: Any) -> Any:
     return lambda array, row: prefetch(array, row)
@@ -216,3 +220,60 @@ def _add_one(array: Any, index: Any, lane: Any) -> Any:
         array[(*index, lane)] += 1.0
 
     return alone if array.ndim == named_axes(index) else together
+
+
+# What stands for parts of maths.py and draws.py.
+
+
+@intrinsic
+def _bits_of_float(_context: Any, x: Any) -> Any:
+    def generate(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.IntType(64))
+
+    return types.int64(types.float64), generate
+
+
+@intrinsic
+def _float_of(_context: Any, x: Any) -> Any:
+    def generate(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.DoubleType())
+
+    return types.float64(types.int64), generate
+
+
+@inlined_for(maths.split_power_of_two)
+def _split(x: Any) -> Any:
+    def implementation(x: Any) -> Any:
+        bits = _bits_of_float(x)
+        k = ((bits >> np.int64(52)) & np.int64(0x7FF)) - np.int64(1022)
+        m = (bits & np.int64(0xFFFFFFFFFFFFF)) | np.int64(0x3FE0000000000000)
+        return _float_of(m), _float_of(k + np.int64(ROUND_BITS)) - maths.ROUND_TO_INTEGER
+
+    return implementation
+
+
+@inlined_for(maths.where)
+def _where(condition: Any, x: Any, y: Any) -> Any:
+    if isinstance(condition, Lanes):
+        return lambda condition, x, y: select(condition, x, y)
+    return lambda condition, x, y: x if condition else y
+
+
+@inlined_for(draws.nearly)
+def _nearly(bits: Any) -> Any:
+    return lambda bits: one_and_bits(bits)
+
+
+@inlined_for(maths.at_least)
+def _at_least(x: Any, low: Any) -> Any:
+    return lambda x, low: maths.where(x < low, low, x)
+
+
+@inlined_for(maths.at_most)
+def _at_most(x: Any, high: Any) -> Any:
+    return lambda x, high: maths.where(x > high, high, x)
+
+
+@inlined_for(maths.scaled_by_power_of_two)
+def _scaled(x: Any, rounded: Any) -> Any:
+    return lambda x, rounded: scaled_by_bits(x, rounded)

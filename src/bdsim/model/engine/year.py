@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from bdsim.model import draws
 from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, ORIGIN_OF_GROUP, Floats
-from bdsim.model.engine.compiling import compiled, inlined
+from bdsim.model.engine.compiling import compiled
 from bdsim.model.engine.counting import SETTLED, add_up, count_block, count_offers, leave, retire
+from bdsim.model.engine.inlining import inlined
 from bdsim.model.engine.presence import (
     both,
     dread_of,
@@ -278,7 +279,7 @@ def choose_all(
                 leave(row, lane, choice, year, field, stage, cohort, people, state, tally)
 
 
-@compiled
+@inlined
 def open_year(year: int, people: People, state: State, tally: Tally) -> None:
     """Entrants of year number `year` arrive: here, without fear, with the ties they came with."""
     cohort = BEFORE_FIRST_YEAR + year
@@ -290,7 +291,7 @@ def open_year(year: int, people: People, state: State, tally: Tally) -> None:
                 add(tally.entrants, (year, people.group[row], people.field[row]), 1.0)
 
 
-@compiled
+@inlined
 def appeal_here(year: int, people: People, status: NDArray[Any], sizes: Floats) -> Any:
     """Appeal to talent programmes of everyone here of the career years they look at, summed over researchers."""
     now = BEFORE_FIRST_YEAR + year
