@@ -151,7 +151,7 @@ def attribute_growth(job: Job, first: int, last: int, progress: Progress | None 
         yearly = counts.expected[:, span][:, :, selection("china")].sum(axis=(2, 3, 4, 5))
         return np.asarray(yearly[:, -1] - yearly[:, 0])
 
-    worth = _worths(job, players, lambda present: [(1.0, world(present))], growth, progress)
+    worth = _worths(job, players, lambda present: [(1.0, world(present))], growth, last, progress)
     values = shapley(worth, players)
     under_way = worth[frozenset()]
     return Attribution(
@@ -184,7 +184,7 @@ def attribute_effect(job: Job, reference: Job, quantity: Quantity, progress: Pro
             mixed[key] = (chance + plan.branch.chance, Timeline(base.horizon, tables))
         return list(mixed.values())
 
-    worth = _worths(job, players, worlds, quantity.of, progress)
+    worth = _worths(job, players, worlds, quantity.of, quantity.last, progress)
     alone = worth[frozenset({COLLEAGUES})], worth[frozenset()]
     effect = {s: value - (alone[0] if COLLEAGUES in s else alone[1]) for s, value in worth.items()}
     values = shapley(effect, players)
@@ -200,6 +200,7 @@ def _worths(
     players: Sequence[str],
     worlds: Callable[[Coalition], list[tuple[float, Timeline]]],
     of: Callable[[Counts], Floats],
+    until: int,
     progress: Progress | None,
 ) -> dict[Coalition, Floats]:
     """The quantity under every coalition, for each draw; equal worlds are run once."""
@@ -215,7 +216,7 @@ def _worths(
                 key = b"".join(timeline.tables[name].tobytes() for name in TABLES), COLLEAGUES in present
                 asked.setdefault(key, Request(timeline, draws if key[1] else alone, range(len(draws))))
                 needed[present].append((chance, key))
-    answers = dict(zip(asked, answers_to(job, list(asked.values()), of, progress), strict=True))
+    answers = dict(zip(asked, answers_to(job, list(asked.values()), of, progress, until), strict=True))
     return {s: sum((c * answers[key] for c, key in parts), np.zeros(len(draws))) for s, parts in needed.items()}
 
 

@@ -99,20 +99,20 @@ def break_even(job: Job, turned: Turned, goal: Goal, progress: Progress | None =
     else:
         grid = np.linspace(turned.low, turned.high, POINTS)
     draws = posterior_draws(job)
-    chances = [plan.branch.chance for plan in job.plans]
+    chances, until = [plan.branch.chance for plan in job.plans], goal.quantity.last
 
     def asked(values: Floats, members: Sequence[int]) -> list[Request]:
         own = [draws[m] for m in members]
         return [Request(turned.world(plan.timeline, float(v)), own, members) for v in values for plan in job.plans]
 
-    answers = np.stack(answers_to(job, asked(grid, range(len(draws))), goal.quantity.of, progress))
+    answers = np.stack(answers_to(job, asked(grid, range(len(draws))), goal.quantity.of, progress, until))
     response = np.einsum("gbd,b->dg", answers.reshape(len(grid), len(chances), -1), chances)
 
     def miss(values: Floats, members: NDArray[np.int64]) -> Floats:
         """By how much each of these draws misses the goal with the lever at its own value."""
         own = [Request(turned.world(plan.timeline, float(v)), [draws[m]], [m])
                for v, m in zip(values, map(int, members), strict=True) for plan in job.plans]  # fmt: skip
-        found = np.array(answers_to(job, own, goal.quantity.of)).reshape(len(values), len(chances))
+        found = np.array(answers_to(job, own, goal.quantity.of, until=until)).reshape(len(values), len(chances))
         return np.asarray(found @ np.array(chances)) - goal.number
 
     roots = _roots(miss, grid, response - goal.number, NEUTRAL[turned.how])
@@ -120,7 +120,9 @@ def break_even(job: Job, turned: Turned, goal: Goal, progress: Progress | None =
         progress(answers.size + len(draws), answers.size + len(draws))
     steps = np.diff(response, axis=1)
     now = np.concatenate(
-        answers_to(job, [Request(p.timeline, draws, range(len(draws))) for p in job.plans], goal.quantity.of)
+        answers_to(
+            job, [Request(p.timeline, draws, range(len(draws))) for p in job.plans], goal.quantity.of, until=until
+        )
     )
     before = np.einsum("bd,b->d", now.reshape(len(chances), -1), chances)
     held = before <= goal.number if goal.under else before >= goal.number

@@ -159,7 +159,7 @@ def _values(job: Job, quantity: Quantity, inputs: Inputs, points: Floats, progre
             asked.append(Request(world, [vectors[i] for i in rows]))
             where.append((rows, plan.branch.chance))
     values = np.zeros(len(points))
-    for (rows, chance), found in zip(where, answers_to(job, asked, quantity.of, progress), strict=True):
+    for (rows, chance), found in zip(where, answers_to(job, asked, quantity.of, progress, quantity.last), strict=True):
         values[rows] += chance * found
     return values
 

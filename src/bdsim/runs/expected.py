@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import joblib
 import numpy as np
 
-from bdsim.model.categories import Floats
+from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.counts import Counts, counts_of
 from bdsim.model.engine.batch import Company, MemberInputs, grouped, simulated_worlds
 from bdsim.model.engine.lanes import WIDTH
-from bdsim.model.world import Shocks, Timeline
+from bdsim.model.world import Environment, Shocks, Timeline
 from bdsim.runs.plan import Job
 from bdsim.study.parameters import Parameters
 
 __all__ = ["Progress", "Request", "answers_to", "expected_runs", "posterior_draws"]
 
+R = TypeVar("R")
 Progress = Callable[[int, int], None]  # runs done, runs in all
 Place = tuple[int, int]  # of a request, and of a parameter vector in it
 One = tuple[Timeline, Parameters, Shocks | None]  # an expected run
@@ -41,19 +42,37 @@ def posterior_draws(job: Job) -> list[Parameters]:
 
 
 def answers_to(
-    job: Job, asked: Sequence[Request], of: Callable[[Counts], Floats], progress: Progress | None = None
+    job: Job,
+    asked: Sequence[Request],
+    of: Callable[[Counts], Floats],
+    progress: Progress | None = None,
+    until: int | None = None,
 ) -> list[Floats]:
-    """`of` the counts of every run, for each of `asked` an array whose first axis is its parameter vectors."""
+    """`of` the counts of every run, for each of `asked` an array whose first axis is its parameter vectors.
+
+    Where `of` looks at no year after `until`, none is run.
+    """
     found = dict[Place, Floats]()
-    for places, counts in expected_runs(job, asked, progress):
-        found |= dict(zip(places, np.asarray(of(Counts.stacked(counts)), np.float64), strict=True))
+    for places, answers in _each(job, asked, lambda counts: np.asarray(of(counts), np.float64)[0], progress, until):
+        found |= dict(zip(places, answers, strict=True))
     return [np.array([found[i, n] for n in range(len(a.parameters))]) for i, a in enumerate(asked)]
 
 
 def expected_runs(
     job: Job, asked: Sequence[Request], progress: Progress | None = None
 ) -> Iterator[tuple[list[Place], list[Counts]]]:
-    """The counts of every run, some at a time, each with the place of its request and of its parameter vector.
+    """The counts of every run, some at a time, each with the place of its request and of its parameter vector."""
+    return _each(job, asked, lambda counts: counts, progress)
+
+
+def _each(
+    job: Job,
+    asked: Sequence[Request],
+    read: Callable[[Counts], R],
+    progress: Progress | None,
+    until: int | None = None,
+) -> Iterator[tuple[list[Place], list[R]]]:
+    """What is read off the counts of every run to the end of `until`, some at a time.
 
     Eight run side by side, on all cores; worlds are made from the job's people and history, and those with the same
     people under the same parameters live together what they have in common.
@@ -64,11 +83,12 @@ def expected_runs(
         progress(0, total)
     parallel = joblib.Parallel(n_jobs=joblib.cpu_count(), prefer="threads", return_as="generator", batch_size=1)
     work = (
-        joblib.delayed(_run)(job, [[_one(job, asked[i], n) for i, n in batch] for batch in group]) for group in groups
+        joblib.delayed(_run)(job, [[_one(job, asked[i], n) for i, n in batch] for batch in group], read, until)
+        for group in groups
     )
-    for group, counts in zip(groups, parallel(work), strict=True):
+    for group, found in zip(groups, parallel(work), strict=True):
         places = [place for batch in group for place in batch]
-        yield places, counts
+        yield places, found
         done += len(places)
         if progress is not None:
             progress(done, total)
@@ -102,19 +122,33 @@ def _one(job: Job, asked: Request, number: int) -> One:
     return asked.timeline, asked.parameters[number], shocks
 
 
-def _run(job: Job, batches: Sequence[Sequence[One]]) -> list[Counts]:
-    """Runs of worlds with the same people, batch after batch."""
-    worlds = []
+def _run(job: Job, batches: Sequence[Sequence[One]], read: Callable[[Counts], R], until: int | None = None) -> list[R]:
+    """What is read off runs of worlds with the same people, batch after batch."""
+    worlds, years = [], None if until is None else until - FIRST_YEAR + 1
     for batch in batches:
         recipes = [job.recipe_of(timeline) for timeline, _, _ in batch]
         own = [
-            MemberInputs(parameters.behaviour(), job.agent_size(parameters), 0, shocks, recipe.environment)
+            MemberInputs(
+                parameters.behaviour(),
+                job.agent_size(parameters),
+                0,
+                _first(years, shocks),
+                _first(years, recipe.environment),
+            )
             for (_, parameters, shocks), recipe in zip(batch, recipes, strict=True)
         ]
-        worlds.append(Company(recipes[0].population, recipes[0].environment, own))
+        worlds.append(Company(recipes[0].population, _first(years, recipes[0].environment), own))
     made = simulated_worlds(worlds, sampled=False)
     return [
-        counts_of(tally, one.agent_size, world.population)
+        read(counts_of(tally, one.agent_size, world.population))
         for world, runs in zip(worlds, made, strict=True)
         for (tally, _), one in zip(runs, world.members, strict=True)
     ]
+
+
+Yearly = TypeVar("Yearly", Environment, Shocks, Shocks | None)
+
+
+def _first(years: int | None, tables: Yearly) -> Yearly:
+    """The first years of yearly tables."""
+    return tables if tables is None or years is None else type(tables)(*(table[:years] for table in tables))

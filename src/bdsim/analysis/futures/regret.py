@@ -94,7 +94,7 @@ def regret_of(
             plans = combined(policy, base.scenario, future).plans(base.history)
             asked += [Request(plan.timeline, draws, range(len(draws))) for plan in plans]
             chances.append([plan.branch.chance for plan in plans])
-    answers = iter(answers_to(base, asked, quantity.of, progress))
+    answers = iter(answers_to(base, asked, quantity.of, progress, quantity.last))
     values = [sum((c * next(answers) for c in of_pair), np.zeros(len(draws))) for of_pair in chances]
     shape = (len(policies), len(futures), len(draws))
     found = np.moveaxis(np.array(values).reshape(shape), 2, 0)

@@ -115,7 +115,9 @@ def robust_choice(
         for number, branch in enumerate(drawn[0]):
             weights.append(branch.chance / len(members))
             asked += [Request(plan_of(d[number], base.history).timeline, own, [member]) for d in drawn]
-    values = np.concatenate(answers_to(base, asked, quantity.of, progress)).reshape(len(weights), len(policies))
+    values = np.concatenate(answers_to(base, asked, quantity.of, progress, quantity.last)).reshape(
+        len(weights), len(policies)
+    )
     of_member = np.repeat(np.arange(len(members)), len(ways[0]))
     titles = tuple(policy.title for policy in policies)
     return Robust(quantity, titles, values, np.array(weights), of_member, more, threshold)

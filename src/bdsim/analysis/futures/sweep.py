@@ -71,7 +71,7 @@ def sweep(job: Job, axes: Sequence[Turned], quantity: Quantity, steps: int, prog
             for axis, value in zip(axes, point, strict=True):
                 world = axis.world(world, float(value))
             asked.append(Request(world, draws, range(len(draws))))
-    answers = np.array(answers_to(job, asked, quantity.of, progress))
+    answers = np.array(answers_to(job, asked, quantity.of, progress, quantity.last))
     chances = [plan.branch.chance for plan in job.plans]
     values = np.einsum("pbd,b->dp", answers.reshape(-1, len(chances), len(draws)), chances)
     return Sweep(quantity, job.scenario.title, tuple(axes), grids, values.reshape(len(draws), *map(len, grids)))
