@@ -18,21 +18,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from math import factorial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from bdsim.analysis.quantity import Quantity
 from bdsim.errors import UsageError
 from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.counts import Counts, selection
 from bdsim.model.world import TABLES, Timeline
 from bdsim.runs.expected import Progress, Request, answers_to, posterior_draws
 from bdsim.runs.identity import check_reference
-from bdsim.runs.plan import Job
 from bdsim.runs.statistics import interval
-from bdsim.study.fit import Fit
+
+if TYPE_CHECKING:
+    from bdsim.analysis.quantity import Quantity
+    from bdsim.runs.plan import Job
+    from bdsim.study.fit import Fit
 
 __all__ = [
     "CAUSES", "Attribution", "acts_through", "attribute_effect", "attribute_growth", "by_verdict", "cannot_tell",

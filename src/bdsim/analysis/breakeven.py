@@ -9,21 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize.elementwise import find_root
 
-from bdsim.analysis.quantity import Goal
 from bdsim.errors import UsageError, did_you_mean
-from bdsim.model.categories import Floats
 from bdsim.model.world import Timeline
 from bdsim.runs.expected import Progress, Request, answers_to, posterior_draws
-from bdsim.runs.plan import Job
 from bdsim.runs.statistics import interval as spread
 from bdsim.study.scenario_file import lever_of
+
+if TYPE_CHECKING:
+    from bdsim.analysis.quantity import Goal
+    from bdsim.model.categories import Floats
+    from bdsim.runs.plan import Job
 
 __all__ = ["NEUTRAL", "BreakEven", "Turned", "break_even"]
 
@@ -137,6 +138,8 @@ def _roots(
 
     `at_grid` (draws, points) is what `miss` gives on the grid.
     """
+    from scipy.optimize.elementwise import find_root  # dear to import, and others import this module for its levers
+
     found = np.full(len(at_grid), np.nan)
     first = {draw: i for draw, values in enumerate(at_grid) if (i := _crossing(grid, values, neutral)) is not None}
     if not first:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from bdsim.errors import UsageError, did_you_mean
 from bdsim.model.categories import FIRST_YEAR
-from bdsim.runs.results import Results
+
+if TYPE_CHECKING:
+    from bdsim.runs.results import Results
 
 __all__ = ["outcomes_of", "reweighted", "shares_of_events"]
 

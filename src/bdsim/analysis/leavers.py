@@ -6,18 +6,21 @@ A description of the model's pairs of lives, person by person with the same luck
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from bdsim.analysis.comparison import Comparison, Period
 from bdsim.analysis.pairs import BY, DECILES, LABELS, by_label
 from bdsim.errors import UsageError
 from bdsim.model.categories import FIRST_YEAR, ORIGIN_OF_GROUP, Floats
 from bdsim.model.counts import selection
 from bdsim.model.fates import fate_of, year_left
 from bdsim.model.rule import CHINA
-from bdsim.runs.results import Results
+
+if TYPE_CHECKING:
+    from bdsim.analysis.comparison import Comparison, Period
+    from bdsim.runs.results import Results
 
 __all__ = ["BY", "SIDES", "Who", "who_leaves"]
 

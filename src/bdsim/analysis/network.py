@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from bdsim.errors import UsageError, did_you_mean
 from bdsim.model import draws, rule
-from bdsim.model.agents import WorldModel
 from bdsim.model.categories import FIELDS, FIRST_ENTRY, GROUPS, ORIGIN_OF_GROUP, ORIGINS, STAGES, Floats
 from bdsim.model.draws import Purpose
 from bdsim.model.fates import destination_of, year_left
-from bdsim.model.people import Population
 from bdsim.model.rule import CAREER, CHINA, ELSEWHERE
+
+if TYPE_CHECKING:
+    from bdsim.model.agents import WorldModel
+    from bdsim.model.people import Population
 
 __all__ = ["STATUSES", "network"]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,10 @@ from bdsim.model.categories import FIRST_YEAR, GROUPS, ORIGIN_OF_GROUP, ORIGINS,
 from bdsim.model.counts import AXES
 from bdsim.model.fates import Fates, year_left
 from bdsim.model.rule import EARLY_UNTIL, MID_UNTIL
-from bdsim.runs.results import Results
 from bdsim.runs.workers import ahead
+
+if TYPE_CHECKING:
+    from bdsim.runs.results import Results
 
 __all__ = ["BY", "DECILES", "LABELS", "Everyone", "Pairs", "by_label", "pairs_of"]
 

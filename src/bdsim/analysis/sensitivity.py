@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from bdsim.analysis.breakeven import Turned
-from bdsim.analysis.quantity import Quantity
 from bdsim.errors import UsageError, did_you_mean
-from bdsim.model.categories import Floats
 from bdsim.runs.expected import Progress, Request, answers_to
-from bdsim.runs.plan import Job
-from bdsim.study.parameters import Parameters
+
+if TYPE_CHECKING:
+    from bdsim.analysis.quantity import Quantity
+    from bdsim.model.categories import Floats
+    from bdsim.runs.plan import Job
+    from bdsim.study.parameters import Parameters
 
 __all__ = ["METHODS", "Inputs", "Sensitivity", "indices", "make_inputs", "sensitivity"]
 

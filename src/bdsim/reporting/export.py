@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from bdsim.analysis.comparison import distinct
 from bdsim.errors import ResultsError, UsageError, did_you_mean
-from bdsim.model.categories import Floats
 from bdsim.model.counts import AXES
 from bdsim.reporting.names import NAMES
-from bdsim.runs.results import Results
 from bdsim.runs.store.tables import COLUMNS
+
+if TYPE_CHECKING:
+    from bdsim.model.categories import Floats
+    from bdsim.runs.results import Results
 
 __all__ = ["FORMATS", "export", "iamc"]
 

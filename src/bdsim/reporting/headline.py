@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bdsim.analysis.comparison import Period
 from bdsim.reporting.sentences import count, in_years, interval, signed
-from bdsim.runs.results import Centre
+
+if TYPE_CHECKING:
+    from bdsim.analysis.comparison import Period
+    from bdsim.runs.results import Centre
 
 __all__ = ["ALL_PRIORS", "Headline"]
 

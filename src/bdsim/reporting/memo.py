@@ -10,6 +10,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jinja2
 import matplotlib as mpl
@@ -22,7 +23,9 @@ from bdsim.reporting.names import NAMES
 from bdsim.reporting.page import picture
 from bdsim.reporting.sentences import citation, in_years, signed
 from bdsim.reporting.style import STYLE, Drawing, any_script
-from bdsim.reporting.summary import Summary
+
+if TYPE_CHECKING:
+    from bdsim.reporting.summary import Summary
 
 __all__ = ["Memo", "as_html", "as_pdf", "as_text", "memo_of"]
 

@@ -6,13 +6,15 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import markupsafe
 import matplotlib as mpl
 
-from bdsim.reporting.sentences import Block
 from bdsim.reporting.style import STYLE, Drawing, any_script, with_tips
+
+if TYPE_CHECKING:
+    from bdsim.reporting.sentences import Block
 
 __all__ = ["Picture", "Report", "Section", "Table", "picture", "plain"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
@@ -11,10 +11,12 @@ from bdsim.analysis.comparison import Comparison
 from bdsim.calibration.fitting import Calibration
 from bdsim.errors import UsageError, did_you_mean
 from bdsim.reporting.figures import fits, runs
-from bdsim.reporting.style import Drawing
 from bdsim.reporting.summary import observed
 from bdsim.runs.results import Results
 from bdsim.study.layout import find_study
+
+if TYPE_CHECKING:
+    from bdsim.reporting.style import Drawing
 
 __all__ = ["KINDS", "plot"]
 

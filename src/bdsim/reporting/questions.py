@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bdsim.analysis.attribution import Attribution, cannot_tell, cause_of
-from bdsim.analysis.breakeven import BreakEven
-from bdsim.analysis.futures.regret import Regret
-from bdsim.analysis.sensitivity import Sensitivity
 from bdsim.reporting.sentences import Answer, Block, count, in_years, interval, signed
-from bdsim.study.fit import Fit
+
+if TYPE_CHECKING:
+    from bdsim.analysis.breakeven import BreakEven
+    from bdsim.analysis.futures.regret import Regret
+    from bdsim.analysis.sensitivity import Sensitivity
+    from bdsim.study.fit import Fit
 
 __all__ = ["attribution_answer", "breakeven_answer", "regret_answer", "sensitivity_answer"]
 

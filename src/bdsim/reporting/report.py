@@ -10,13 +10,12 @@ import math
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 import pandas as pd
 
 from bdsim.analysis.attribution import acts_through
-from bdsim.analysis.comparison import Comparison, Period
 from bdsim.reporting.figures.leavers import draw_who
 from bdsim.reporting.figures.runs import comparison_drawings, draw_fan
 from bdsim.reporting.headline import ALL_PRIORS
@@ -32,17 +31,20 @@ from bdsim.reporting.sentences import (
     who_blocks,
     who_sentence,
 )
-from bdsim.reporting.style import Drawing
 from bdsim.reporting.summary import Summary, fit_of, observed, priors_of, summaries
-from bdsim.runs.plan import Job
-from bdsim.runs.results import Results
 from bdsim.study.evidence import Coverage, Source, coverage_of, load_evidence
-from bdsim.study.fit import Fit
-from bdsim.study.history import Observed
-from bdsim.study.layout import Study
 from bdsim.study.parameters import Parameters, load_parameters
 from bdsim.study.scenario import changed_values, in_words
 from bdsim.study.scenario_file import PARTS
+
+if TYPE_CHECKING:
+    from bdsim.analysis.comparison import Comparison, Period
+    from bdsim.reporting.style import Drawing
+    from bdsim.runs.plan import Job
+    from bdsim.runs.results import Results
+    from bdsim.study.fit import Fit
+    from bdsim.study.history import Observed
+    from bdsim.study.layout import Study
 
 __all__ = ["UNFITTED", "Report", "Section", "Table", "caveats", "picture", "repeat_words", "report_page"]
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bdsim.analysis.comparison import Period, Precision
 from bdsim.analysis.leavers import SIDES, Who
 from bdsim.reporting.names import NAMES
-from bdsim.runs.results import Centre
+
+if TYPE_CHECKING:
+    from bdsim.analysis.comparison import Period, Precision
+    from bdsim.runs.results import Centre
 
 __all__ = [
     "Answer",

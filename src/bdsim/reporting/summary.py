@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,8 +37,10 @@ from bdsim.runs.statistics import explained
 from bdsim.study.evidence import load_evidence
 from bdsim.study.fit import Fit, load_fit
 from bdsim.study.history import Observed, observed_departures
-from bdsim.study.layout import Study
 from bdsim.study.parameters import load_parameters
+
+if TYPE_CHECKING:
+    from bdsim.study.layout import Study
 
 __all__ = ["PEOPLE", "Headline", "Summary", "fit_of", "observed", "priors_of", "summaries"]
 

@@ -12,15 +12,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
 
 from bdsim.model import draws
-from bdsim.model.categories import Floats
 from bdsim.model.draws import Purpose
+
+if TYPE_CHECKING:
+    from bdsim.model.categories import Floats
 
 __all__ = ["Box", "Limit", "Sample", "find_boxes"]
 

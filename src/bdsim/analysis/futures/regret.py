@@ -5,19 +5,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from bdsim.analysis.comparison import unique
-from bdsim.analysis.quantity import Quantity
 from bdsim.errors import UsageError
-from bdsim.model.categories import Floats
 from bdsim.runs.expected import Progress, Request, answers_to, posterior_draws
-from bdsim.runs.plan import Job
 from bdsim.runs.statistics import interval
-from bdsim.study.scenario import Scenario
+
+if TYPE_CHECKING:
+    from bdsim.analysis.quantity import Quantity
+    from bdsim.model.categories import Floats
+    from bdsim.runs.plan import Job
+    from bdsim.study.scenario import Scenario
 
 __all__ = ["Regret", "combined", "regret_of"]
 

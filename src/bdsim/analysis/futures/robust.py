@@ -9,22 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from bdsim.analysis.futures.regret import combined
-from bdsim.analysis.quantity import Quantity
 from bdsim.errors import UsageError
 from bdsim.model import draws
-from bdsim.model.categories import Floats
 from bdsim.model.draws import Purpose
 from bdsim.runs.expected import Progress, Request, answers_to
-from bdsim.runs.plan import Job
 from bdsim.runs.statistics import interval, quantile
 from bdsim.study.scenario import Scenario, plan_of
 from bdsim.study.uncertainty.assumptions import drawn_branches
+
+if TYPE_CHECKING:
+    from bdsim.analysis.quantity import Quantity
+    from bdsim.model.categories import Floats
+    from bdsim.runs.plan import Job
 
 __all__ = ["Robust", "robust_choice"]
 

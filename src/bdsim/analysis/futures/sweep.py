@@ -5,17 +5,20 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from bdsim.analysis.breakeven import Turned
-from bdsim.analysis.quantity import Quantity
 from bdsim.errors import UsageError, did_you_mean
-from bdsim.model.categories import Floats
 from bdsim.runs.expected import Progress, Request, answers_to, posterior_draws
-from bdsim.runs.plan import Job
 from bdsim.runs.statistics import interval
+
+if TYPE_CHECKING:
+    from bdsim.analysis.breakeven import Turned
+    from bdsim.analysis.quantity import Quantity
+    from bdsim.model.categories import Floats
+    from bdsim.runs.plan import Job
 
 __all__ = ["Sweep", "sweep"]
 

@@ -14,13 +14,14 @@ import pandas as pd
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patheffects import Stroke, withStroke
 
-from bdsim.model.categories import Floats
 from bdsim.reporting.style import COLOURS, DASHES, REFERENCE, tip, year_axis
-from bdsim.runs.results import Results
-from bdsim.study.evidence import Coverage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from bdsim.model.categories import Floats
+    from bdsim.runs.results import Results
+    from bdsim.study.evidence import Coverage
 
 __all__ = [
     "WIDTH",

@@ -11,9 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bdsim.calibration.fitting import Calibration
 from bdsim.calibration.posterior import STRONG
-from bdsim.calibration.problem import Problem
 from bdsim.calibration.targets import yearly_to_china
 from bdsim.errors import TargetError
 from bdsim.files.text import read_toml
@@ -23,12 +21,14 @@ from bdsim.reporting.names import NAMES
 from bdsim.reporting.style import COLOURS, REFERENCE, VERDICTS, Drawing, caption, styled, year_axis
 from bdsim.runs.identity import versions
 from bdsim.study.evidence import coverage_of, load_evidence
-from bdsim.study.parameters import Parameter, Prior
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from bdsim.calibration.fitting import Calibration
+    from bdsim.calibration.problem import Problem
     from bdsim.model.categories import Floats
+    from bdsim.study.parameters import Parameter, Prior
 
 __all__ = ["draw_profile", "facts_of", "fit_drawings"]
 

@@ -12,10 +12,6 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
 
 from bdsim.analysis.breakeven import NEUTRAL, Turned
-from bdsim.analysis.futures.boxes import Box, Limit
-from bdsim.analysis.futures.discover import Discovery
-from bdsim.analysis.futures.robust import Robust
-from bdsim.analysis.futures.sweep import Sweep
 from bdsim.model.world import TABLES
 from bdsim.reporting.names import NAMES
 from bdsim.reporting.style import COLOURS, DASHES, REFERENCE, Drawing, caption, styled
@@ -23,6 +19,11 @@ from bdsim.reporting.style import COLOURS, DASHES, REFERENCE, Drawing, caption, 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.text import Text
+
+    from bdsim.analysis.futures.boxes import Box, Limit
+    from bdsim.analysis.futures.discover import Discovery
+    from bdsim.analysis.futures.robust import Robust
+    from bdsim.analysis.futures.sweep import Sweep
 
 __all__ = ["draw_discovery", "draw_robust", "draw_scores", "draw_sweep"]
 

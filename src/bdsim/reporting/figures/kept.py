@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,11 @@ from bdsim.files.text import read_text
 from bdsim.reporting.figures.fits import fit_drawings
 from bdsim.reporting.style import save_all
 from bdsim.study.fit import Fit, load_fit
-from bdsim.study.layout import Study
 from bdsim.study.parameters import load_parameters
 from bdsim.study.shocks import SERIES
+
+if TYPE_CHECKING:
+    from bdsim.study.layout import Study
 
 __all__ = ["draw_again", "read_back"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,14 +13,16 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bdsim.analysis.attribution import TOTAL, Attribution
 from bdsim.analysis.breakeven import NEUTRAL, BreakEven
-from bdsim.analysis.futures.regret import Regret
-from bdsim.analysis.sensitivity import Sensitivity
 from bdsim.model.world import TABLES
 from bdsim.reporting.figures.canvas import WIDTH, canvas
 from bdsim.reporting.names import capital
 from bdsim.reporting.style import COLOURS, REFERENCE, VERDICTS, Drawing, caption, styled
-from bdsim.runs.plan import Job
 from bdsim.runs.statistics import interval
+
+if TYPE_CHECKING:
+    from bdsim.analysis.futures.regret import Regret
+    from bdsim.analysis.sensitivity import Sensitivity
+    from bdsim.runs.plan import Job
 
 __all__ = ["draw_attribution", "draw_break_even", "draw_regret", "draw_tornado"]
 

@@ -28,12 +28,13 @@ from bdsim.reporting.figures.canvas import (
 )
 from bdsim.reporting.names import NAMES
 from bdsim.reporting.style import COLOURS, REFERENCE, Drawing, caption, styled, year_axis
-from bdsim.runs.results import Centre, Results
-from bdsim.study.history import Observed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from bdsim.runs.results import Centre, Results
+    from bdsim.study.history import Observed
 
 __all__ = ["COMPARISON_FIGURES", "comparison_drawing", "comparison_drawings", "run_drawings"]
 
