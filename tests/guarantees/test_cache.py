@@ -6,9 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
+import pytest
+
 import bdsim
-from bdsim.model.engine import compiling
-from bdsim.model.engine.batch import MemberInputs, is_compiled, simulated
+from bdsim.model import machine_code
+from bdsim.model.engine import batch
+from bdsim.model.engine.batch import MemberInputs, simulated
+from bdsim.model.machine_code import is_compiled
 from bdsim.runs.plan import Settings, plan_run
 
 SCRIPT = """
@@ -46,7 +51,7 @@ def test_an_edit_of_the_rule_changes_the_run(tmp_path, study):
 
 def test_a_run_says_that_it_compiles_once_for_each_kind(tmp_path, monkeypatch):
     """Any number of members is compiled alike; what has been compiled is known to the next process."""
-    monkeypatch.setattr(compiling, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(machine_code, "cache_folder", lambda: tmp_path)
     job = plan_run(bdsim.load_scenario("baseline"), Settings(9, 0, 1000, "compiled", 2012))
     world = job.world(job.plans[0])
     own = MemberInputs(world.behaviour, world.agent_size, 0)
@@ -55,3 +60,34 @@ def test_a_run_says_that_it_compiles_once_for_each_kind(tmp_path, monkeypatch):
     assert is_compiled() and not is_compiled(sampled=False)
     nine = simulated(world.population, world.environment, [own] * 9)
     assert len(one) == 1 and len(nine) == 9
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+def test_what_is_compiled_ahead_is_what_a_run_needs(sampled, monkeypatch):
+    """The same kinds of arguments: otherwise the engine would be compiled twice, and nobody would know."""
+    kinds = []
+    monkeypatch.setattr(batch, "live_year", lambda *args: kinds.append([numba.typeof(a) for a in args]))
+    batch.compile_year(sampled)
+    job = plan_run(bdsim.load_scenario("baseline"), Settings(1, 0, 1000, "compiled", 2012))
+    world = job.world(job.plans[0])
+    simulated(
+        world.population, world.environment, [MemberInputs(world.behaviour, world.agent_size, 0)], sampled=sampled
+    )
+    assert len(kinds) > 2 and all(kind == kinds[0] for kind in kinds)
+
+
+def test_who_cannot_compile_ahead_is_not_waited_for(tmp_path, monkeypatch):
+    """A process that fails, one that cannot be begun, and a cache that cannot be written stop nobody."""
+    monkeypatch.setattr(machine_code, "_at_work", {})
+    monkeypatch.setattr(machine_code, "cache_folder", lambda: tmp_path / "new")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+    machine_code.compile_ahead()
+    assert not machine_code.is_ahead(sampled=True)
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    machine_code.compile_ahead()
+    machine_code.await_ahead(sampled=True)
+    assert not machine_code.is_ahead(sampled=True)
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setattr(machine_code, "cache_folder", lambda: tmp_path / "file" / "new")
+    machine_code.compile_ahead(sampled=False)
+    assert not machine_code.is_ahead(sampled=False)

@@ -20,7 +20,7 @@ import bdsim
 from bdsim.calibration.problem import make_problem
 from bdsim.errors import UsageError
 from bdsim.files.digest import digest_of
-from bdsim.model.engine import compiling
+from bdsim.model import machine_code
 from bdsim.runs import identity
 from bdsim.runs.plan import Settings, plan_run
 from bdsim.study.evidence import load_evidence
@@ -81,7 +81,7 @@ def fitted(fresh_study):
 
 def hashes():
     """Of the program and of machine code, taken anew."""
-    return identity.program_hash.__wrapped__(), compiling.source_hash.__wrapped__()
+    return identity.program_hash.__wrapped__(), machine_code.source_hash.__wrapped__()
 
 
 def constants(text):
@@ -98,7 +98,7 @@ def test_every_constant_is_in_the_hash_of_the_program_and_those_of_the_model_in_
     copy = tmp_path / "bdsim"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(identity, "PACKAGE", copy)
-    monkeypatch.setattr(compiling, "MODEL", copy / "model")
+    monkeypatch.setattr(machine_code, "MODEL", copy / "model")
     program, machine = hashes()
     found = 0
     for path in CODE:

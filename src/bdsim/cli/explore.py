@@ -35,7 +35,7 @@ def explore(
     listens to this machine only. Ctrl-C stops it.
     """
     from bdsim.cli import terminal
-    from bdsim.model.engine.batch import is_compiled
+    from bdsim.model.machine_code import is_compiled
     from bdsim.study.layout import find_study
 
     if importlib.util.find_spec("panel") is None:

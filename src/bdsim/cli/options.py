@@ -84,6 +84,13 @@ class RunOptions:
 
     given = frozenset[str]()  # the names of those that stand on the command line
 
+    def compile_ahead(self) -> None:
+        """Have the engine compiled, where it is not, while this process imports what it needs."""
+        from bdsim.model.machine_code import compile_ahead
+
+        if self.engine == "compiled" and self.scheduler is None:
+            compile_ahead()
+
     def check_for_folders(self) -> None:
         """Runs that are finished take no options of how to run. Raises UsageError for one that is given."""
         for name in sorted(self.given - FOR_FOLDERS):
@@ -147,6 +154,7 @@ def with_run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         sources = {name: context.get_parameter_source(name) for name in shared}
         written = (name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE")
         object.__setattr__(how, "given", frozenset(written))
+        how.compile_ahead()
         return command(**own, how=how)
 
     hints = get_type_hints(command, include_extras=True)

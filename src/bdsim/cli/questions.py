@@ -264,9 +264,11 @@ def _growth(first: int | None, last: int | None) -> tuple[int, int]:
 
 def _job(name: str, draws: int, scale: int, horizon: int, fit: str | None, seed: int) -> Job:
     from bdsim.cli import terminal
+    from bdsim.model.machine_code import compile_ahead
     from bdsim.runs.plan import Settings, plan_run
     from bdsim.study.scenario import load_scenario
 
+    compile_ahead(sampled=False)
     job = plan_run(load_scenario(name), Settings(draws, seed, scale, "compiled", horizon), None, fit)
     terminal.note_compiling(sampled=False)
     if job.assumptions:

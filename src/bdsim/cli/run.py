@@ -62,12 +62,13 @@ def run(
     beside = [how.plan(r) if r is not None else None for r in references]
     made = iter(carry_out([job for pair in zip(beside, jobs, strict=True) for job in pair if job is not None], how))
     answers: list[Answer] = []
-    every = []
+    every: list[Results] = []
+    drawn: list[tuple[Results, Study, Path]] = []
     for job, other in zip(jobs, beside, strict=True):
         reference = next(made)[0] if other is not None else None
         done, folder = next(made)
         if not how.chance:
-            draw_run(done, job.scenario.study, folder)
+            drawn.append((done, job.scenario.study, folder))
         comparison = None
         if reference is not None and reference.members["branch"].nunique() == 1:
             comparison = compare_runs(reference, done)
@@ -75,7 +76,9 @@ def run(
         answers.append(Summary(done, comparison, folder=folder, priors=priors).answer)
         every += [done, *([reference] if reference is not None else [])]
     said = [part for answer in answers for part in answer.said]
-    terminal.show(Answer(said, [answer.plain for answer in answers]), json=json)
+    with terminal.shown_first(Answer(said, [answer.plain for answer in answers]), json=json):
+        for of_run in drawn:
+            draw_run(*of_run)
     end_with_failures(every)
 
 
@@ -105,13 +108,17 @@ def compare(
 
     asked = years_of(years)
     runs, study = runs_of([a, *others], how)
-    told = summaries(compare_runs(runs[0], *runs[1:]), asked, priors_of(study, runs[0]))
-    folder = _draw_comparison(told, study, how.results or study.results)
+    comparison = compare_runs(runs[0], *runs[1:])
+    told = summaries(comparison, asked, priors_of(study, runs[0]))
+    folder = (how.results or study.results) / f"compare-{named_by(comparison.all, asked)}"
     answers = [summary.answer for summary in told]
     said = [part for answer in answers for part in answer.said]
-    where = f"Figures and the numbers behind them: {shown(folder)}"
     plain = {"folder": str(folder), "runs": [answer.plain for answer in answers]}
-    terminal.show(Answer([*said, where], plain), json=json)
+    with terminal.shown_first(Answer(said, plain), json=json):
+        terminal.note("drawing the figures ...")
+        _draw_comparison(told, study, folder)
+    if not json:
+        terminal.tell(f"Figures and the numbers behind them: {shown(folder)}")
     end_with_failures(runs)
 
 
@@ -235,7 +242,8 @@ def named_by(runs: Sequence[Results], years: tuple[int, int] | None = None) -> s
     return "-vs-".join(r.name for r in runs)[:80] + f"-{digest}"
 
 
-def _draw_comparison(told: Sequence[Summary], study: Study, folder: Path) -> Path:
+def _draw_comparison(told: Sequence[Summary], study: Study, target: Path) -> None:
+    """The figures of a comparison and the numbers behind them, in a folder of their own."""
     import pandas as pd
 
     from bdsim.files.durable import new_folder, sealed
@@ -246,7 +254,6 @@ def _draw_comparison(told: Sequence[Summary], study: Study, folder: Path) -> Pat
 
     comparison = told[0].comparison
     assert comparison is not None
-    target = folder / f"compare-{named_by(comparison.all, told[0].asked)}"
     whos = [summary.who for summary in told if summary.who is not None]
     tables = {"effect-by-destination": comparison.effect(("destination",))}
     tables["answer"] = pd.DataFrame([s.headline.row() | {"scenario": s.results.name} for s in told if s.headline])
@@ -259,4 +266,3 @@ def _draw_comparison(told: Sequence[Summary], study: Study, folder: Path) -> Pat
         for name, table in tables.items():
             table.to_csv(aside / f"{name}.csv", index=False, float_format="%.4f")
         sealed(aside)
-    return target

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bdsim.reporting.sentences import Answer
     from bdsim.runs.ensemble import Progress as Report
 
-__all__ = ["as_json", "note", "print_json", "print_table", "progress_bar", "show", "stage_bar", "tell"]
+__all__ = ["as_json", "note", "print_json", "print_table", "progress_bar", "show", "shown_first", "stage_bar", "tell"]
 
 QUIET = 10.0  # seconds without a word where there is no bar
 ENOUGH = 1.0  # seconds that tell a pace: threads that began together end together
@@ -61,7 +61,7 @@ def note_once(text: str) -> None:
 
 def note_compiling(*, sampled: bool = True) -> None:
     """Say so where machine code is still to be made."""
-    from bdsim.model.engine.batch import is_compiled  # imports Numba, which commands that only read do without
+    from bdsim.model.machine_code import is_compiled
 
     if not is_compiled(sampled=sampled):
         note("compiling the model; this happens once and takes some ten seconds to half a minute ...")
@@ -82,6 +82,16 @@ def show(answer: Answer, *, json: bool) -> None:
             tell(part)
         elif part.rows:
             print_table(part.title, part.rows, part.caption)
+
+
+@contextmanager
+def shown_first(answer: Answer, *, json: bool) -> Iterator[None]:
+    """People see what was found before what goes with it is made; a script gets it when all is there."""
+    if not json:
+        show(answer, json=False)
+    yield
+    if json:
+        show(answer, json=True)
 
 
 def as_json(value: Any) -> str:

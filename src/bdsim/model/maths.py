@@ -7,21 +7,23 @@ decision. Written for plain numbers; the engine compiles these same lines.
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 __all__ = ["at_least", "at_most", "exp", "log", "scaled_by_power_of_two", "split_power_of_two", "where"]
 
+Real = TypeVar("Real", int, float)
 LOG2_E = 1.4426950408889634
 LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # Cody & Waite, as in fdlibm
 ROUND_TO_INTEGER = 6755399441055744.0  # 1.5 * 2**52: adding and subtracting it rounds to the nearest integer
 SQRT_HALF = 0.7071067811865476
 
 
-def at_least(x: float, low: float) -> float:
+def at_least(x: Real, low: Real) -> Real:
     """x, or `low` where x is less."""
     return low if x < low else x
 
 
-def at_most(x: float, high: float) -> float:
+def at_most(x: Real, high: Real) -> Real:
     """x, or `high` where x is more."""
     return high if x > high else x
 

@@ -24,9 +24,9 @@ from bdsim.model.categories import FIELDS, GROUPS
 from bdsim.model.counts import TABLES, Counts, check_member, counts_of
 from bdsim.model.engine.batch import Company, MemberInputs, grouped, simulated, simulated_worlds
 from bdsim.model.engine.full_scale import at_full_scale, programme_at_full_scale
-from bdsim.model.engine.lanes import WIDTH
 from bdsim.model.engine.state import Tally, new_tally
 from bdsim.model.fates import Fates
+from bdsim.model.machine_code import WIDTH
 from bdsim.model.world import World
 from bdsim.runs.identity import program_hash
 from bdsim.runs.plan import Job, Recipe, Settings, manifest_of, plan_run

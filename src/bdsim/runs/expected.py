@@ -11,7 +11,7 @@ import numpy as np
 from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.counts import Counts, counts_of
 from bdsim.model.engine.batch import Company, MemberInputs, grouped, simulated_worlds
-from bdsim.model.engine.lanes import WIDTH
+from bdsim.model.machine_code import WIDTH
 from bdsim.model.world import Environment, Shocks, Timeline
 from bdsim.runs.plan import Job
 from bdsim.study.parameters import Parameters

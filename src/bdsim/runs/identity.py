@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from bdsim.errors import TargetError, UsageError, shown
 from bdsim.files.digest import digest_of, digest_of_files
 from bdsim.files.text import read_toml
+from bdsim.model import machine_code
 from bdsim.model.categories import FIRST_YEAR
-from bdsim.model.engine import compiling
 from bdsim.model.engine.batch import MemberInputs
 from bdsim.study.evidence import Evidence, load_evidence
 from bdsim.study.fit import DEFAULT_FIT, Fit
@@ -56,7 +56,7 @@ def sources_of(*names: str) -> list[Path]:
 @cache
 def program_hash() -> str:
     """16 hexadecimal digits of the sources that determine numbers, and of what compiles them."""
-    return digest_of(compiling.source_hash(), digest_of_files(sources_of(*DETERMINING)))
+    return digest_of(machine_code.source_hash(), digest_of_files(sources_of(*DETERMINING)))
 
 
 def packages() -> dict[str, str]:
@@ -193,7 +193,7 @@ def _again(fit: Fit) -> str:
 
 @cache
 def _fit_sources() -> str:
-    return digest_of(compiling.source_hash(), digest_of_files(sources_of(*FITTING)))
+    return digest_of(machine_code.source_hash(), digest_of_files(sources_of(*FITTING)))
 
 
 @cache

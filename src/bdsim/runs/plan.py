@@ -27,7 +27,7 @@ from bdsim.model.categories import (
     Floats,
 )
 from bdsim.model.engine.batch import MemberInputs
-from bdsim.model.engine.lanes import WIDTH
+from bdsim.model.machine_code import WIDTH
 from bdsim.model.people import SETTLED_AGENTS_PER_DOCTORATE, Population, agents_entering, build_population
 from bdsim.model.world import Environment, Shocks, Timeline, World
 from bdsim.runs.identity import facts_digests, fingerprint_of, fit_remark, history_digest, program_hash, versions

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 import joblib
 
 from bdsim.errors import BdsimError, UsageError
-from bdsim.model.engine.lanes import WIDTH
+from bdsim.model.machine_code import WIDTH
 
 __all__ = ["Workers", "ahead", "are_at_work"]
 

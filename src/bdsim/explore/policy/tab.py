@@ -12,7 +12,7 @@ from bdsim.explore.drawing import standalone
 from bdsim.explore.policy.chart import answer_table, policy_chart
 from bdsim.explore.policy.policies import GROUPS, NAME, SLIDERS, START, Answer, Policies
 from bdsim.explore.session import Latest, Session
-from bdsim.model.engine.batch import is_compiled
+from bdsim.model.machine_code import is_compiled
 
 __all__ = ["PolicyPart"]
 

@@ -16,7 +16,7 @@ from bdsim.explore.controls import Form, Html, Job, Split, Toolbar
 from bdsim.explore.scenarios.editor import Editor
 from bdsim.explore.scenarios.worlds import FIGURES, NUMBERS, Choices, Compared, Worlds
 from bdsim.explore.session import Latest, Session
-from bdsim.model.engine.batch import is_compiled
+from bdsim.model.machine_code import is_compiled
 from bdsim.reporting.sentences import Block
 from bdsim.runs.plan import Settings
 

@@ -9,26 +9,29 @@ them: it is simulated once, and each world goes on from a copy.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bdsim.model.categories import FIRST_YEAR, Floats
-from bdsim.model.engine import compiling, state
+from bdsim.model.categories import FIELDS, FIRST_ENTRY, FIRST_YEAR, GROUPS, ORIGINS, Floats
+from bdsim.model.engine import state
 from bdsim.model.engine.before import settle_before
-from bdsim.model.engine.lanes import WIDTH
+from bdsim.model.engine.full_scale import compile_draws
 from bdsim.model.engine.state import Block, Keys, State, Tally, turned
 from bdsim.model.engine.year import first_fear, live_year
 from bdsim.model.fates import Fates
-from bdsim.model.people import People, Population
+from bdsim.model.machine_code import WIDTH, await_ahead, is_ahead, note_compiled
+from bdsim.model.people import People, Population, build_population
+from bdsim.model.rule import Weights
 from bdsim.model.world import Behaviour, Environment, Shocks, no_shocks
 
-__all__ = ["Company", "MemberInputs", "grouped", "is_compiled", "simulated", "simulated_alone", "simulated_worlds"]
+__all__ = [
+    "Company", "MemberInputs", "compile_year", "grouped", "simulated", "simulated_alone",
+    "simulated_worlds",
+]  # fmt: skip
 
 NEVER = 10_000  # the number of no year
 
@@ -68,14 +71,19 @@ def grouped(members: Iterable[int]) -> Iterator[list[int]]:
         yield waiting
 
 
-def is_compiled(*, sampled: bool = True) -> bool:
-    """Whether this user has the machine code that a run needs."""
-    return _trace(WIDTH, sampled).exists()
-
-
-def _trace(members: int, sampled: bool) -> Path:
-    """A file beside the machine code that says which of its variants are there."""
-    return compiling.cache_folder() / f"{members}-{'sampled' if sampled else 'expected'}"
+def compile_year(sampled: bool) -> None:
+    """Compile `live_year` for members side by side, on a world of one year and nobody."""
+    inflow = np.zeros((FIRST_YEAR - FIRST_ENTRY + 1, len(ORIGINS)))
+    nobody = build_population(inflow, inflow, np.full(len(FIELDS), 1.0 / len(FIELDS)), 0.0, 1, 0)
+    year, fields, origins = np.zeros(1), np.zeros((1, len(FIELDS))), np.zeros((1, len(ORIGINS)))
+    log_rates = np.zeros(len(ORIGINS))
+    behaviour = Behaviour(
+        log_rates, log_rates, fields[0], np.zeros(2), 0.0, 0.0, Weights(*[0.0] * len(Weights._fields))
+    )
+    member = MemberInputs(behaviour, np.ones(len(GROUPS)), 0)
+    inputs = _Inputs.of(Company(nobody, Environment(origins, year, year, fields, year, year), [member] * WIDTH))
+    _live({0: inputs}, 0, state.new_state(len(nobody), WIDTH, sampled=sampled), state.new_block(WIDTH),
+          state.new_tally(1, len(FIELDS), WIDTH))  # fmt: skip
 
 
 def simulated(
@@ -160,12 +168,12 @@ def _lived(batches: Sequence[Company], sampled: bool) -> list[tuple[Tally, Fates
         block, start = state.new_block(lanes), state.new_state(rows, lanes, sampled=sampled)
         tally = state.new_tally(first.years, fields, lanes)
         settle_before(first.people, first.world, first.behaviour, first.keys, start, block, tally)
+        if lanes == WIDTH and is_ahead(sampled=sampled):
+            compile_draws()  # meanwhile
+            await_ahead(sampled=sampled)
         made |= _live(together, 0, start, block, tally)
         waiting = {n: inputs for n, inputs in waiting.items() if n not in together}
-    trace = _trace(lanes, sampled)
-    if trace.parent.exists() and not trace.exists():
-        with contextlib.suppress(OSError):  # without a writable cache the "compiling" line is repeated
-            trace.touch()
+    note_compiled(lanes, sampled=sampled)
     return [made[number] for number in range(len(batches))]
 
 

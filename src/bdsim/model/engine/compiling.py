@@ -6,46 +6,21 @@ old rule inside the engine's loop. So the cache folder is named by a hash of eve
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
-import numpy as np
-import platformdirs
 
 from bdsim.model import draws, fates, maths, rule
 from bdsim.model.engine import values  # noqa: F401 - what stands for others must be known before they are compiled
-from bdsim.model.engine.inlining import inlined
+from bdsim.model.engine.inlining import Compiled, inlined
+from bdsim.model.machine_code import cache_folder
 
-__all__ = ["cache_folder", "compiled", "compiled_sources", "source_hash"]
+__all__ = ["compiled"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 # No function makes an array, so none counts who refers to one; none is called from C.
-OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
-MODEL = Path(__file__).parents[1]  # the package bdsim.model
-
-
-def compiled_sources() -> list[Path]:
-    """Every source of the model: what is compiled, and the constants that Numba freezes into it."""
-    return sorted(MODEL.rglob("*.py"))
-
-
-@cache
-def source_hash() -> str:
-    """16 hexadecimal digits that change when any compiled source, Numba or NumPy does."""
-    digest = hashlib.sha256(f"{numba.__version__} {np.__version__}".encode())
-    for path in compiled_sources():
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-@cache
-def cache_folder() -> Path:
-    """Where this version's machine code is kept, for this user."""
-    return Path(platformdirs.user_cache_dir("bdsim")) / "compiled" / source_hash()
+OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True, "pipeline_class": Compiled}
 
 
 def compiled(function: F) -> F:

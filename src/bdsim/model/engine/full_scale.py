@@ -20,7 +20,7 @@ from bdsim.model.engine.compiling import compiled
 from bdsim.model.engine.inlining import inlined
 from bdsim.model.maths import at_least, at_most
 
-__all__ = ["at_full_scale", "programme_at_full_scale"]
+__all__ = ["at_full_scale", "compile_draws", "programme_at_full_scale"]
 
 TAIL = 12.0  # standard deviations below the mean where adding up starts: less than 1e-30 lies beneath
 POISSON = 1e6  # trials beyond the mean where the variance is not below it: the binomial is a Poisson then
@@ -51,6 +51,12 @@ def programme_at_full_scale(drawn: Floats, expected: Floats, programme: Floats, 
     keys = np.array([[draws.key_of(seed, year, Purpose.CHANCE, 1) for year in years] for seed in seeds], np.uint64)
     share = np.divide(programme, expected, out=np.zeros(expected.shape), where=expected > 0.0)
     return _drawn(keys, drawn, np.minimum(share, 1.0))
+
+
+def compile_draws() -> None:
+    """Compile what draws whole counts, on none."""
+    none = np.zeros((0, 0, 0))
+    _draw_all(np.zeros((0, 0), np.uint64), none, none, none.copy())
 
 
 def _trials(mean: Floats, variance: Floats) -> Floats:

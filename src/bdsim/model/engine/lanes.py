@@ -17,13 +17,14 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
+from bdsim.model.machine_code import WIDTH
+
 __all__ = [
-    "BYTES", "FLOATS", "ROUND_BITS", "WIDTH", "WORDS",
+    "BYTES", "FLOATS", "ROUND_BITS", "WORDS",
     "Lanes", "as_floats", "as_kind", "count_bits", "counts", "floats", "mask_bits", "named_axes", "one_and_bits",
     "prefetch", "read", "scaled_by_bits", "select", "value_in", "write",
 ]  # fmt: skip
 
-WIDTH = 8
 ROUND_BITS = 0x4338000000000000  # the bits of maths.ROUND_TO_INTEGER; its last 51 bits count integers
 TWO_52, TWO_52_BITS = 2.0**52, 0x4330000000000000
 

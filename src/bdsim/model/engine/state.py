@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from bdsim.model import draws
 from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, GROUPS, ORIGIN_OF_GROUP, STAGES, Floats
 from bdsim.model.draws import Purpose
-from bdsim.model.engine.lanes import WIDTH
 from bdsim.model.fates import Fates
+from bdsim.model.machine_code import WIDTH
 from bdsim.model.rule import CAREER, CHINA, ELSEWHERE, PROGRAMME, STAY, Weights
 from bdsim.model.world import Behaviour, Environment, Shocks
 

@@ -17,7 +17,6 @@ from bdsim.model import draws, maths
 from bdsim.model.engine.inlining import inlined_for
 from bdsim.model.engine.lanes import (
     ROUND_BITS,
-    WIDTH,
     Lanes,
     as_floats,
     as_kind,
@@ -34,6 +33,7 @@ from bdsim.model.engine.lanes import (
     value_in,
     write,
 )
+from bdsim.model.machine_code import WIDTH
 
 __all__ = [
     "add", "add_one", "any_of", "bits_of", "fetch", "get", "is_count", "lanes_of", "number", "one",

@@ -46,7 +46,7 @@ from bdsim.model.engine.values import (
     put,
     some,
 )
-from bdsim.model.maths import exp, where
+from bdsim.model.maths import at_least, at_most, exp, where
 from bdsim.model.people import COLLEAGUES, People
 from bdsim.model.rule import (
     CAREER,
@@ -164,7 +164,7 @@ def feel_and_hear(n: int, people: People, w: Weights, offers: bool, calm: bool, 
         group = group_of[row]
         identity[j] = people.identity[row]
         ties = get(state.ties, row)
-        soon = row_of[min(j + (AHEAD if sampled else AHEAD_EXPECTED), n - 1)]
+        soon = row_of[at_most(j + (AHEAD if sampled else AHEAD_EXPECTED), n - 1)]
         for link in range(COLLEAGUES):
             other = np.uint64(colleagues[soon, link])
             if sampled:
@@ -297,7 +297,10 @@ def appeal_here(year: int, people: People, status: NDArray[Any], sizes: Floats) 
     now = BEFORE_FIRST_YEAR + year
     total = get(sizes, 0) * 0.0  # zero, for one member or for each
     for field in range(people.starts.shape[0]):
-        first, end = people.starts[field, max(now - OFFERS_UNTIL + 1, 0)], people.starts[field, now - OFFERS_FROM + 1]
+        first, end = (
+            people.starts[field, at_least(now - OFFERS_UNTIL + 1, 0)],
+            people.starts[field, now - OFFERS_FROM + 1],
+        )
         for row in range(first, end):
             if people.appeal[row] > 0.0:
                 total = total + here_of(both(status, row)) * people.appeal[row] * get(sizes, people.group[row])
@@ -307,7 +310,7 @@ def appeal_here(year: int, people: People, status: NDArray[Any], sizes: Floats) 
 @inlined
 def oldest_in(year: int) -> int:
     """The first cohort that matters in a year: one more than a career, as last year's movers are still news."""
-    return max(BEFORE_FIRST_YEAR + year - (CAREER + 1), 0)
+    return at_least(BEFORE_FIRST_YEAR + year - (CAREER + 1), 0)
 
 
 @compiled
@@ -318,7 +321,7 @@ def close_year(year: int, people: People, d: Decisions, state: State, block: Blo
         for cohort in range(oldest_in(year), now + 1):
             age, stop = now - cohort, people.starts[field, cohort + 1]
             for first in range(people.starts[field, cohort], stop, size):
-                n = list_present(first, min(first + size, stop), state, block)
+                n = list_present(first, at_most(first + size, stop), state, block)
                 for j in range(n):
                     row = block.row[j]
                     block.some[j] = j
@@ -356,7 +359,7 @@ def live_year(
             stage, offering = stage_of(age), may_be_offered(age) & any_of(offers > 0.0)
             set_shared(year, field, age, attracted, world, shocks, b, w, block)
             for first in range(people.starts[field, cohort], stop, size):
-                n, offered = list_present(first, min(first + size, stop), state, block), 0
+                n, offered = list_present(first, at_most(first + size, stop), state, block), 0
                 feel_and_hear(n, people, w, offering, calm, state, block)
                 to_chances(n, block)
                 if offering:
