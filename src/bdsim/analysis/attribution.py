@@ -159,7 +159,7 @@ def attribute_growth(job: Job, first: int, last: int, progress: Progress | None 
     return Attribution(
         f"growth of yearly departures of scientists of Chinese descent, {first} to {last}",
         (*players, UNDER_WAY), np.column_stack([values, under_way]), worth[frozenset(players)],
-        cannot_tell(job.fit, players), by_verdict(job.fit, players, values),
+        cannot_tell(job, players), by_verdict(job.fit, players, values),
     )  # fmt: skip
 
 
@@ -192,7 +192,7 @@ def attribute_effect(job: Job, reference: Job, quantity: Quantity, progress: Pro
     values = shapley(effect, players)
     return Attribution(
         f"{job.scenario.title} against {reference.scenario.title}: {quantity.meaning}",
-        players, values, effect[frozenset(players)], cannot_tell(job.fit, players),
+        players, values, effect[frozenset(players)], cannot_tell(job, players),
         by_verdict(job.fit, players, values),
     )  # fmt: skip
 
@@ -235,14 +235,17 @@ def cause_of(table: str) -> str:
     return next(cause for cause, tables in CAUSES.items() if table in tables)
 
 
-def cannot_tell(fit: Fit | None, causes: Sequence[str], what: str = "the share of") -> tuple[str, ...]:
+def cannot_tell(job: Job, causes: Sequence[str], what: str = "the share of") -> tuple[str, ...]:
     """Which shares rest on the prior, by the fit's verdicts on the parameters behind them."""
-    if fit is None:
+    if job.fit is None:
         return ("parameters are held at their values, so there are no intervals",)
-    verdict = dict(zip(fit.table["parameter"], fit.table["verdict"], strict=True))
+    verdict = dict(zip(job.fit.table["parameter"], job.fit.table["verdict"], strict=True))
+    label = job.parameters.label
     said = []
     for cause in causes:
-        weak = [f"{name} ({verdict[name]})" for name in RESTS_ON[cause] if verdict.get(name) in ("prior", "partly")]
+        weak = [
+            f"“{label(name)}” ({verdict[name]})" for name in RESTS_ON[cause] if verdict.get(name) in ("prior", "partly")
+        ]
         if weak:
             said.append(f"{what} {cause} rests on {', '.join(weak)}, which the data inform only partly or not at all")
     return tuple(said)

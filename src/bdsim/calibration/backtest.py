@@ -75,7 +75,7 @@ def backtest(
     size. Raises FitError for a year that leaves too little, or without any such series; UsageError for other drivers.
     """
     if drivers not in DRIVERS:
-        raise UsageError(f"unknown drivers '{drivers}'{did_you_mean(drivers, DRIVERS)}", where="drivers")
+        raise UsageError(f"unknown drivers '{drivers}'{did_you_mean(drivers, DRIVERS)}", where="--drivers")
     home = study if isinstance(study, Study) else find_study(study)
     file = Path(targets) if targets is not None else None
     tables: list[pd.DataFrame] = []

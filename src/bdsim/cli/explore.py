@@ -44,7 +44,7 @@ def explore(
         raise UsageError("is not a folder", where=shown(study))
     home = find_study(study)
     if not is_compiled(sampled=False):
-        terminal.note("compiling the model; this happens once and takes some ten seconds to half a minute ...")
+        terminal.note("compiling the model; this happens once and takes some five to twenty seconds ...")
     os.environ.setdefault("BOKEH_RESOURCES", "server")  # nothing from a network, whatever the environment is set to
     from bdsim.explore.page import serve
     from bdsim.explore.tune.tuning import Tuner

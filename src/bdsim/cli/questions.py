@@ -140,7 +140,7 @@ def breakeven(
     job = _job(scenario, draws, researchers_per_agent, horizon, fit, seed)
     with _progress("breakeven") as report:
         found = break_even(job, turned, goal, report)
-    answer = breakeven_answer(found, job.fit)
+    answer = breakeven_answer(found, job)
     _answer("breakeven", job, f"{turned} {goal}", draw_break_even(found), answer, results, json)
 
 

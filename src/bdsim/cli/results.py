@@ -64,7 +64,7 @@ def report(
     if len(runs) < 2:
         raise UsageError("name the reference and at least one run to compare with it", where="RUN")
     asked = years_of(years)
-    found, study = runs_of(runs, how)
+    found, study = runs_of(runs, how, asked)
     comparison = compare(found[0], *found[1:])
     terminal.note("report ...")
     page = report_page(comparison, study, [_job_of(study, results) for results in found], asked)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bdsim.cli.options import Json, RunOptions, Years, completed, finishing_first, with_run_options, years_of
-from bdsim.errors import UsageError, did_you_mean, shown
+from bdsim.errors import UsageError, check_years, did_you_mean, shown
 
 if TYPE_CHECKING:
     from bdsim.reporting.summary import Summary
@@ -107,7 +107,7 @@ def compare(
     from bdsim.reporting.summary import priors_of, summaries
 
     asked = years_of(years)
-    runs, study = runs_of([a, *others], how)
+    runs, study = runs_of([a, *others], how, asked)
     comparison = compare_runs(runs[0], *runs[1:])
     told = summaries(comparison, asked, priors_of(study, runs[0]))
     folder = (how.results or study.results) / f"compare-{named_by(comparison.all, asked)}"
@@ -122,12 +122,16 @@ def compare(
     end_with_failures(runs)
 
 
-def runs_of(names: list[str], how: RunOptions, *, paired: bool = True) -> tuple[list[Results], Study]:
+def runs_of(
+    names: list[str], how: RunOptions, asked: tuple[int, int] | None = None, *, paired: bool = True
+) -> tuple[list[Results], Study]:
     """The runs that are meant, each a results folder, a scenario's name or its file; and the study of the first.
 
-    Where they are to be `paired`, the first is the reference: one that branches is refused before anything runs.
+    Where they are to be `paired`, the first is the reference: one that branches is refused before anything runs, and
+    so are years that are `asked` for and that a run does not have.
     """
     from bdsim.files.text import is_there
+    from bdsim.model.categories import FIRST_YEAR
     from bdsim.runs.identity import check_reference
     from bdsim.runs.results import load_results
     from bdsim.study.layout import find_study
@@ -142,6 +146,10 @@ def runs_of(names: list[str], how: RunOptions, *, paired: bool = True) -> tuple[
     there = {s: load_results(s) for s in sources if isinstance(s, Path)}
     if paired and len(sources) > 1 and not isinstance(sources[0], Path):
         check_reference(sources[0].scenario.name, len(sources[0].plans), "compare")
+    if asked is not None:
+        for s in sources:
+            years = there[s].years if isinstance(s, Path) else range(FIRST_YEAR, s.settings.horizon + 1)
+            check_years(*asked, years, "--years")
     plain = [there[s].manifest["scenario"] if isinstance(s, Path) else s.scenario.plain() for s in sources]
     _check_chances(how, [event for scenario in plain for event in scenario["event"]])
     study = next((s.scenario.study for s in sources if not isinstance(s, Path)), None)

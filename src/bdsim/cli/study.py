@@ -125,7 +125,7 @@ def memo(
     from bdsim.reporting.summary import priors_of, summaries
 
     asked = years_of(years)
-    found, study = runs_of([a, b], how)
+    found, study = runs_of([a, b], how, asked)
     summary = summaries(compare(found[0], found[1]), asked, priors_of(study, found[0]))[1]
     written = memos.memo_of(summary, repeat_words("memo", found, asked))
     target = (how.results or study.results) / f"memo-{named_by(found, asked)}"

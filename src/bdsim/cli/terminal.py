@@ -64,7 +64,7 @@ def note_compiling(*, sampled: bool = True) -> None:
     from bdsim.model.machine_code import is_compiled
 
     if not is_compiled(sampled=sampled):
-        note("compiling the model; this happens once and takes some ten seconds to half a minute ...")
+        note("compiling the model; this happens once and takes some five to twenty seconds ...")
 
 
 def print_json(value: Any) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bdsim.analysis.breakeven import BreakEven
     from bdsim.analysis.futures.regret import Regret
     from bdsim.analysis.sensitivity import Sensitivity
-    from bdsim.study.fit import Fit
+    from bdsim.runs.plan import Job
 
 __all__ = ["attribution_answer", "breakeven_answer", "regret_answer", "sensitivity_answer"]
 
@@ -35,7 +35,7 @@ def attribution_answer(found: Attribution) -> Answer:
     return Answer([Block(f"Why: {found.of}", rows, caption), *rests, *_limits(found.cannot_tell)], plain)
 
 
-def breakeven_answer(found: BreakEven, fit: Fit | None) -> Answer:
+def breakeven_answer(found: BreakEven, job: Job) -> Answer:
     """How far a lever must go to meet a goal."""
     turned, goal = found.turned, found.goal
     low, median, high = found.interval()
@@ -60,7 +60,7 @@ def breakeven_answer(found: BreakEven, fit: Fit | None) -> Answer:
         "p05": low, "p95": high, "reachable": found.reachable, "held_before": float(found.held_before.mean()),
         "monotone": found.monotone, "draws": len(found.roots),
     }  # fmt: skip
-    return Answer([*sentences, *_limits(cannot_tell(fit, [cause_of(turned.table)], "what the model makes of"))], plain)
+    return Answer([*sentences, *_limits(cannot_tell(job, [cause_of(turned.table)], "what the model makes of"))], plain)
 
 
 def sensitivity_answer(found: Sensitivity, samples: int, over: str, label: Callable[[str], str] = str) -> Answer:
