@@ -173,6 +173,8 @@ MISTAKES = [
     (("run",), "Missing argument"),
     (("compare", "baseline"), "Missing argument"),
     (("compare", "protect-act", "baseline", "-m", "1", "-k", "400"), "a reference must not"),
+    (("compare", "baseline", "baseline", "--years", "2030-2040"), "2030-2040 does not lie within 2000-2035"),
+    (("backtest", "--until", "2018", "--drivers", "knwon"), "--drivers: unknown drivers 'knwon'"),
     (("diff", "baseline", "talent-surg"), "did you mean 'talent-surge'?"),
     (("evidence", "retentoin"), "did you mean 'retention'?"),
     (("ru", "baseline"), "No such command"),

@@ -29,7 +29,6 @@ feel, hear, weigh, shared = compiled(rule.feel), compiled(rule.hear), compiled(r
 attraction, retention, rate = compiled(rule.attraction), compiled(rule.retention), compiled(exp)
 offer_chance, chances, choose = compiled(rule.offer_chance), compiled(rule.chances), compiled(rule.choose)
 open_year, appeal_here = compiled(engine.open_year), compiled(engine.appeal_here)
-colleagues_of = compiled(presence.colleagues_of)
 
 
 class Researcher(mesa.Agent):
@@ -148,7 +147,7 @@ class Researcher(mesa.Agent):
     def step(self) -> None:
         """Decide on the state of 1 January; the model counts the decision once everyone has decided."""
         m, row = self.model, self.row
-        here, dread, moved = colleagues_of(row, m.world.population.people.colleagues, m.state)
+        here, dread, moved = presence.colleagues_of(row, m.world.population.people.colleagues, m.state)
         fear, ties = self.feel(presence.mean_fear(here, dread)), self.hear(presence.share_moved(here, moved))
         china, elsewhere, by_offer = self.weigh(fear, ties)
         to_china, to_elsewhere, to_programme = chances(china, elsewhere, 0.0)

@@ -13,6 +13,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from bdsim.model.categories import Floats
+from bdsim.model.engine.compiling import compiled
 from bdsim.model.engine.inlining import inlined, inlined_for
 from bdsim.model.engine.state import State
 from bdsim.model.engine.values import get, one, put, real, some
@@ -155,7 +156,7 @@ def dread_of(row: int, colleagues: NDArray[np.uint32], dread: Floats) -> Any:
     return total
 
 
-@inlined
+@compiled
 def colleagues_of(row: int, colleagues: NDArray[np.uint32], state: State) -> tuple[Any, Any, Any]:
     """Of eight colleagues, how many are here, their fear added up, and how many moved to China last year."""
     status = status_of(row, colleagues, state.status)
