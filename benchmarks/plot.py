@@ -199,13 +199,15 @@ def _scaling_tables(scaling: Report) -> str:
         for kind in ("researchers", "years", "members", "cores")
         for p in scaling[kind]
     ]
-    start = scaling["start_up"]
     lines = _markdown(
-        ["start-up", "seconds"],
+        ["waiting for", "first line, seconds", "end, seconds"],
         [
-            ["`bdsim --help`", f"{start['help_warm_seconds']:.2f}"],
-            ["first result in a new process, machine code at hand", f"{start['first_result_warm_seconds']:.2f}"],
-            ["first result ever, compiling", f"{start['first_result_cold_seconds']:.2f}"],
+            [
+                f"`bdsim {row['command']}`" + (", first use" if row["cache"] == "empty" else ""),
+                f"{row['first_line']:.2f}",
+                f"{row['end']:.2f}",
+            ]
+            for row in scaling["waiting"]
         ],
     )
     return _markdown(heads, rows) + "\n\n" + lines

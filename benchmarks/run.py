@@ -66,7 +66,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", metavar="A,B", help="these programs only")
     parser.add_argument("--rounds", type=int, metavar="N", help=f"interleaved rounds (default {ROUNDS})")
     parser.add_argument("--fit", help="fit to run on (default: default; none: the values of parameters.toml)")
-    parser.add_argument("--scaling", action="store_true", help="also scale, years, members, cores, memory, start-up")
+    parser.add_argument("--scaling", action="store_true", help="also scale, years, members, cores, memory, waiting")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
     asked = parser.parse_args()
     if asked.rounds is not None and asked.rounds < 1:

@@ -1,4 +1,4 @@
-"""How bdsim scales: researchers, years, members, cores, memory, start-up.
+"""How bdsim scales: researchers, years, members, cores, memory; and how long a person waits.
 
 Each point is a process of its own, so that its peak memory is its own. `run.py --scaling` measures all of them;
 this file alone measures one point and prints it as JSON:
@@ -14,15 +14,12 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["everything"]
+from waiting import waits
 
-FIRST_RESULT = "import bdsim; bdsim.run(bdsim.load_scenario('baseline'), members=1, researchers_per_agent=100)"
-ROOT = Path(__file__).parents[1]
+__all__ = ["everything"]
 
 
 class Points(NamedTuple):
@@ -49,7 +46,7 @@ def everything(*, quick: bool = False) -> dict[str, Any]:
         "years": [row for h in p.horizons for row in _point(p.base, horizon=h, rounds=p.rounds)],
         "members": [row for m in p.members for row in _point(p.base, members=m, rounds=p.rounds)],
         "cores": _point(p.base, members=p.cores_members, threads=_threads(), rounds=p.rounds + 2),
-        "start_up": start_up(3 if quick else 7),
+        "waiting": waits(1 if quick else 5),
     }
 
 
@@ -101,30 +98,6 @@ def _point(
             f"{row['peak_megabytes']:6.0f} MB"
         )
     return rows
-
-
-def start_up(rounds: int) -> dict[str, float]:
-    """Seconds from starting a process to its end: help, a first result with machine code at hand, and without."""
-    help_command = [str(Path(sys.executable).with_name("bdsim")), "--help"]
-    first = [sys.executable, "-c", FIRST_RESULT]
-    with tempfile.TemporaryDirectory(prefix="bdsim-benchmarks-") as folder:
-        own = {**os.environ, "XDG_CACHE_HOME": folder}  # an empty cache: everything is compiled
-        cold = _wall(first, own)
-        warm = [_wall(first, own) for _ in range(rounds)]
-    helped = [_wall(help_command, dict(os.environ)) for _ in range(rounds + 1)][1:]
-    measured = {
-        "help_warm_seconds": statistics.median(helped),
-        "first_result_warm_seconds": statistics.median(warm),
-        "first_result_cold_seconds": cold,
-    }
-    _say("start-up  " + "  ".join(f"{name} {seconds:.2f}" for name, seconds in measured.items()))
-    return measured
-
-
-def _wall(command: list[str], environment: dict[str, str]) -> float:
-    begun = time.perf_counter()
-    subprocess.run(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - begun
 
 
 def _peak_megabytes() -> float:

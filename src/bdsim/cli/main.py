@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import os
 import signal
@@ -61,6 +62,9 @@ def main() -> NoReturn:
         if getattr(sys, name) is None:  # closed by the parent process, which is allowed
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     _speak_utf8()
+    gc.set_threshold(
+        100_000
+    )  # what is imported lives as long as the command: it is not searched for rubbish all the time
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, _end)
     try:
