@@ -21,14 +21,13 @@ def call(*words: str, capsys) -> tuple[int, str, str]:
     kept, sys.argv = sys.argv, ["bdsim", *words]
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
+        code = cli.exit_code()
     finally:
         sys.argv = kept
         for number, handler in handlers.items():
             signal.signal(number, handler)
     done = capsys.readouterr()
-    return int(stop.value.code or 0), done.out, done.err
+    return code, done.out, done.err
 
 
 def test_init_writes_a_study_that_checks_and_runs(tmp_path, monkeypatch, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import io
@@ -54,17 +55,20 @@ class Ended(BaseException):
 
 
 def main() -> NoReturn:
+    """The command `bdsim`, in a process of its own."""
+    _leave(exit_code())
+
+
+def exit_code() -> int:
     """Run the command line.
 
-    Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 130 interrupted, 128 + n ended by signal n.
+    0 done, 1 the run failed, 2 the input is wrong, 130 interrupted, 128 + n ended by signal n.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the parent process, which is allowed
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     _speak_utf8()
-    gc.set_threshold(
-        100_000
-    )  # what is imported lives as long as the command: it is not searched for rubbish all the time
+    gc.set_threshold(100_000)  # what is imported lives as long as the command: searching it takes a tenth of the time
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, _end)
     try:
@@ -91,9 +95,8 @@ def main() -> NoReturn:
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         code = 0
     except SystemExit as stop:
-        if not isinstance(stop.__context__, BrokenPipeError):  # of which Typer makes an exit of its own, with 1
-            raise
-        code = 0
+        # Of a broken pipe Typer makes an exit of its own, with 1.
+        code = 0 if isinstance(stop.__context__, BrokenPipeError) else int(stop.code or 0)
     except OSError as error:
         _complain(f"bdsim: {shown(Path(error.filename)) + ': ' if error.filename else ''}{error.strerror or error}")
         code = 1
@@ -103,7 +106,7 @@ def main() -> NoReturn:
     except MemoryError:
         _complain("bdsim: not enough memory; fewer --members or more researchers an agent (-k) need less")
         code = 1
-    _leave(code)
+    return code
 
 
 def _speak_utf8() -> None:
@@ -125,7 +128,11 @@ def _end(number: int, _frame: object) -> None:
 
 
 def _leave(code: int) -> NoReturn:
-    """Exit, whatever became of the streams, and without waiting for members that nobody waits for."""
+    """Exit, whatever became of the streams.
+
+    At once: to take Python apart takes longer than some commands, and threads that still compute members which nobody
+    waits for would abort the process meanwhile.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):  # all is done: a signal now would only spoil the exit code
         signal.signal(number, signal.SIG_IGN)
     for stream in (sys.stdout, sys.stderr):
@@ -134,9 +141,9 @@ def _leave(code: int) -> NoReturn:
         except (OSError, ValueError):  # full, or closed
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    if _at_work(code):  # threads that compute while Python takes itself down abort the process
-        os._exit(code)
-    sys.exit(code)
+    if not _at_work(code):
+        atexit._run_exitfuncs()  # what libraries want done, such as removing files of theirs
+    os._exit(code)
 
 
 def _at_work(code: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,7 +80,6 @@ def attribute(
     """
     from bdsim.analysis.attribution import attribute_effect, attribute_growth
     from bdsim.analysis.quantity import parse_quantity
-    from bdsim.reporting.figures.questions import draw_attribution
     from bdsim.reporting.questions import attribution_answer
 
     asked = years_of(years)
@@ -104,7 +104,9 @@ def attribute(
         reference = _reference(job, fit)
         with _progress("attribute") as report:
             found = attribute_effect(job, reference, quantity, report)
-    _answer("attribute", job, found.of, draw_attribution(found), attribution_answer(found), results, json)
+    _answer(
+        "attribute", job, found.of, lambda: _figures().draw_attribution(found), attribution_answer(found), results, json
+    )
 
 
 def breakeven(
@@ -127,7 +129,6 @@ def breakeven(
     """Find how far a lever must go to hold a number under, or over, a goal."""
     from bdsim.analysis.breakeven import NEUTRAL, Turned, break_even
     from bdsim.analysis.quantity import parse_goal
-    from bdsim.reporting.figures.questions import draw_break_even
     from bdsim.reporting.questions import breakeven_answer
 
     if not lever or not target:
@@ -141,7 +142,7 @@ def breakeven(
     with _progress("breakeven") as report:
         found = break_even(job, turned, goal, report)
     answer = breakeven_answer(found, job)
-    _answer("breakeven", job, f"{turned} {goal}", draw_break_even(found), answer, results, json)
+    _answer("breakeven", job, f"{turned} {goal}", lambda: _figures().draw_break_even(found), answer, results, json)
 
 
 def sensitivity(
@@ -172,7 +173,6 @@ def sensitivity(
     from bdsim.analysis.quantity import parse_quantity
     from bdsim.analysis.sensitivity import make_inputs
     from bdsim.analysis.sensitivity import sensitivity as analysed
-    from bdsim.reporting.figures.questions import draw_tornado
     from bdsim.reporting.questions import sensitivity_answer
 
     if over not in ("posterior", "prior"):
@@ -188,7 +188,7 @@ def sensitivity(
         found = analysed(job, quantity, inputs, method, size, seed, reference, report)
     answer = sensitivity_answer(found, size, over, job.parameters.label)
     question = f"{quantity} {method} {size} {over} {inputs} {seed} {excess}"
-    _answer("sensitivity", job, question, draw_tornado(found, job), answer, results, json)
+    _answer("sensitivity", job, question, lambda: _figures().draw_tornado(found, job), answer, results, json)
 
 
 def regret(
@@ -221,7 +221,6 @@ def regret(
     """Set policies against futures: what each would miss against the best."""
     from bdsim.analysis.futures.regret import regret_of
     from bdsim.analysis.quantity import parse_quantity
-    from bdsim.reporting.figures.questions import draw_regret
     from bdsim.reporting.questions import regret_answer
     from bdsim.study.scenario import load_scenario
 
@@ -249,7 +248,7 @@ def regret(
     with _progress("regret") as report:
         found = regret_of(base, chosen, coming, quantity, more=more, progress=report)
     question = f"{policies} {futures} {of} {more}"
-    _answer("regret", base, question, draw_regret(found), regret_answer(found), results, json)
+    _answer("regret", base, question, lambda: _figures().draw_regret(found), regret_answer(found), results, json)
 
 
 def _growth(first: int | None, last: int | None) -> tuple[int, int]:
@@ -293,25 +292,34 @@ def _progress(title: str) -> Any:
     return terminal.progress_bar(title, "runs")
 
 
+def _figures() -> Any:
+    """The figures of this module's commands; drawing takes half a second to import, so answers are told before."""
+    from bdsim.reporting.figures import questions
+
+    return questions
+
+
 def _answer(
-    kind: str, job: Job, question: str, drawing: Drawing, answer: Answer, results: Path | None, json: bool
+    kind: str, job: Job, question: str, draw: Callable[[], Drawing], answer: Answer, results: Path | None, json: bool
 ) -> None:  # fmt: skip
-    """Keep the figure, its numbers and what made them in a folder; then say what was found."""
+    """Say what was found; keep it with its figure, its numbers and what made them in a folder."""
     from bdsim.cli import terminal
     from bdsim.files.durable import new_folder, sealed
     from bdsim.reporting.sentences import Answer
-    from bdsim.reporting.style import save_drawing
     from bdsim.runs.plan import manifest_of
 
     digest = hashlib.sha256(f"{job.fingerprint} {question}".encode()).hexdigest()[:12]
     folder = (results or job.scenario.study.results) / f"{kind}-{job.scenario.name}-{digest}"
-    with new_folder(folder) as aside:
-        save_drawing(drawing, aside)
-        manifest = {**manifest_of(job), "question": question, "answer": answer.plain}
-        (aside / "manifest.json").write_text(terminal.as_json(manifest), encoding="utf-8")
-        sealed(aside)
-    said = [*answer.said, f"Figure and numbers: {shown(folder)}"]
-    terminal.show(Answer(said, {**answer.plain, "folder": str(folder)}), json=json)
+    with terminal.shown_first(Answer(answer.said, {**answer.plain, "folder": str(folder)}), json=json):
+        from bdsim.reporting.style import save_drawing
+
+        with new_folder(folder) as aside:
+            save_drawing(draw(), aside)
+            manifest = {**manifest_of(job), "question": question, "answer": answer.plain}
+            (aside / "manifest.json").write_text(terminal.as_json(manifest), encoding="utf-8")
+            sealed(aside)
+    if not json:
+        terminal.tell(f"Figure and numbers: {shown(folder)}")
 
 
 def _pair(text: str, mark: str, kind: Any, where: str) -> tuple[Any, Any]:
