@@ -78,8 +78,7 @@ class Everyone(NamedTuple):
 
     def stand_for(self, scenario: Results, member: NDArray[Any], person: NDArray[Any]) -> Floats:
         """Researchers that each of these stands for, in that member of the scenario."""
-        each = scenario.members[[f"agent_{route}" for route in AXES["route"]]].to_numpy(np.float64)
-        return np.asarray(each[member, self.route[person]])
+        return np.asarray(scenario.agent_sizes[member, self.route[person]])
 
 
 class Pairs(NamedTuple):

@@ -184,6 +184,11 @@ class Results(Drawn, Counted):
         return table, list(axes)
 
     @cached_property
+    def agent_sizes(self) -> Floats:
+        """How many researchers an agent stands for, by member and route, shape (members, routes)."""
+        return np.asarray(self.members[[f"agent_{route}" for route in AXES["route"]]], np.float64)
+
+    @cached_property
     def draws(self) -> int:
         """How many independent members there are: those of one draw share luck and parameters across branches."""
         return int(self.members["draw"].nunique())
