@@ -55,6 +55,20 @@ def test_every_command_has_help_with_an_example(capsys):
         assert "xample" in out, command
 
 
+def test_numbers_are_told_before_figures_are_drawn(here, capsys, monkeypatch):
+    """People have their answer whatever becomes of the figures; a script gets all or nothing."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("bdsim.cli.run.draw_run", full)
+    code, out, err = call("run", "baseline", *QUICK, capsys=capsys)
+    assert code == 1 and "No space left" in err
+    assert "2025-2029" in out and "Results: results/baseline-" in out
+    code, out, err = call("run", "baseline", *QUICK, "--json", capsys=capsys)
+    assert code == 1 and "No space left" in err and out == ""
+
+
 def test_run_keeps_tables_summary_manifest_and_figures(here, capsys):
     code, out, err = call("run", "initiative-revival", *QUICK, capsys=capsys)
     assert code == 0

@@ -63,12 +63,12 @@ def run(
     made = iter(carry_out([job for pair in zip(beside, jobs, strict=True) for job in pair if job is not None], how))
     answers: list[Answer] = []
     every: list[Results] = []
-    drawn: list[tuple[Results, Study, Path]] = []
+    to_draw: list[tuple[Results, Study, Path]] = []
     for job, other in zip(jobs, beside, strict=True):
         reference = next(made)[0] if other is not None else None
         done, folder = next(made)
         if not how.chance:
-            drawn.append((done, job.scenario.study, folder))
+            to_draw.append((done, job.scenario.study, folder))
         comparison = None
         if reference is not None and reference.members["branch"].nunique() == 1:
             comparison = compare_runs(reference, done)
@@ -77,7 +77,7 @@ def run(
         every += [done, *([reference] if reference is not None else [])]
     said = [part for answer in answers for part in answer.said]
     with terminal.shown_first(Answer(said, [answer.plain for answer in answers]), json=json):
-        for of_run in drawn:
+        for of_run in to_draw:
             draw_run(*of_run)
     end_with_failures(every)
 
