@@ -10,6 +10,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 SECONDS ?= 60
+# Python compiles what is imported when it is: most of what these packages hold never is.
+QUIETLY := --quiet --disable-pip-version-check --no-compile
 
 .PHONY: demo test lint freeze slow docs gallery reliability fuzz clean
 
@@ -44,7 +46,7 @@ gallery: $(VENV)/.ready
 
 fuzz: $(VENV)/.ready-to-test
 	$(BIN)/python -c 'import atheris' 2>/dev/null \
-	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	  || $(BIN)/python -m pip install $(QUIETLY) -c constraints.txt -e '.[fuzz]'
 	@failed=0; for loader in scenario draft parameters targets sources evidence fit manifest; do \
 	  $(BIN)/python tests/fuzz/fuzz_loaders.py $$loader --seconds $(SECONDS) || failed=1; \
 	done; exit $$failed
@@ -58,13 +60,13 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.ready: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install $(QUIETLY) -c constraints.txt -e .
 	@touch $@
 
 $(VENV)/.ready-to-test: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,iamc,lint]'
+	$(BIN)/python -m pip install $(QUIETLY) -c constraints.txt -e '.[test,iamc,lint]'
 	@touch $@ $(VENV)/.ready
 
 $(VENV)/.ready-for-docs: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m pip install $(QUIETLY) -c constraints.txt -e '.[docs]'
 	@touch $@ $(VENV)/.ready

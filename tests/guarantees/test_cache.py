@@ -32,6 +32,7 @@ def leavers(folder: Path, cache: Path, scenario: Path) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.one_python
 def test_an_edit_of_the_rule_changes_the_run(tmp_path, study):
     package = tmp_path / "copy" / "bdsim"
     shutil.copytree(Path(bdsim.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))

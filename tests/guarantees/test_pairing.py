@@ -9,6 +9,8 @@ from bdsim.model.categories import FIRST_YEAR
 from bdsim.model.fates import destination_of, year_left
 from bdsim.model.rule import CHINA, ELSEWHERE
 
+pytestmark = pytest.mark.one_python
+
 SCALE, MEMBERS = 40, 4
 FIRST_YEARS = {
     "no-initiative": 2018,

@@ -8,6 +8,8 @@ from bdsim.model.counts import Counts
 from bdsim.runs.ensemble import run_member
 from bdsim.runs.plan import Settings, plan_run
 
+pytestmark = pytest.mark.one_python
+
 
 def run(**settings):
     """Without a fit, so that bands hold chance alone."""

@@ -10,6 +10,8 @@ from bdsim.cli.main import app
 from bdsim.errors import ResultsError
 from bdsim.runs.verify import job_of, reproduced, verified
 
+pytestmark = pytest.mark.one_python
+
 SMALL = {"members": 9, "researchers_per_agent": 400, "horizon": 2026}
 
 
