@@ -1,5 +1,6 @@
 """An edit to the rule is never answered by machine code of the old rule."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -92,3 +93,20 @@ def test_who_cannot_compile_ahead_is_not_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(machine_code, "cache_folder", lambda: tmp_path / "file" / "new")
     machine_code.compile_ahead(sampled=False)
     assert not machine_code.is_ahead(sampled=False)
+
+
+def test_compiling_ahead_imports_nothing_that_lies_in_the_folder(tmp_path, monkeypatch):
+    """Somebody else's study may hold files of any name; none is taken for a module of ours."""
+    for name in ("bdsim", "numba", "numpy"):
+        (tmp_path / f"{name}.py").write_text("import pathlib\npathlib.Path('was-imported').touch()\nraise SystemExit\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(machine_code, "_at_work", {})
+    monkeypatch.setattr(machine_code, "cache_folder", lambda: tmp_path / "cache")
+    machine_code.compile_ahead()
+    process = machine_code._at_work[True]
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=2.0)  # it would end at once
+    at_work = machine_code.is_ahead(sampled=True)
+    process.kill()
+    process.wait()
+    assert at_work and not (tmp_path / "was-imported").exists()

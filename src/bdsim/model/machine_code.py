@@ -81,9 +81,9 @@ def compile_ahead(*, sampled: bool = True) -> None:
     program = f"import gc; gc.disable(); from bdsim.model.engine.batch import compile_year; compile_year({sampled})"
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
+        if os.access(folder, os.W_OK):  # -P: nothing that lies where the person stands is taken for a module
             _at_work[sampled] = subprocess.Popen(
-                [sys.executable, "-c", program], stdin=nowhere, stdout=nowhere, stderr=nowhere
+                [sys.executable, "-P", "-c", program], stdin=nowhere, stdout=nowhere, stderr=nowhere
             )
 
 
