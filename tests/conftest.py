@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,13 @@ def here(fresh_study: Study, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a fresh study, as the current one."""
     monkeypatch.chdir(fresh_study.root)
     return fresh_study.root
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One worker more than there are cores: many tests wait for a browser or for another process."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + 1
 
 
 ONE_PYTHON = ("analysis", "calibration", "cli", "docs", "explore", "fuzz", "reporting")
