@@ -1,4 +1,4 @@
-"""How Numba's compiler is spared work that the engine has no use for; with it, compiling takes twice as long.
+"""Numba's compiler without what the engine has no use for, which is half of the time that compiling takes.
 
 Numba treats every function that another calls as if it were also called by itself: it optimises it, makes machine code
 of it and a wrapper for C. The engine has a hundred small functions of which none is: they are typed and translated, and
