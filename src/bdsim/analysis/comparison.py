@@ -231,10 +231,12 @@ class Comparison(Drawn):
 
     def pairs(self, scenario: Results) -> Pairs:
         """Who decides differently under `scenario` and under the reference, member by member."""
-        found = self._found.get(scenario.fingerprint)
-        if found is None:
-            found = self._found[scenario.fingerprint] = pairs_of(self.reference, scenario)
-        return found
+        if scenario.fingerprint not in self._found:
+            known = scenario.fingerprint in {other.fingerprint for other in self.others}
+            asked = self.others if known else (scenario,)  # all at once: the reference is read once
+            for one, pairs in zip(asked, pairs_of(self.reference, asked), strict=True):
+                self._found[one.fingerprint] = pairs
+        return self._found[scenario.fingerprint]
 
 
 def compare(reference: Results, *others: Results) -> Comparison:

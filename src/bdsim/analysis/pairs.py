@@ -1,26 +1,29 @@
-"""Everyone's fate under a reference and under a scenario, side by side: who decides differently, who leaves in both.
+"""Everyone's fate under a reference and under scenarios, side by side: who decides differently, who leaves in both.
 
-Both runs are read once, part by part; a thread reads the next part while one is counted.
+All runs are read once, part by part, by as many threads as there are cores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import joblib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdsim.model.categories import FIRST_YEAR, GROUPS, ORIGIN_OF_GROUP, ORIGINS, Floats
+from bdsim.model.categories import GROUPS, ORIGIN_OF_GROUP, ORIGINS, Floats
 from bdsim.model.counts import AXES
-from bdsim.model.fates import Fates, year_left
+from bdsim.model.fates import Fates
 from bdsim.model.rule import EARLY_UNTIL, MID_UNTIL
-from bdsim.runs.workers import ahead
+from bdsim.model.two_worlds import Apart, Gone, Known, meet
 
 if TYPE_CHECKING:
     from bdsim.runs.results import Results
+    from bdsim.runs.store.parts import Leavers
 
 __all__ = ["BY", "DECILES", "LABELS", "Everyone", "Pairs", "by_label", "pairs_of"]
 
@@ -67,9 +70,9 @@ class Everyone(NamedTuple):
         entry_year = both["entry_year"].to_numpy(np.int64)
         return cls(identity, group, entry_year, codes["field"], codes["route"], decile, third)
 
-    def rows_of(self, results: Results) -> NDArray[np.int64]:
+    def rows_of(self, results: Results) -> NDArray[np.uint32]:
         """Where the people of a run are among these."""
-        return np.asarray(np.searchsorted(self.identity, results.people["identity"].to_numpy()))
+        return np.asarray(np.searchsorted(self.identity, results.people["identity"].to_numpy()), np.uint32)
 
     def stage(self, person: NDArray[Any], year: NDArray[np.int64]) -> NDArray[np.int64]:
         """Career stages in these years, as positions among STAGES; rule.stage_of for many at once."""
@@ -79,6 +82,13 @@ class Everyone(NamedTuple):
     def stand_for(self, scenario: Results, member: NDArray[Any], person: NDArray[Any]) -> Floats:
         """Researchers that each of these stands for, in that member of the scenario."""
         return np.asarray(scenario.agent_sizes[member, self.route[person]])
+
+    @property
+    def known(self) -> Known:
+        """What is counted by, as compiled code has it."""
+        starts = dict(zip(BY, accumulate([0, *map(len, BY.values())]), strict=False))
+        lasting = np.column_stack([getattr(self, by) + start for by, start in starts.items() if by != "stage"])
+        return Known(self.entry_year, ORIGIN_OF_GROUP[self.group], self.route, lasting, starts["stage"])
 
 
 class Pairs(NamedTuple):
@@ -92,23 +102,52 @@ class Pairs(NamedTuple):
     alike: Floats  # (members, years, origins, LABELS): researchers who leave in the same year and way under both
 
 
-def pairs_of(reference: Results, scenario: Results) -> Pairs:
-    """Member by member of the scenario, with the members of the reference that have the same draws."""
-    people = Everyone.of(reference, scenario)
-    origin, years = ORIGIN_OF_GROUP[people.group], len(scenario.years)
-    differing, alike, first = [], [], 0
-    for before, after in _fates_of_both(reference, scenario, people):
-        member, person = _places(before != after)
-        differing.append((member + first, person, before[member, person], after[member, person]))
-        member, person = _places((before == after) & (after > 0))
-        year = year_left(after[member, person])
-        cell = (member * years + year - FIRST_YEAR) * len(ORIGINS) + origin[person]
-        weight = people.stand_for(scenario, member + first, person)
-        counted = by_label(people, person, year, weight, cell, len(after) * years * len(ORIGINS))
-        alike.append(counted.reshape(len(after), years, len(ORIGINS), LABELS))
-        first += len(after)
-    member, person, ours, theirs = (np.concatenate(column) for column in zip(*differing, strict=True))
-    return Pairs(people, member.astype(np.uint32), person.astype(np.uint32), ours, theirs, np.concatenate(alike))
+def pairs_of(reference: Results, scenarios: Sequence[Results]) -> list[Pairs]:
+    """Of each scenario, member by member, with the members of the reference that have the same draws."""
+    meetings = [_Meeting(reference, scenario) for scenario in scenarios]
+
+    def met(part: int) -> list[tuple[Apart, Floats] | None]:
+        before: dict[bytes, Leavers] = {}  # scenarios mostly ask for the same members of the reference
+        return [meeting.of_part(part, before) if part < len(meeting.firsts) else None for meeting in meetings]
+
+    with ThreadPoolExecutor(joblib.cpu_count()) as pool:
+        parts = list(pool.map(met, range(max(len(meeting.firsts) for meeting in meetings))))
+    return [meeting.pairs([of_part for of_part in found if of_part is not None])
+            for meeting, found in zip(meetings, zip(*parts, strict=True), strict=True)]  # fmt: skip
+
+
+class _Meeting:
+    """A scenario on its way to be paired with the reference."""
+
+    def __init__(self, reference: Results, scenario: Results) -> None:
+        self.reference, self.scenario = reference, scenario
+        self.people = Everyone.of(reference, scenario)
+        self.known = self.people.known
+        self.ours, self.theirs = self.people.rows_of(reference), self.people.rows_of(scenario)
+        self.match = reference.positions(scenario.members["draw"].to_numpy())
+        self.firsts = [0, *accumulate(part.members for part in scenario.parts)][: len(scenario.parts)]
+
+    def of_part(self, number: int, before: dict[bytes, Leavers]) -> tuple[Apart, Floats]:
+        """Whose fates differ, and `Pairs.alike`, of one part of the scenario; `before` keeps what was read of ours."""
+        part, first = self.scenario.parts[number], self.firsts[number]
+        match = self.match[first : first + part.members]
+        if match.tobytes() not in before:
+            before[match.tobytes()] = self.reference.leavers_of(match)
+        one, other = _known_as(before[match.tobytes()], self.ours), _known_as(part.leavers, self.theirs)
+        alike = np.zeros((part.members, len(self.scenario.years), len(ORIGINS), LABELS))
+        sizes = np.ascontiguousarray(self.scenario.agent_sizes[first : first + part.members])
+        apart = meet(one, other, self.known, sizes, alike)
+        return apart._replace(member=apart.member + np.uint32(first)), alike
+
+    def pairs(self, parts: Sequence[tuple[Apart, Floats]]) -> Pairs:
+        """Of all members."""
+        member, person, ours, theirs = (np.concatenate(c) for c in zip(*(one for one, _ in parts), strict=True))
+        return Pairs(self.people, member, person, ours, theirs, np.concatenate([alike for _, alike in parts]))
+
+
+def _known_as(leavers: Leavers, rows: NDArray[np.uint32]) -> Gone:
+    """Those who leave, persons as rows of everyone."""
+    return Gone(leavers.member, rows[leavers.person], leavers.fate)
 
 
 def by_label(
@@ -123,25 +162,3 @@ def by_label(
         label = people.stage(person, year) if by == "stage" else getattr(people, by)[person]
         tables.append(np.bincount(cell * len(labels) + label, weight, cells * len(labels)).reshape(cells, -1))
     return np.concatenate(tables, axis=1, dtype=np.float64)  # bincount of nobody gives integers
-
-
-def _fates_of_both(reference: Results, scenario: Results, people: Everyone) -> Iterator[tuple[Fates, Fates]]:
-    """Fates under the reference and under the scenario, each of shape (members, people), part by part."""
-    match, parts = reference.positions(scenario.members["draw"].to_numpy()), scenario.parts
-    firsts = [0, *accumulate(part.members for part in parts)]
-    ours, theirs, everyone = people.rows_of(reference), people.rows_of(scenario), len(people.identity)
-
-    def before(part: int) -> Fates:
-        return reference.fates_of(match[firsts[part] : firsts[part + 1]], ours, everyone)
-
-    def after(part: int) -> Fates:
-        return parts[part].leavers.fates(parts[part].members, everyone, theirs)
-
-    numbers = range(len(parts))
-    return zip(ahead(before, numbers), ahead(after, numbers), strict=True)
-
-
-def _places(where: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Member and person of everything that is true; several times as fast as np.nonzero of two axes."""
-    member, person = np.divmod(np.flatnonzero(where), where.shape[1])
-    return member, person

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from bdsim.model.categories import FIRST_YEAR
 from bdsim.model.rule import CHINA, ELSEWHERE, PROGRAMME
 
-__all__ = ["Fates", "choice_of", "destination_of", "fate_of", "with_programme", "year_left"]
+__all__ = ["WAYS", "Fates", "choice_of", "destination_of", "fate_of", "with_programme", "year_left"]
 
 Fates = NDArray[np.uint16]
-WAYS = 3
+WAYS = 3  # of leaving
 
 
 def fate_of(year: Any, choice: Any) -> Any:

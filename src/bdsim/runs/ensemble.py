@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -146,10 +147,16 @@ def run_jobs(
         kept = {n: each[n].enter_context(kept_on_disk(folders[n], jobs[n].fingerprint)) for n in to_run}
         if kept:
             _run_missing([(jobs[n], store) for n, (store, _) in kept.items()], at_work, progress)
-        for n, (store, tables) in kept.items():
+
+        def put_in_place(n: int) -> Results:
+            store, tables = kept[n]
             _assembled(jobs[n], store).write(tables)
             each[n].close()
-            there[n] = load_results(folders[n])
+            return load_results(folders[n])
+
+        with ThreadPoolExecutor(at_work.threads_here) as pool:
+            for n, written in zip(kept, pool.map(put_in_place, kept), strict=True):
+                there[n] = written
     return [found.described(manifest_of(job)) for found, job in zip(there, jobs, strict=True) if found is not None]
 
 

@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from bdsim.model import draws
 from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.counts import TABLES, Counts
 from bdsim.model.fates import Fates
-from bdsim.runs.store.parts import Chosen, Part
-from bdsim.runs.store.tables import StoredPart, collapse, leavers_table, tidy, tidy_cohorts
+from bdsim.runs.store.parts import Chosen, Leavers, Part
+from bdsim.runs.store.tables import StoredPart, cohort_rows, collapse, leaver_rows, tidy
 
 __all__ = ["FAILURES", "Counted"]
 
@@ -107,31 +108,31 @@ class Counted:
     @cached_property
     def cohorts(self) -> pd.DataFrame:
         """member, origin, entry_year, as_of, entered, in_us: the doctorate route."""
-        return tidy_cohorts(self.gathered("entered"), self.gathered("left"))
+        return cohort_rows(self.gathered("entered"), self.gathered("left")).to_pandas()
 
     @cached_property
     def leavers(self) -> pd.DataFrame:
         """member, person (row of people), year, destination; one row a departure."""
-        tables = [leavers_table(part.leavers, first) for first, part in zip(self._firsts, self.parts, strict=True)]
-        return pd.concat(tables, ignore_index=True)
+        tables = [leaver_rows(part.leavers, first) for first, part in zip(self._firsts, self.parts, strict=True)]
+        return pa.concat_tables(tables).to_pandas()
 
-    def fates(self, members: range | None = None, rows: NDArray[np.int64] | None = None, people: int = 0) -> Fates:
-        """What became of everyone, as model/fates.py has it; shape (members, people).
+    def fates(self) -> Fates:
+        """What became of everyone, as model/fates.py has it; shape (members, people)."""
+        found = [part.leavers.fates(part.members, len(self.people)) for part in self.parts]
+        return np.concatenate([np.zeros((0, len(self.people)), np.uint16), *found])
 
-        Of all members, or of a range of them; with `rows`, everyone's row in a longer list of `people`.
-        """
-        wanted = range(len(self.members)) if members is None else members
-        found = [np.zeros((0, people or len(self.people)), np.uint16)]
+    def leavers_of(self, members: NDArray[np.int64]) -> Leavers:
+        """Who left, of some members in ascending order, numbered anew from 0."""
+        found, known = [Leavers.nobody()], 0
         for first, part in zip(self._firsts, self.parts, strict=True):
-            inside = slice(max(0, wanted.start - first), max(0, min(part.members, wanted.stop - first)))
-            if inside.stop > inside.start:
-                found.append(part.leavers.fates(part.members, people or len(self.people), rows)[inside])
-        return np.concatenate(found)
-
-    def fates_of(self, members: NDArray[np.int64], rows: NDArray[np.int64], people: int) -> Fates:
-        """As `fates`, of members in ascending order, few of them apart."""
-        first = int(members[0])
-        return self.fates(range(first, int(members[-1]) + 1), rows, people)[members - first]
+            start, end = np.searchsorted(members, (first, first + part.members))
+            if end > start:
+                leavers = part.leavers
+                if end - start < part.members:
+                    leavers = leavers.of_members(members[start:end] - first)
+                found.append(leavers._replace(member=leavers.member + np.uint32(known)))
+                known += int(end - start)
+        return Leavers(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
     @cached_property
     def _firsts(self) -> list[int]:

@@ -61,11 +61,12 @@ class Crowd(NamedTuple):
 def order_of(recipe: Recipe) -> NDArray[np.uint32]:
     """What sorts the people of a world by identity, (people,): known to every worker that has the people."""
     made_of = tuple(getattr(recipe, f.name) for f in fields(recipe) if f.name != "environment")
-    if made_of not in _ORDERS:
+    order = _ORDERS.get(made_of)
+    if order is None:
         if len(_ORDERS) >= MOST_ORDERS:
             _ORDERS.clear()
-        _ORDERS[made_of] = np.argsort(recipe.population.people.identity).astype(np.uint32)
-    return _ORDERS[made_of]
+        order = _ORDERS[made_of] = np.argsort(recipe.population.people.identity).astype(np.uint32)
+    return order
 
 
 def members_table(job: Job, lost: Sequence[set[int]]) -> pd.DataFrame:

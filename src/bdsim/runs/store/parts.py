@@ -59,6 +59,11 @@ class Leavers(NamedTuple):
     fate: Fates
 
     @classmethod
+    def nobody(cls) -> Leavers:
+        """None at all."""
+        return cls(np.zeros(0, np.uint32), np.zeros(0, np.uint32), np.zeros(0, np.uint16))
+
+    @classmethod
     def of(cls, fates: Fates, order: NDArray[np.uint32], rows: NDArray[np.uint32] | None) -> Leavers:
         """From a fate for everyone of a world, shape (members, people), 0 for those who never left.
 
@@ -78,10 +83,10 @@ class Leavers(NamedTuple):
         kept = place[self.member] >= 0
         return Leavers(place[self.member[kept]].astype(np.uint32), self.person[kept], self.fate[kept])
 
-    def fates(self, members: int, people: int, rows: NDArray[np.int64] | None = None) -> Fates:
-        """A fate for everyone, shape (members, people); `rows` gives everyone's row where `people` is a longer list."""
+    def fates(self, members: int, people: int) -> Fates:
+        """A fate for everyone, shape (members, people)."""
         everyone = np.zeros((members, people), np.uint16)
-        everyone[self.member, self.person if rows is None else rows[self.person]] = self.fate
+        everyone[self.member, self.person] = self.fate
         return everyone
 
 
@@ -136,9 +141,12 @@ class Part:
         """As NumPy's own archive, with a checksum for each array, compressed."""
         archive = io.BytesIO()
         failed = np.frombuffer(json.dumps(self.failures).encode(), np.uint8)
+        _, person, fate = self.leavers
+        leaving = np.bincount(self.leavers.member, minlength=self.members)  # by member, in the order of the rest
         np.savez(
-            archive, allow_pickle=False, **self.tables, **self.leavers._asdict(), draws=self.draws, failures=failed
-        )
+            archive, allow_pickle=False, **self.tables, leaving=leaving, person=person, fate=fate, draws=self.draws,
+            failures=failed,
+        )  # fmt: skip
         packed = pa.BufferOutputStream()
         with pa.CompressedOutputStream(packed, "zstd") as stream:
             stream.write(archive.getvalue())
@@ -151,8 +159,8 @@ class Part:
             with pa.CompressedInputStream(pa.BufferReader(packed), "zstd") as stream:
                 archive = np.load(io.BytesIO(stream.read()), allow_pickle=False)
             arrays = {name: archive[name] for name in archive.files}
-            leavers = Leavers(*(arrays.pop(name) for name in Leavers._fields))
-            draws = arrays.pop("draws")
+            leaving, person, fate, draws = (arrays.pop(name) for name in ("leaving", "person", "fate", "draws"))
+            leavers = Leavers(np.repeat(np.arange(len(leaving), dtype=np.uint32), leaving), person, fate)
             failures = tuple(Failure(*entry) for entry in json.loads(arrays.pop("failures").tobytes()))
         except Exception as error:  # a flipped bit can raise any kind of error, deep in an archive's reader
             raise ValueError(f"not a part of an ensemble: {error}") from error

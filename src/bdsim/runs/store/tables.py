@@ -6,6 +6,7 @@ One row group a part in every table, so that memory holds one part whatever the 
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
@@ -34,8 +35,9 @@ __all__ = [
     "UNREADABLE",
     "StoredPart",
     "StoredParts",
+    "cohort_rows",
     "collapse",
-    "leavers_table",
+    "leaver_rows",
     "read_whole",
     "write_parts",
     "write_whole",
@@ -147,17 +149,22 @@ def read_whole(path: Path, run: str) -> pd.DataFrame:
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """Dictionaries pay for all but the columns in which hardly a value comes twice; persons ascend, by small steps."""
-    apart = ("expected", "variance", "person", *(["with_programme"] if "variance" in schema.names else []))
-    repeating = [name for name in schema.names if name not in apart]
-    steps = {"person": "DELTA_BINARY_PACKED"} if "person" in schema.names else None
+    """Dictionaries pay for all but columns in which hardly a value comes twice; of leavers, all goes by small steps.
+
+    Only members have statistics: nobody looks for rows by anything else. Nothing is ever missing.
+    """
+    apart = {"expected", "variance", "person", *(["with_programme"] if "variance" in schema.names else [])}
+    steps = {"member", "person", "year"} if "person" in schema.names else set()
     return pq.ParquetWriter(
-        path, schema, compression="zstd", use_dictionary=repeating, column_encoding=steps, write_page_checksum=True
-    )
+        path, pa.schema([column.with_nullable(False) for column in schema], schema.metadata),
+        compression="zstd", write_page_checksum=True, write_statistics=["member"],
+        use_dictionary=[name for name in schema.names if name not in apart | steps],
+        column_encoding=dict.fromkeys(steps, "DELTA_BINARY_PACKED") or None,
+    )  # fmt: skip
 
 
 def _write_group(writer: pq.ParquetWriter, rows: pa.Table) -> None:
-    rows = rows.replace_schema_metadata(writer.schema.metadata)
+    rows = pa.Table.from_arrays(rows.columns, schema=writer.schema)
     writer.write_table(rows, row_group_size=max(1, len(rows)))  # left to itself, it would split a large part
 
 
@@ -170,11 +177,9 @@ def _rows(part: Part | StoredPart | Chosen) -> tuple[int, dict[str, pa.Table]]:
         for column, array in values.items():
             table = table.append_column(column, pa.array(array.ravel()))
         rows[name] = table
-    frames = {
-        "cohorts": tidy_cohorts(part.table("entered"), part.table("left")),
-        "leavers": leavers_table(part.leavers),
-    }
-    return part.members, rows | {name: pa.Table.from_pandas(f, preserve_index=False) for name, f in frames.items()}
+    rows["cohorts"] = cohort_rows(part.table("entered"), part.table("left"))
+    rows["leavers"] = leaver_rows(part.leavers)
+    return part.members, rows
 
 
 def _numbered_from(first: int, table: pa.Table) -> pa.Table:
@@ -188,14 +193,16 @@ def _cells(shape: tuple[int, ...], axes: tuple[str, ...]) -> pa.Table:
     return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
 
 
-def leavers_table(leavers: Leavers, first_member: int = 0) -> pd.DataFrame:
+def leaver_rows(leavers: Leavers, first_member: int = 0) -> pa.Table:
     """member, person (row of people), year, destination, with_programme; one row a departure."""
-    return pd.DataFrame(
+    return pa.table(
         {
             "member": leavers.member.astype(np.int32) + np.int32(first_member),
             "person": leavers.person,
             "year": year_left(leavers.fate).astype(np.int32),
-            "destination": pd.Categorical.from_codes(destination_of(leavers.fate), categories=DESTINATIONS),
+            "destination": pa.DictionaryArray.from_arrays(
+                destination_of(leavers.fate).astype(np.int8), list(DESTINATIONS)
+            ),
             "with_programme": with_programme(leavers.fate),
         }
     )
@@ -210,6 +217,7 @@ class StoredParts(Sequence["StoredPart"]):
 
     def __init__(self, folder: Path, years: int, members: int, run: str) -> None:
         self.folder, self.years, self.run = folder, years, run
+        self._one_at_a_time = threading.Lock()  # Arrow does not promise that threads may read one file at once
         self._files = {name: _opened(folder / f"{name}.parquet", run) for name in PART_TABLES}
         sizes = self._files["departures"].metadata
         cells = years * len(GROUPS) * len(FIELDS) * len(AXES["stage"]) * len(DESTINATIONS)
@@ -234,7 +242,7 @@ class StoredParts(Sequence["StoredPart"]):
 
     def columns(self, table: str, part: int, *names: str) -> list[NDArray[Any]]:
         """Columns of one part of a Parquet table; those of words as codes into AXES."""
-        with _damage(self.folder / f"{table}.parquet"):
+        with _damage(self.folder / f"{table}.parquet"), self._one_at_a_time:
             rows = self._files[table].read_row_group(part, columns=list(names), use_threads=False)
             return [_codes(rows[name], AXES[name]) if name in AXES else rows[name].to_numpy() for name in names]
 
@@ -330,29 +338,33 @@ def tidy(tables: dict[str, Floats], axes: Sequence[str], first_member: int = 0) 
     return pd.DataFrame(columns)
 
 
-def tidy_cohorts(entering: Floats, left: Floats, first_member: int = 0) -> pd.DataFrame:
+def cohort_rows(entering: Floats, left: Floats) -> pa.Table:
     """Doctorate cohorts: how many entered and how many had not left by each 1 January (the retired have not).
 
-    `entering` and `left` are Counts.entered and Counts.left; members are numbered from `first_member`.
+    `entering` and `left` are Counts.entered and Counts.left; members are numbered from 0.
     """
     gone = np.cumsum(left, axis=1)  # (members, as_of, origins, cohorts); as_of from FIRST_YEAR
-    as_of = FIRST_YEAR + np.arange(gone.shape[1])
-    entry = FIRST_ENTRY + np.arange(gone.shape[3])
+    entered = np.broadcast_to(entering[:, None], gone.shape)
+    there, labels = _cohort_cells(gone.shape)
+    began = entered.ravel()[there]
+    values = {"entered": pa.array(began), "in_us": pa.array(began - gone.ravel()[there])}
+    return pa.table({name: labels[name] for name in labels.column_names} | values)
+
+
+@lru_cache(maxsize=2)
+def _cohort_cells(shape: tuple[int, ...]) -> tuple[NDArray[np.int64], pa.Table]:
+    """Which cells of (members, as_of, origins, cohorts) are told, those of a career; and what stands beside them."""
+    as_of, entry = FIRST_YEAR + np.arange(shape[1]), FIRST_ENTRY + np.arange(shape[3])
     lived = as_of[:, None] - entry[None, :]
-    member, when, origin, cohort = np.nonzero(
-        np.broadcast_to((lived >= 1)[None, :, None, :] & (lived <= CAREER)[None, :, None, :], gone.shape)
-    )
-    entered = entering[member, origin, cohort]
-    return pd.DataFrame(
-        {
-            "member": member.astype(np.int32) + np.int32(first_member),
-            "origin": pd.Categorical.from_codes(origin, categories=ORIGINS),
-            "entry_year": entry[cohort].astype(np.int32),
-            "as_of": as_of[when].astype(np.int32),
-            "entered": entered,
-            "in_us": entered - gone[member, when, origin, cohort],
-        }
-    )
+    there = np.broadcast_to(((lived >= 1) & (lived <= CAREER))[:, None, :], shape).ravel().nonzero()[0]
+    member, when, origin, cohort = np.unravel_index(there, shape)
+    labels = {
+        "member": pa.array(member.astype(np.int32)),
+        "origin": pa.DictionaryArray.from_arrays(origin.astype(np.int8), list(ORIGINS)),
+        "entry_year": pa.array(entry[cohort].astype(np.int32)),
+        "as_of": pa.array(as_of[when].astype(np.int32)),
+    }
+    return there, pa.table(labels)
 
 
 def collapse(table: Floats, axes: Sequence[str], origin: str) -> Floats:
