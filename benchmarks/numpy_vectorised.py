@@ -69,10 +69,23 @@ def log(x: Floats) -> Floats:
     return k * LN2_HIGH + (2.0 * s + (s * q * p + k * LN2_LOW))  # type: ignore[no-any-return]  # NumPy says Any
 
 
+def mean_decay(x: Floats) -> Floats:
+    """bdsim.maths.mean_decay of every element."""
+    square = x * x
+    fourth = square * square
+    low = (1.0 - x * (1.0 / 2.0)) + square * (1.0 / 6.0 - x * (1.0 / 24.0))
+    middle = (1.0 / 120.0 - x * (1.0 / 720.0)) + square * (1.0 / 5040.0 - x * (1.0 / 40320.0))
+    high = (1.0 / 362880.0 - x * (1.0 / 3628800.0)) + square * (1.0 / 39916800.0 - x * (1.0 / 479001600.0))
+    mean = low + fourth * (middle + fourth * high)
+    beyond = x > 0.25
+    mean[beyond] = (1.0 - exp(-x[beyond])) / x[beyond]
+    return mean
+
+
 def chances(china: Floats, elsewhere: Floats, by_offer: Floats | float = 0.0) -> tuple[Floats, Floats, Floats]:
     """rule.chances of every element."""
     total = china + elsewhere + by_offer
-    share = (1.0 - exp(-total)) / total
+    share = mean_decay(total)
     return share * china, share * elsewhere, share * by_offer
 
 

@@ -81,6 +81,14 @@ static inline double exp_of(double x) {
     return p * from_bits((to_bits(rounded) - ROUND_BITS + 1023) << 52);
 }
 
+static inline double mean_decay_of(double x) {
+    double square = x * x, fourth = square * square;
+    double low = (1.0 - x * (1.0 / 2.0)) + square * (1.0 / 6.0 - x * (1.0 / 24.0));
+    double middle = (1.0 / 120.0 - x * (1.0 / 720.0)) + square * (1.0 / 5040.0 - x * (1.0 / 40320.0));
+    double high = (1.0 / 362880.0 - x * (1.0 / 3628800.0)) + square * (1.0 / 39916800.0 - x * (1.0 / 479001600.0));
+    return x > 0.25 ? (1.0 - exp_of(-x)) / x : low + fourth * (middle + fourth * high);
+}
+
 static inline double log_of(double x) {
     uint64_t bits = to_bits(x);
     double k = (double)((int64_t)(bits >> 52 & 0x7FF) - 1022);

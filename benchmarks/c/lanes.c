@@ -104,6 +104,20 @@ static inline V vexp(V x) {
     return (V)((U)p + ((U)rounded << 52));  // times 2^k: the low bits of ROUND_TO_INTEGER are zero
 }
 
+// mean_decay_of, eight at a time.
+static inline V vmean_decay(V x) {
+    V square = x * x, fourth = square * square;
+    V low = (1.0 - x * (1.0 / 2.0)) + square * (1.0 / 6.0 - x * (1.0 / 24.0));
+    V middle = (1.0 / 120.0 - x * (1.0 / 720.0)) + square * (1.0 / 5040.0 - x * (1.0 / 40320.0));
+    V high = (1.0 / 362880.0 - x * (1.0 / 3628800.0)) + square * (1.0 / 39916800.0 - x * (1.0 / 479001600.0));
+    V mean = low + fourth * (middle + fourth * high);
+    if (below(splat(0.25), x)) {
+        I beyond = (I)(x > 0.25);
+        mean = (V)((beyond & (I)((1.0 - vexp(-x)) / x)) | (~beyond & (I)mean));
+    }
+    return mean;
+}
+
 static inline U vmix(U z) {
     z = (z ^ (z >> 30)) * FIRST_MIX;
     z = (z ^ (z >> 27)) * SECOND_MIX;
@@ -371,7 +385,7 @@ static void probabilities(Block *b, int n) {
         b->elsewhere[j] = vexp(b->elsewhere[j]);
     }
     for (int j = 0; j < n; j++) {
-        V total = b->china[j] + b->elsewhere[j], share = (1.0 - vexp(-total)) / total;
+        V total = b->china[j] + b->elsewhere[j], share = vmean_decay(total);
         b->to_china[j] = share * b->china[j];
         b->to_elsewhere[j] = share * b->elsewhere[j];
     }
@@ -390,7 +404,7 @@ static void offer(const People *p, const Rule *w, const Cohort *c, const State *
         int j = some[i];
         int64_t row = b->row[j];
         V china = b->china[j], elsewhere = b->elsewhere[j], by_offer = b->by_offer[j], total = china + elsewhere + by_offer;
-        V share = (1.0 - vexp(-total)) / total, chance = chance_of_offer(p, c, row), programme = chance * (share * by_offer);
+        V share = vmean_decay(total), chance = chance_of_offer(p, c, row), programme = chance * (share * by_offer);
         b->to_china[j] = (1.0 - chance) * b->to_china[j] + chance * (share * china) + programme;
         b->to_elsewhere[j] = (1.0 - chance) * b->to_elsewhere[j] + chance * (share * elsewhere);
         (c->cells + p->group[row])->programme += only(s->here[row], programme);

@@ -21,7 +21,7 @@ static Rates log_rates(const Member *w, double china, double elsewhere, double f
 
 #ifndef LEAN
 static Rates chances(Rates rate) {
-    double total = rate.china + rate.elsewhere + rate.by_offer, share = (1.0 - exp_of(-total)) / total;
+    double total = rate.china + rate.elsewhere + rate.by_offer, share = mean_decay_of(total);
     return (Rates){share * rate.china, share * rate.elsewhere, share * rate.by_offer};
 }
 #endif

@@ -42,9 +42,17 @@ def exact_log(x: float) -> Decimal:
         return Decimal(x).ln()
 
 
+def exact_mean_decay(x: float) -> Decimal:
+    if x == 0.0:
+        return Decimal(1)
+    with localcontext() as context:
+        context.prec = 400  # 1 - exp(-x) loses as many digits as x has zeros behind the point
+        return (1 - (-Decimal(x)).exp()) / Decimal(x)
+
+
 @pytest.fixture(scope="module")
 def machine() -> dict[str, Any]:
-    return {name: compiled(getattr(maths, name)) for name in ("exp", "log")}
+    return {name: compiled(getattr(maths, name)) for name in ("exp", "log", "mean_decay")}
 
 
 def test_exp_is_within_three_units_in_the_last_place_on_a_grid() -> None:
@@ -52,6 +60,19 @@ def test_exp_is_within_three_units_in_the_last_place_on_a_grid() -> None:
     grid += [0.5 * math.log(2.0) * (i / 250 - 1) for i in range(501)]  # around 0, where most rates' sums lie
     grid += [(k + 0.5) * math.log(2.0) for k in range(-1000, 1000, 7)]  # where the power of two changes
     assert max(ulps(maths.exp(x), exact_exp(x)) for x in grid) <= 3
+
+
+@given(x=st.floats(0.0, 700.0) | st.floats(0.0, 0.5))
+@example(x=0.0)
+@example(x=0.25)
+@example(x=math.nextafter(0.25, 1.0))
+@example(x=1e-300)
+def test_mean_decay_is_within_five_units_in_the_last_place_and_the_same_when_compiled(
+    x: float, machine: dict[str, Any]
+) -> None:
+    found = maths.mean_decay(x)
+    assert ulps(found, exact_mean_decay(x)) <= 5
+    assert bits(machine["mean_decay"](x)) == bits(found)
 
 
 @given(x=exponents)

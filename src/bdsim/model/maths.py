@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from typing import TypeVar
 
-__all__ = ["at_least", "at_most", "exp", "log", "scaled_by_power_of_two", "split_power_of_two", "where"]
+__all__ = [
+    "any_of", "at_least", "at_most", "exp", "log", "mean_decay", "scaled_by_power_of_two", "split_power_of_two",
+    "where",
+]  # fmt: skip
 
 Real = TypeVar("Real", int, float)
 LOG2_E = 1.4426950408889634
@@ -31,6 +34,11 @@ def at_most(x: Real, high: Real) -> Real:
 def where(condition: bool, x: float, y: float) -> float:
     """x where the condition holds, y elsewhere."""
     return x if condition else y
+
+
+def any_of(condition: bool) -> bool:
+    """The condition itself; in the engine, whether it holds for any of the members side by side."""
+    return condition
 
 
 def scaled_by_power_of_two(x: float, rounded: float) -> float:
@@ -59,6 +67,22 @@ def exp(x: float) -> float:
     high = high + fourth * (1.0 / 479001600.0)
     p = 1.0 + (low + fourth * (middle + fourth * high))
     return scaled_by_power_of_two(p, rounded)
+
+
+def mean_decay(x: float) -> float:
+    """(1 - e**-x) / x, the mean of e**-t over t from 0 to x, within 5 units in the last place on [0, 700]; 1 at 0.
+
+    Up to 1/4 the series 1/1! - x/2! + x^2/3! - ... - x^11/12!, which loses no digits where x is small.
+    """
+    square = x * x
+    fourth = square * square
+    low = (1.0 - x * (1.0 / 2.0)) + square * (1.0 / 6.0 - x * (1.0 / 24.0))
+    middle = (1.0 / 120.0 - x * (1.0 / 720.0)) + square * (1.0 / 5040.0 - x * (1.0 / 40320.0))
+    high = (1.0 / 362880.0 - x * (1.0 / 3628800.0)) + square * (1.0 / 39916800.0 - x * (1.0 / 479001600.0))
+    mean = low + fourth * (middle + fourth * high)
+    if any_of(x > 0.25):
+        mean = where(x > 0.25, (1.0 - exp(-x)) / x, mean)
+    return mean
 
 
 def log(x: float) -> float:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bdsim.model.maths import at_least, at_most, exp, log, where
+from bdsim.model.maths import at_least, at_most, exp, log, mean_decay, where
 
 STAY, CHINA, ELSEWHERE, PROGRAMME = -1, 0, 1, 2  # a programme's recruits leave for China, and are counted apart too
 CAREER = 38  # years from entry to leaving research
@@ -125,7 +125,7 @@ def weigh(
 def chances(china: float, elsewhere: float, by_offer: float) -> tuple[float, float, float]:
     """The chances that correspond to three rates of leaving within the year: what `choose` gives on average."""
     total = china + elsewhere + by_offer
-    share = (1.0 - exp(-total)) / total
+    share = mean_decay(total)
     return share * china, share * elsewhere, share * by_offer
 
 

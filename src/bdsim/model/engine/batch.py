@@ -190,13 +190,15 @@ def _live(
     afraid = first_fear(lead.world.scrutiny)
     for year in range(first, lead.years):
         if leaving := {n: together[n] for n, when in parting.items() if when == year}:
-            made |= _live(leaving, year, state.copied(now), block, state.copied(tally))
+            made |= _live(leaving, year, state.copied_state(now), block, state.copied(tally))
         live_year(
             year, lead.people, lead.world, lead.shocks, lead.behaviour, lead.sizes, lead.keys, year < afraid, now,
             block, tally,
         )  # fmt: skip
         now = turned(now)
-    return made | {number: (tally, now.fate) for number, when in parting.items() if when == lead.years}
+    fates = now.fate.copy()
+    state.spare(now)
+    return made | {number: (tally, fates) for number, when in parting.items() if when == lead.years}
 
 
 def _parting(one: _Inputs, other: _Inputs) -> int:

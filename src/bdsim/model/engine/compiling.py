@@ -38,7 +38,7 @@ def compiled(function: F) -> F:
 
 
 for _function in (
-    maths.exp, maths.log,
+    maths.exp, maths.log, maths.mean_decay,
     draws.mix, draws.output, draws.unit,
     fates.fate_of,
     rule.stage_of, rule.feel, rule.hear, rule.may_be_offered, rule.offer_chance, rule.attraction, rule.on_visa,

@@ -7,6 +7,7 @@ status and fate), 58 in an expected one, where probabilities take the place of 0
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -30,6 +31,7 @@ __all__ = [
     "agent_sizes",
     "behaviour_of",
     "copied",
+    "copied_state",
     "environment_of",
     "keys_of",
     "new_block",
@@ -37,6 +39,7 @@ __all__ = [
     "new_state",
     "new_tally",
     "shocks_of",
+    "spare",
     "turned",
 ]
 
@@ -69,6 +72,11 @@ class State(NamedTuple):
     next_dread: Floats
     ties: Floats  # ties to China
     fate: Fates  # sampled runs
+
+    @property
+    def shape(self) -> tuple[int, int, bool]:
+        """Rows, members side by side, and whether sampled."""
+        return len(self.ties), 1 if self.ties.ndim == 1 else self.ties.shape[1], self.status.dtype == np.uint8
 
     @property
     def here(self) -> NDArray[Any]:
@@ -205,8 +213,28 @@ def agent_sizes(members: Sequence[Floats]) -> Floats:
     return np.asarray(_side_by_side(members))
 
 
+class _Spare(threading.local):
+    """States of one shape that this thread is done with. Fresh memory is dear: the system clears it page by page."""
+
+    def __init__(self) -> None:
+        self.shape: tuple[int, int, bool] = (0, 0, True)
+        self.states: list[State] = []
+
+    def one(self, rows: int, members: int, sampled: bool) -> State | None:
+        if self.shape != (rows, members, sampled):
+            self.shape, self.states = (rows, members, sampled), []
+        return self.states.pop() if self.states else None
+
+
+_spare = _Spare()
+
+
 def new_state(rows: int, members: int = 1, *, sampled: bool = True) -> State:
     """An empty state for `rows` researchers."""
+    if there := _spare.one(rows, members, sampled):
+        for column in there:
+            column.fill(0)
+        return there
     last = _last_axis(members)
     kind = np.uint8 if sampled else np.float64
     one_more = (rows + 1, *last)
@@ -215,6 +243,25 @@ def new_state(rows: int, members: int = 1, *, sampled: bool = True) -> State:
         _zeros(two, kind), _zeros(two, kind), _zeros(one_more), _zeros(one_more), _zeros((rows, *last)),
         _zeros((rows, *last), np.uint16),
     )  # fmt: skip
+
+
+def copied_state(state: State) -> State:
+    """The same numbers in memory of their own."""
+    there = _spare.one(*state.shape)
+    if there is None:
+        return copied(state)
+    for column, source in zip(there, state, strict=True):
+        column[...] = source
+    return there
+
+
+def spare(state: State) -> None:
+    """Leave a state that nobody will read again to what this thread does next.
+
+    A thread of a pool ends some time, and its memory with it; the main thread stays, and keeps none.
+    """
+    if _spare.shape == state.shape and threading.current_thread() is not threading.main_thread():
+        _spare.states.append(state)
 
 
 def turned(state: State) -> State:

@@ -36,7 +36,7 @@ from bdsim.model.engine.lanes import (
 from bdsim.model.machine_code import WIDTH
 
 __all__ = [
-    "add", "add_one", "any_of", "bits_of", "fetch", "get", "is_count", "lanes_of", "number", "one",
+    "add", "add_one", "bits_of", "fetch", "get", "is_count", "lanes_of", "number", "one",
     "put", "real", "set_one", "some",
 ]  # fmt: skip
 
@@ -131,11 +131,6 @@ def bits_of(condition: Any) -> int:
     raise NotImplementedError("compiled code only")
 
 
-def any_of(condition: Any) -> bool:
-    """Whether the condition holds in any lane."""
-    raise NotImplementedError("compiled code only")
-
-
 @inlined_for(fetch)
 def _fetch(array: Any, row: Any) -> Any:
     return lambda array, row: prefetch(array, row)
@@ -188,7 +183,7 @@ def _bits_of(condition: Any) -> Any:
     return lambda condition: types.uint8(condition)
 
 
-@inlined_for(any_of)
+@inlined_for(maths.any_of)
 def _any_of(condition: Any) -> Any:
     if isinstance(condition, Lanes):
         return lambda condition: mask_bits(condition) != 0
@@ -200,7 +195,7 @@ def _some(value: Any) -> Any:
     if value == counts:
         return lambda value: count_bits(value) != 0
     if value == floats:
-        return lambda value: any_of(value > 0.0)
+        return lambda value: maths.any_of(value > 0.0)
     return lambda value: value > 0
 
 

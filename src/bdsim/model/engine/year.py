@@ -35,7 +35,6 @@ from bdsim.model.engine.presence import (
 from bdsim.model.engine.state import Block, Decisions, Keys, State, Tally
 from bdsim.model.engine.values import (
     add,
-    any_of,
     bits_of,
     fetch,
     get,
@@ -46,7 +45,7 @@ from bdsim.model.engine.values import (
     put,
     some,
 )
-from bdsim.model.maths import at_least, at_most, exp, where
+from bdsim.model.maths import any_of, at_least, at_most, exp, where
 from bdsim.model.people import COLLEAGUES, People
 from bdsim.model.rule import (
     CAREER,
