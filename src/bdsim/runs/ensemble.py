@@ -33,8 +33,18 @@ from bdsim.runs.identity import program_hash
 from bdsim.runs.plan import Job, Recipe, Settings, manifest_of, plan_run
 from bdsim.runs.results import Results, load_results
 from bdsim.runs.store.manifest import folder_of
-from bdsim.runs.store.members import Crowd, distinct, failures_table, members_table, order_of, people_table
+from bdsim.runs.store.members import (
+    Crowd,
+    distinct,
+    failures_table,
+    members_table,
+    order_of,
+    parts_of,
+    people_table,
+    worlds_of,
+)
 from bdsim.runs.store.parts import Failure, Key, Leavers, Part, PartStore, kept_on_disk
+from bdsim.runs.store.written import PartsInOrder
 from bdsim.runs.workers import Workers
 from bdsim.study import DEFAULT_HORIZON
 from bdsim.study.parameters import Parameters
@@ -138,19 +148,25 @@ def run_jobs(
     at_work = workers or Workers()
     if folders is None:
         stores = [PartStore() for _ in jobs]
-        _run_missing(list(zip(jobs, stores, strict=True)), at_work, progress)
+        _run_missing([(job, store, None) for job, store in zip(jobs, stores, strict=True)], at_work, progress)
         return [_assembled(job, store) for job, store in zip(jobs, stores, strict=True)]
     there = [_there(folder, job) for job, folder in zip(jobs, folders, strict=True)]
     to_run = [n for n, found in enumerate(there) if found is None or retry]
     with contextlib.ExitStack() as every:
         each = {n: every.enter_context(contextlib.ExitStack()) for n in to_run}
         kept = {n: each[n].enter_context(kept_on_disk(folders[n], jobs[n].fingerprint)) for n in to_run}
+        tables = {
+            n: each[n].enter_context(PartsInOrder(store, parts_of(jobs[n]), folder, jobs[n].fingerprint))
+            for n, (store, folder) in kept.items()
+        }
         if kept:
-            _run_missing([(jobs[n], store) for n, (store, _) in kept.items()], at_work, progress)
+            _run_missing([(jobs[n], store, tables[n]) for n, (store, _) in kept.items()], at_work, progress)
 
         def put_in_place(n: int) -> Results:
-            store, tables = kept[n]
-            _assembled(jobs[n], store).write(tables)
+            store, folder = kept[n]
+            results = _assembled(jobs[n], store)
+            tables[n].finish()
+            results.write_beside_parts(folder)
             each[n].close()
             return load_results(folders[n])
 
@@ -197,16 +213,21 @@ def run_one(job: Job, plan: Plan, draw: int) -> MemberRun:
     return lived[draw]
 
 
-def _run_missing(runs: Sequence[tuple[Job, PartStore]], workers: Workers, progress: Progress | None) -> None:
-    """Have every member run that a store lacks or that failed, and keep each part as it comes."""
-    crowds = [Crowd.of(job) for job, _ in runs]
-    plans = [[alike[0] for alike in distinct(job)] for job, _ in runs]
+def _run_missing(
+    runs: Sequence[tuple[Job, PartStore, PartsInOrder | None]], workers: Workers, progress: Progress | None
+) -> None:
+    """Have every member run that a store lacks or that failed; keep each part as it comes, and have it written."""
+    crowds = [Crowd.of(job) for job, _, _ in runs]
+    plans = [[alike[0] for alike in distinct(job)] for job, _, _ in runs]
     lacking = {
         (run, key): draws_left
-        for run, (job, store) in enumerate(runs)
+        for run, (job, store, _) in enumerate(runs)
         for key, draws_left in _lacking(job, store, len(crowds[run].recipes))
     }
-    total = sum(job.settings.members * len(crowd.recipes) for (job, _), crowd in zip(runs, crowds, strict=True))
+    for run, key in lacking:
+        if (tables := runs[run][2]) is not None:
+            tables.awaited.add(key)
+    total = sum(job.settings.members * len(crowd.recipes) for (job, _, _), crowd in zip(runs, crowds, strict=True))
     done = total - sum(map(len, lacking.values()))
     tell = progress or (lambda *_: None)
     tell(done, total)
@@ -224,9 +245,11 @@ def _run_missing(runs: Sequence[tuple[Job, PartStore]], workers: Workers, progre
 
     def keep(made: list[Made]) -> int:
         for one in made:
-            store = runs[one.run][1]
+            _, store, tables = runs[one.run]
             there = store.part(one.key).completed(one.part) if store.has(one.key) else one.part  # what failed ran again
             store.keep(one.key, there)
+            if tables is not None:
+                tables.came(one.key, there)
         return sum(one.members for one in made)
 
     def alike(run: int, key: Key) -> Hashable:
@@ -355,9 +378,10 @@ def _assembled(job: Job, store: PartStore) -> Results:
 
     Raises MembersFailedError if every member of a branch failed.
     """
-    groups = list(grouped(range(job.settings.members)))
-    world_of = {plan.branch.name: world for world, plans in enumerate(distinct(job)) for plan in plans}
-    failed = [[f for g in groups for f in store.failed(Key(w, g[0]))] for w in range(len(distinct(job)))]
+    world_of, order = worlds_of(job), parts_of(job)
+    failed: list[list[Failure]] = [[] for _ in distinct(job)]
+    for key in dict.fromkeys(order):
+        failed[key.world] += store.failed(key)
     for plan in job.plans:
         lost = failed[world_of[plan.branch.name]]
         if len(lost) == job.settings.members:
@@ -365,11 +389,7 @@ def _assembled(job: Job, store: PartStore) -> Results:
                 f"{job.scenario.name}: all {len(lost)} members of '{plan.branch.name}' failed; first: {lost[0].error}"
             )
     crowd = Crowd.of(job)
-    store.order = [
-        key
-        for key in (Key(world_of[plan.branch.name], group[0]) for plan in job.plans for group in groups)
-        if len(store.failed(key)) < min(WIDTH, job.settings.members - key.first)
-    ]
+    store.order = [key for key in order if len(store.failed(key)) < min(WIDTH, job.settings.members - key.first)]
     failures = failures_table(job, [failed[world_of[plan.branch.name]] for plan in job.plans])
     lost_draws = [{f.draw for f in failed[world_of[plan.branch.name]]} for plan in job.plans]
     return Results(

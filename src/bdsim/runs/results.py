@@ -25,14 +25,9 @@ from bdsim.runs.explained import explained_alone
 from bdsim.runs.store.counted import Counted
 from bdsim.runs.store.manifest import MANIFEST, folder_of, read_manifest
 from bdsim.runs.store.parts import Chosen
-from bdsim.runs.store.tables import (
-    COLUMNS,
-    UNREADABLE,
-    StoredParts,
-    read_whole,
-    write_parts,
-    write_whole,
-)
+from bdsim.runs.store.stored import UNREADABLE, StoredParts, read_whole
+from bdsim.runs.store.tables import COLUMNS
+from bdsim.runs.store.written import write_parts, write_whole
 from bdsim.study.history import untold_from
 
 __all__ = ["ASSUMPTION", "PARAMETER", "SHOCK", "Centre", "Results", "load_results"]
@@ -327,6 +322,10 @@ class Results(Drawn, Counted):
     def write(self, aside: Path) -> None:
         """Fill an empty folder with all that a results folder holds. Raises OSError."""
         write_parts(aside, self.parts, self.fingerprint)
+        self.write_beside_parts(aside)
+
+    def write_beside_parts(self, aside: Path) -> None:
+        """All that a results folder holds but the tables of parts, which are there. Raises OSError."""
         whole = {"members": self.members, "people": self.people}
         whole |= {"failures": self.failures} if len(self.failures) else {}
         for name, table in whole.items():

@@ -17,8 +17,8 @@ from bdsim.model import draws
 from bdsim.model.categories import FIRST_YEAR, Floats
 from bdsim.model.counts import TABLES, Counts
 from bdsim.model.fates import Fates
-from bdsim.runs.store.parts import Chosen, Leavers, Part
-from bdsim.runs.store.tables import StoredPart, cohort_rows, collapse, leaver_rows, tidy
+from bdsim.runs.store.parts import Leavers, Lived
+from bdsim.runs.store.tables import cohort_rows, collapse, leaver_rows, tidy
 
 __all__ = ["FAILURES", "Counted"]
 
@@ -32,7 +32,7 @@ class Counted:
     manifest: dict[str, Any]
     members: pd.DataFrame  # member, branch, draw, weight, seed, own, agent_doctorate, agent_settled, parameters
     people: pd.DataFrame  # identity, origin, route, field, entry_year, prominence, ties; one row a researcher's agent
-    parts: Sequence[Part | StoredPart | Chosen]
+    parts: Sequence[Lived]
     failures: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(FAILURES)))
     called: tuple[str, str] = ("", "")  # another name and title, where `distinct` gave them
 
@@ -65,7 +65,7 @@ class Counted:
         Each number's 64 bits are stirred with its place, and all are added up: numbers that differ give another sum.
         """
 
-        def of_part(part: Part | StoredPart | Chosen) -> NDArray[np.uint64]:
+        def of_part(part: Lived) -> NDArray[np.uint64]:
             total, place = np.zeros((part.members, len(self.years)), np.uint64), 0
             for name in ("departures", "expected", "stocks", "entrants", "retired"):
                 cells = (part.table(name) + 0.0).reshape(*total.shape, -1).view(np.uint64)  # -0.0 is 0.0

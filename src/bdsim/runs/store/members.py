@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from bdsim.files.digest import digest_of
 from bdsim.model import draws
 from bdsim.model.categories import FIELDS, FIRST_YEAR, GROUPS, Floats
+from bdsim.model.engine.batch import grouped
 from bdsim.runs.identity import own_digest
 from bdsim.runs.plan import Job, Recipe, content
 from bdsim.runs.results import ASSUMPTION, PARAMETER, SHOCK
 from bdsim.runs.store.counted import FAILURES
-from bdsim.runs.store.parts import Failure
+from bdsim.runs.store.parts import Failure, Key
 from bdsim.study.scenario import Plan
 
-__all__ = ["Crowd", "distinct", "failures_table", "members_table", "order_of", "people_table"]
+__all__ = ["Crowd", "distinct", "failures_table", "members_table", "order_of", "parts_of", "people_table", "worlds_of"]
 
 MOST_ORDERS = 8
 _ORDERS: dict[tuple[Any, ...], NDArray[np.uint32]] = {}  # by what the people are made of
@@ -38,6 +39,17 @@ def distinct(job: Job) -> list[list[Plan]]:
     for plan in job.plans:
         found.setdefault(content(plan.timeline), []).append(plan)
     return list(found.values())
+
+
+def worlds_of(job: Job) -> dict[str, int]:
+    """The number of each branch's world among the distinct ones."""
+    return {plan.branch.name: world for world, plans in enumerate(distinct(job)) for plan in plans}
+
+
+def parts_of(job: Job) -> list[Key]:
+    """The parts of a run in the order of its members: branch by branch."""
+    world_of, groups = worlds_of(job), list(grouped(range(job.settings.members)))
+    return [Key(world_of[plan.branch.name], group[0]) for plan in job.plans for group in groups]
 
 
 class Crowd(NamedTuple):

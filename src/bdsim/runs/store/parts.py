@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,7 @@ from bdsim.model.categories import Floats
 from bdsim.model.counts import TABLES, Counts
 from bdsim.model.fates import Fates
 
-__all__ = ["Chosen", "Failure", "Key", "Leavers", "Part", "PartStore", "kept_on_disk"]
+__all__ = ["Chosen", "Failure", "Key", "Leavers", "Lived", "Part", "PartStore", "kept_on_disk"]
 
 PARTS = "parts"
 
@@ -90,6 +90,22 @@ class Leavers(NamedTuple):
         return everyone
 
 
+class Lived(Protocol):
+    """Some members of a run: what they counted, and who left."""
+
+    @property
+    def members(self) -> int:
+        """How many they are."""
+        ...
+
+    @property
+    def leavers(self) -> Leavers: ...
+
+    def table(self, name: str) -> Floats:
+        """A table of these members: a field of Counts with its shape, or full_scale, shaped as departures."""
+        ...
+
+
 @dataclass(frozen=True)
 class Part:
     """Tables by name (the fields of Counts, and full_scale), first axis members; who left; and the members that failed.
@@ -126,7 +142,7 @@ class Part:
         return Part(tables, leavers, draws[order], again.failures)
 
     def table(self, name: str) -> Floats:
-        """A table of these members: a field of Counts with its shape, or full_scale, shaped as departures."""
+        """As Lived.table."""
         return self.tables[name]
 
     @property
@@ -178,7 +194,7 @@ class Chosen:
         return len(self._chosen)
 
     def table(self, name: str) -> Floats:
-        """As Part.table."""
+        """As Lived.table."""
         return np.asarray(self._part.table(name)[self._chosen])
 
     @cached_property
