@@ -102,6 +102,7 @@ def test_compiling_ahead_imports_nothing_that_lies_in_the_folder(tmp_path, monke
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(machine_code, "_at_work", {})
     monkeypatch.setattr(machine_code, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))  # with nothing to compile, it would end soon
     machine_code.compile_ahead()
     process = machine_code._at_work[True]
     with contextlib.suppress(subprocess.TimeoutExpired):

@@ -21,8 +21,9 @@ from bdsim.model.categories import (
     Floats,
 )
 from bdsim.model.engine.state import Tally
-from bdsim.model.fates import Fates, destination_of, with_programme, year_left
+from bdsim.model.fates import WAYS, Fates
 from bdsim.model.people import Population
+from bdsim.model.rule import CHINA, ELSEWHERE, PROGRAMME
 
 __all__ = ["AXES", "TABLES", "Ages", "Counts", "check_conservation", "check_member", "counts_of", "selection"]
 
@@ -125,16 +126,17 @@ def check_member(counts: Counts, tally: Tally, fates: Fates, population: Populat
             "or with chances outside [0, 1]"
         )
     check_conservation(counts, draw)
-    people, gone = population.people, np.flatnonzero(fates != 0)
-    years, groups, fields_, _, destinations = tally.departures.shape
-    year, fate = year_left(fates[gone]) - FIRST_YEAR, fates[gone]
-    cell = (year * groups + people.group[gone]) * fields_ + people.field[gone]
-    left = np.bincount(cell * destinations + destination_of(fate), minlength=years * groups * fields_ * destinations)
-    recruited = np.bincount(cell[with_programme(fate)], minlength=years * groups * fields_)
-    shape = (years, groups, fields_)
+    years, groups, fields_ = tally.departures.shape[:3]
+    cell = population.people.group.astype(np.int64) * fields_ + population.people.field
+    by_fate = np.bincount(
+        fates.astype(np.int64) * (groups * fields_) + cell, minlength=(1 + WAYS * years) * groups * fields_
+    )
+    chose = by_fate.reshape(1 + WAYS * years, groups, fields_)[1:].reshape(years, WAYS, groups, fields_)
+    recruited = chose[:, PROGRAMME]
+    left = np.stack([chose[:, CHINA] + recruited, chose[:, ELSEWHERE]], axis=-1)
     for found, counted in (
-        (left.reshape(*shape, destinations), tally.departures.sum(axis=3)),
-        (recruited.reshape(shape), tally.programme.sum(axis=3)),
+        (left, tally.departures.sum(axis=3)),
+        (recruited, tally.programme.sum(axis=3)),
     ):
         if not np.array_equal(found, counted):
             year = int(np.argwhere(found != counted)[0, 0])

@@ -163,10 +163,9 @@ def run_jobs(
             _run_missing([(jobs[n], store, tables[n]) for n, (store, _) in kept.items()], at_work, progress)
 
         def put_in_place(n: int) -> Results:
-            store, folder = kept[n]
-            results = _assembled(jobs[n], store)
+            results = _assembled(jobs[n], kept[n][0])
             tables[n].finish()
-            results.write_beside_parts(folder)
+            results.write_beside_parts(kept[n][1])
             each[n].close()
             return load_results(folders[n])
 
@@ -287,11 +286,11 @@ def _chunks(
 
 def _carried_out(task: Task) -> list[Made]:
     """Every part of a task."""
-    made = []
-    for places in task.groups:
-        for place, (lived, failures) in zip(places, _attempted(task, places), strict=True):
-            made.append(Made(place.run, place.key, len(place.members), _part(place, lived, failures)))
-    return made
+    return [
+        Made(place.run, place.key, len(place.members), _part(place, lived, failures))
+        for places in task.groups
+        for place, (lived, failures) in zip(places, _attempted(task, places), strict=True)
+    ]
 
 
 def _attempted(task: Task, places: list[Place]) -> list[tuple[dict[int, MemberRun], list[Failure]]]:

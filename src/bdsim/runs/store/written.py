@@ -120,12 +120,12 @@ def write_whole(path: Path, table: pd.DataFrame, run: str) -> None:
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """Dictionaries pay for all but columns in which hardly a value comes twice; of leavers, all goes by small steps.
+    """Whole numbers go by small steps; dictionaries pay for all else but columns in which hardly a value comes twice.
 
     Only members have statistics: nobody looks for rows by anything else. Nothing is ever missing.
     """
-    apart = {"expected", "variance", "person", *(["with_programme"] if "variance" in schema.names else [])}
-    steps = {"member", "person", "year"} if "person" in schema.names else set()
+    steps = {column.name for column in schema if pa.types.is_integer(column.type)}
+    apart = {"expected", "variance", *(["with_programme"] if "variance" in schema.names else [])}
     return pq.ParquetWriter(
         path, pa.schema([column.with_nullable(False) for column in schema], schema.metadata),
         compression="zstd", write_page_checksum=True, write_statistics=["member"],
