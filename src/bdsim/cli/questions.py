@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
+COARSE = 100  # researchers an agent: without chance, finer agents move an answer by far less than its interval
 MANY = 9  # runs go eight side by side, and those left over alone
 Draws = Annotated[int, typer.Option("--draws", help="Sets of parameters, drawn from the fit, behind the intervals.")]
 Scale = Annotated[
@@ -67,7 +68,7 @@ def attribute(
     of: Annotated[str | None, typer.Option("--of", metavar="QUANTITY", help="E.g. departures:2025-2035.")] = None,
     years: Years = None,
     draws: Draws = 40,
-    researchers_per_agent: Scale = 25,
+    researchers_per_agent: Scale = COARSE,
     horizon: Horizon = DEFAULT_HORIZON,
     fit: FitName = None,
     seed: Seed = 0,
@@ -119,7 +120,7 @@ def breakeven(
     years: LeverYears = "2026-2035",
     range_: Annotated[str, typer.Option("--range", metavar="LOW,HIGH", help="Where to search.")] = "0.25,4",
     draws: Draws = 40,
-    researchers_per_agent: Scale = 25,
+    researchers_per_agent: Scale = COARSE,
     horizon: Horizon = DEFAULT_HORIZON,
     fit: FitName = None,
     seed: Seed = 0,
@@ -162,7 +163,7 @@ def sensitivity(
         list[str] | None, typer.Option("--lever", metavar="TABLE=LOW..HIGH", help="Factors on a yearly table.")
     ] = None,
     years: LeverYears = "2026-2035",
-    researchers_per_agent: Scale = 50,
+    researchers_per_agent: Scale = COARSE,
     horizon: Horizon = DEFAULT_HORIZON,
     fit: FitName = None,
     seed: Seed = 0,
@@ -211,7 +212,7 @@ def regret(
         ),
     ] = None,
     draws: Draws = 40,
-    researchers_per_agent: Scale = 25,
+    researchers_per_agent: Scale = COARSE,
     horizon: Horizon = DEFAULT_HORIZON,
     fit: FitName = None,
     seed: Seed = 0,
