@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import NamedTuple, TypeVar, cast
 
 import joblib
 import numpy as np
@@ -81,17 +83,20 @@ def _each(
     done, total = 0, sum(len(batch) for group in groups for batch in group)
     if progress is not None:
         progress(0, total)
-    parallel = joblib.Parallel(n_jobs=joblib.cpu_count(), prefer="threads", return_as="generator", batch_size=1)
-    work = (
-        joblib.delayed(_run)(job, [[_one(job, asked[i], n) for i, n in batch] for batch in group], read, until)
-        for group in groups
-    )
-    for group, found in zip(groups, parallel(work), strict=True):
-        places = [place for batch in group for place in batch]
-        yield places, found
-        done += len(places)
-        if progress is not None:
-            progress(done, total)
+
+    def run(group: list[list[Place]]) -> list[R]:
+        return _run(job, [[_one(job, asked[i], n) for i, n in batch] for batch in group], read, until)
+
+    with (
+        ThreadPoolExecutor(joblib.cpu_count()) as pool,
+        closing(cast(Generator[list[R]], pool.map(run, groups))) as made,
+    ):
+        for group, found in zip(groups, made, strict=True):  # left early, closing takes back what has not begun
+            places = [place for batch in group for place in batch]
+            yield places, found
+            done += len(places)
+            if progress is not None:
+                progress(done, total)
 
 
 def _groups(asked: Sequence[Request]) -> list[list[list[Place]]]:
@@ -126,7 +131,9 @@ def _run(job: Job, batches: Sequence[Sequence[One]], read: Callable[[Counts], R]
     """What is read off runs of worlds with the same people, batch after batch."""
     worlds, years = [], None if until is None else until - FIRST_YEAR + 1
     for batch in batches:
-        recipes = [job.recipe_of(timeline) for timeline, _, _ in batch]
+        worlds_asked = {id(timeline): timeline for timeline, _, _ in batch}  # mostly one
+        made_of = {which: job.recipe_of(timeline) for which, timeline in worlds_asked.items()}
+        recipes = [made_of[id(timeline)] for timeline, _, _ in batch]
         own = [
             MemberInputs(
                 parameters.behaviour(),

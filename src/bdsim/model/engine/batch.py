@@ -10,7 +10,7 @@ them: it is simulated once, and each world goes on from a copy.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,8 +104,8 @@ def simulated_worlds(worlds: Sequence[Company], *, sampled: bool = True) -> list
         there = {number: batch for number, batch in enumerate(met) if batch is not None}
         lived = _lived([_filled(batch) for batch in there.values()], sampled)
         for (number, batch), (tally, fates) in zip(there.items(), lived, strict=True):
-            lanes = range(len(batch.members))
-            made[number] += [(tally.of_member(lane), np.ascontiguousarray(fates[:, lane])) for lane in lanes]
+            each = zip(tally.by_member(), np.ascontiguousarray(fates.T), strict=True)
+            made[number] += islice(each, len(batch.members))  # lanes that repeat the last member are left out
     return made
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -143,9 +144,10 @@ class Tally(NamedTuple):
     left_before: Floats  # (origins, cohorts): the same before FIRST_YEAR
     breaches: Floats  # (years,): researchers whose fear or ties left [0, 1], or whose chances are no chances
 
-    def of_member(self, lane: int) -> Tally:
-        """One of the members that ran side by side."""
-        return Tally(*(np.ascontiguousarray(table[..., lane]) for table in self))
+    def by_member(self) -> list[Tally]:
+        """Those of the members that ran side by side, one by one."""
+        every = [np.ascontiguousarray(np.moveaxis(table, -1, 0)) for table in self]
+        return [Tally(*tables) for tables in zip(*every, strict=True)]
 
 
 def _zeros(shape: Shape, kind: Any = np.float64) -> NDArray[Any]:
@@ -169,7 +171,12 @@ def _side_by_side(tables: Sequence[Any]) -> Any:
 
 
 def keys_of(seeds: Sequence[int], years: int) -> Keys:
-    """The keys of the members with these seeds of their own (see draws.member_seed)."""
+    """The keys of the members with these seeds of their own (see draws.member_seed). Not to be written to."""
+    return _keys_of(tuple(seeds), years)
+
+
+@lru_cache(maxsize=64)  # the same in every world
+def _keys_of(seeds: tuple[int, ...], years: int) -> Keys:
     calendar = range(FIRST_YEAR, FIRST_YEAR + years)
 
     def by_year(purpose: int, alternative: int = 0) -> NDArray[np.uint64]:
