@@ -10,15 +10,20 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import bdsim
 from bdsim.errors import StorageError, UsageError
 from bdsim.runs import ensemble
 from bdsim.runs.ensemble import run_job
 from bdsim.runs.plan import Settings, plan_run
-from bdsim.runs.store.parts import Key, PartStore
+from bdsim.runs.store.members import parts_of
+from bdsim.runs.store.parts import Key, Part, PartStore
+from bdsim.runs.store.written import PartsInOrder, write_parts
 from bdsim.runs.workers import Workers
 
 pytestmark = pytest.mark.one_python
@@ -37,6 +42,22 @@ def undisturbed(job, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
     run_job(job, folder=folder)
     return contents(folder)
+
+
+@pytest.fixture(scope="module")
+def parts(job):
+    """The parts of the run, by their keys."""
+    made: dict[Key, Part] = {}
+
+    class Kept(PartStore):
+        def keep(self, key, part):
+            super().keep(key, part)
+            made[key] = part
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ensemble, "PartStore", Kept)
+        run_job(job)
+    return made
 
 
 def contents(folder):
@@ -58,6 +79,31 @@ def test_files_do_not_depend_on_the_order_in_which_members_finish(job, undisturb
     monkeypatch.setattr(Workers, "each", backwards)
     run_job(job, folder=tmp_path / "run")
     assert contents(tmp_path / "run") == undisturbed
+
+
+@given(data=st.data())
+@settings(max_examples=15)
+def test_parts_that_come_in_any_order_are_written_in_theirs(job, parts, tmp_path_factory, data):
+    """By several threads at once, some of the parts lying there from before; none is lost and none comes twice."""
+    order = parts_of(job)
+    came = data.draw(st.permutations(list(dict.fromkeys(order))))
+    early = data.draw(st.integers(0, len(came)))
+    store, folder = PartStore(), tmp_path_factory.mktemp("tables")
+    for key in came[:early]:
+        store.keep(key, parts[key])
+    with PartsInOrder(store, order, folder, "run") as tables, ThreadPoolExecutor(3) as pool:
+        tables.awaited |= set(came[early:])
+
+        def bring(key):
+            store.keep(key, parts[key])
+            tables.came(key, parts[key])
+
+        list(pool.map(bring, came[early:]))
+        tables.finish()
+        tables.came(came[0], parts[came[0]])  # of a thread that was given up: nothing happens
+    whole = tmp_path_factory.mktemp("whole")
+    write_parts(whole, [parts[key] for key in order], "run")
+    assert contents(folder) == contents(whole)
 
 
 def test_a_run_in_memory_is_saved_as_the_same_files(job, undisturbed, tmp_path):
