@@ -106,6 +106,7 @@ def simulated_worlds(worlds: Sequence[Company], *, sampled: bool = True) -> list
         for (number, batch), (tally, fates) in zip(there.items(), lived, strict=True):
             each = zip(tally.by_member(), np.ascontiguousarray(fates.T), strict=True)
             made[number] += islice(each, len(batch.members))  # lanes that repeat the last member are left out
+    state.keep_no_spare()
     return made
 
 
@@ -114,6 +115,7 @@ def simulated_alone(
 ) -> tuple[Tally, Fates]:
     """One member without lanes: the same bits, for comparison; its machine code is compiled apart."""
     (made,) = _lived([Company(member.people_of(population), environment, [member])], sampled)
+    state.keep_no_spare()
     return made
 
 

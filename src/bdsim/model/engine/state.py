@@ -34,6 +34,7 @@ __all__ = [
     "copied",
     "copied_state",
     "environment_of",
+    "keep_no_spare",
     "keys_of",
     "new_block",
     "new_decisions",
@@ -44,7 +45,7 @@ __all__ = [
     "turned",
 ]
 
-BLOCK = 768  # values in a column of work space: columns of a block stay in the nearest caches
+BLOCK = 1536  # values in a column of work space: the columns of a block stay in the near caches
 LINE = 64  # bytes of a cache line
 SUMS = 6  # here; expected for China and elsewhere; their variances; expected with a programme
 Shape = tuple[int, ...]
@@ -263,12 +264,15 @@ def copied_state(state: State) -> State:
 
 
 def spare(state: State) -> None:
-    """Leave a state that nobody will read again to what this thread does next.
-
-    A thread of a pool ends some time, and its memory with it; the main thread stays, and keeps none.
-    """
-    if _spare.shape == state.shape and threading.current_thread() is not threading.main_thread():
+    """Leave a state that nobody will read again to what this thread does next."""
+    if _spare.shape == state.shape:
         _spare.states.append(state)
+
+
+def keep_no_spare() -> None:
+    """Give spare states back, unless this thread belongs to a pool: those end some time, and their memory with them."""
+    if threading.current_thread() is threading.main_thread():
+        _spare.states.clear()
 
 
 def turned(state: State) -> State:
