@@ -24,7 +24,7 @@ pytest.importorskip("panel", reason="bdsim explore is an extra: pip install 'bds
 from bdsim.explore.policy.chart import answer_table, policy_chart
 from bdsim.explore.policy.policies import DRAWS, NAME, SCALE, SLIDERS, START, Policies
 from bdsim.explore.policy.tab import PolicyPart
-from bdsim.explore.scenarios.tab import WORDS, ScenariosPart
+from bdsim.explore.scenarios.tab import AT_WORK, WORDS, ScenariosPart
 from bdsim.explore.session import Session
 
 UNCHANGED = {name: slider.unchanged for name, slider in SLIDERS.items()}
@@ -135,6 +135,9 @@ def test_it_is_handed_over_and_compared_in_full(fresh_study, part_of):
     scenarios.asked = type(scenarios.asked)(members=2, researchers_per_agent=1000, horizon=2028)
     part = part_of(hand_over=scenarios.take)
     part._pressed({"pressed": "compare"})
+    part._pressed({"pressed": "compare"})  # while it is at work
+    assert AT_WORK in part.said.html
+    part.said.html = ""
     until = time.monotonic() + 120
     while scenarios.job.running:
         assert time.monotonic() < until

@@ -46,6 +46,7 @@ DEFAULTS = (
     "interval steadier, not narrower."
 )
 STALE = "settings or scenario have changed since; run again"
+AT_WORK = "a comparison is at work: wait for it, or cancel it under Scenarios, then press again"
 
 
 class ScenariosPart:
@@ -122,6 +123,8 @@ class ScenariosPart:
 
         Returns what stands against it, in words; else ''.
         """
+        if self.job.running:
+            return AT_WORK
         try:
             self.editor.take(name, content)
         except InputError as error:
@@ -129,8 +132,7 @@ class ScenariosPart:
         self.asked = replace(self.asked, reference=Choices().reference, others=(name,))
         self._show_settings()
         self._session.moved()
-        if not self.job.running:
-            self._start()
+        self._start()
         return ""
 
     # --- settings ----------------------------------------------------------------------------------------
