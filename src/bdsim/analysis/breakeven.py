@@ -7,7 +7,7 @@ would happen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -102,12 +102,13 @@ def break_even(job: Job, turned: Turned, goal: Goal, progress: Progress | None =
     draws = posterior_draws(job)
     chances, until = [plan.branch.chance for plan in job.plans], goal.quantity.last
 
-    def asked(values: Floats, members: Sequence[int]) -> list[Request]:
-        own = [draws[m] for m in members]
-        return [Request(turned.world(plan.timeline, float(v)), own, members) for v in values for plan in job.plans]
-
-    answers = np.stack(answers_to(job, asked(grid, range(len(draws))), goal.quantity.of, progress, until))
-    response = np.einsum("gbd,b->dg", answers.reshape(len(grid), len(chances), -1), chances)
+    worlds = [plan.timeline for plan in job.plans]  # first as they are: what worlds have in common is lived once
+    worlds += [turned.world(plan.timeline, float(value)) for value in grid for plan in job.plans]
+    everyone = range(len(draws))
+    asked = [Request(world, draws, everyone) for world in worlds]
+    answers = np.stack(answers_to(job, asked, goal.quantity.of, progress, until))
+    of_worlds = np.einsum("wbd,b->dw", answers.reshape(1 + len(grid), len(chances), -1), chances)
+    before, response = of_worlds[:, 0], of_worlds[:, 1:]
 
     def miss(values: Floats, members: NDArray[np.int64]) -> Floats:
         """By how much each of these draws misses the goal with the lever at its own value."""
@@ -120,12 +121,6 @@ def break_even(job: Job, turned: Turned, goal: Goal, progress: Progress | None =
     if progress is not None:
         progress(answers.size + len(draws), answers.size + len(draws))
     steps = np.diff(response, axis=1)
-    now = np.concatenate(
-        answers_to(
-            job, [Request(p.timeline, draws, range(len(draws))) for p in job.plans], goal.quantity.of, until=until
-        )
-    )
-    before = np.einsum("bd,b->d", now.reshape(len(chances), -1), chances)
     held = before <= goal.number if goal.under else before >= goal.number
     same_way = (steps >= -1e-9).all(axis=1) | (steps <= 1e-9).all(axis=1)
     return BreakEven(turned, goal, grid, response, roots, held, bool(same_way.all()))
