@@ -26,6 +26,17 @@ def test_results_are_copied_and_pickled_with_all_they_hold(results, again):
     assert (other.fingerprint, other.title) == (results.fingerprint, results.title)
 
 
+def test_tables_may_be_written_to(results):
+    """What somebody does with a table of theirs is theirs; the run still has its own."""
+    for name, column in (("cohorts", "origin"), ("leavers", "destination"), ("departures", "researchers")):
+        table = getattr(results, name)
+        kept = table[column].iloc[0]
+        table.loc[table.index[0], column] = table[column].iloc[-1]
+        table.loc[table.index[0], column] = kept
+    assert (results.cohorts.groupby("member", observed=True).size() == len(results.cohorts) // 3).all()
+    assert sorted(results.cohorts["member"].unique()) == [0, 1, 2]
+
+
 def test_results_show_themselves_in_one_line_and_as_a_short_table(results):
     assert repr(results) == f"<Results of baseline-{results.fingerprint}: 1 x 3 members, 2000-2024>"
     assert results._repr_html_().count("<tr") <= 20

@@ -48,7 +48,7 @@ def locked(target: Path) -> Iterator[None]:
     path = _lock_of(target)
     with refusals(target):
         path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
+    lock = FileLock(path, thread_local=False)  # whoever finishes gives it back
     try:
         with refusals(target):
             lock.acquire(timeout=PATIENCE)

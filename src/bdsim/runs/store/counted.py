@@ -108,13 +108,13 @@ class Counted:
     @cached_property
     def cohorts(self) -> pd.DataFrame:
         """member, origin, entry_year, as_of, entered, in_us: the doctorate route."""
-        return cohort_rows(self.gathered("entered"), self.gathered("left")).to_pandas()
+        parts = zip(self._firsts, self.parts, strict=True)
+        return _frame([cohort_rows(part.table("entered"), part.table("left"), first) for first, part in parts])
 
     @cached_property
     def leavers(self) -> pd.DataFrame:
         """member, person (row of people), year, destination; one row a departure."""
-        tables = [leaver_rows(part.leavers, first) for first, part in zip(self._firsts, self.parts, strict=True)]
-        return pa.concat_tables(tables).to_pandas()
+        return _frame([leaver_rows(part.leavers, first) for first, part in zip(self._firsts, self.parts, strict=True)])
 
     def fates(self) -> Fates:
         """What became of everyone, as model/fates.py has it; shape (members, people)."""
@@ -138,3 +138,9 @@ class Counted:
     def _firsts(self) -> list[int]:
         """The number of the first member of each part."""
         return [0, *accumulate(part.members for part in self.parts)][: len(self.parts)]
+
+
+def _frame(tables: Sequence[pa.Table]) -> pd.DataFrame:
+    """Tables one after the other, to do with as one likes: what Arrow hands over may be read only."""
+    frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
+    return frame.copy()

@@ -98,7 +98,7 @@ class StoredPart:
         shape = (self.members, self._parts.years, len(GROUPS), len(FIELDS))
         return np.asarray(values.reshape(*shape, *(len(AXES[axis]) for axis in more)), np.float64)
 
-    @cached_property
+    @property  # not kept: a lock of all parts together would come with it
     def leavers(self) -> Leavers:
         names = ("member", "person", "year", "destination", "with_programme")
         member, person, year, destination, recruited = self._parts.columns("leavers", self._number, *names)

@@ -167,17 +167,18 @@ def tidy(tables: dict[str, Floats], axes: Sequence[str], first_member: int = 0) 
     return pd.DataFrame(columns)
 
 
-def cohort_rows(entering: Floats, left: Floats) -> pa.Table:
+def cohort_rows(entering: Floats, left: Floats, first_member: int = 0) -> pa.Table:
     """Doctorate cohorts: how many entered and how many had not left by each 1 January (the retired have not).
 
-    `entering` and `left` are Counts.entered and Counts.left; members are numbered from 0.
+    `entering` and `left` are Counts.entered and Counts.left; members are numbered from `first_member`.
     """
     gone = np.cumsum(left, axis=1)  # (members, as_of, origins, cohorts); as_of from FIRST_YEAR
     entered = np.broadcast_to(entering[:, None], gone.shape)
     there, labels = _cohort_cells(gone.shape)
     began = entered.ravel()[there]
-    values = {"entered": pa.array(began), "in_us": pa.array(began - gone.ravel()[there])}
-    return pa.table({name: labels[name] for name in labels.column_names} | values)
+    rows = {name: labels[name] for name in labels.column_names}
+    rows["member"] = pa.array(labels["member"].to_numpy() + np.int32(first_member))
+    return pa.table(rows | {"entered": pa.array(began), "in_us": pa.array(began - gone.ravel()[there])})
 
 
 @lru_cache(maxsize=2)

@@ -22,6 +22,7 @@ from bdsim.runs.workers import ahead
 
 __all__ = ["PartsInOrder", "write_parts", "write_whole"]
 
+AT_ONCE = 8  # parts that one thread writes before it goes on: what lies there from before is no reason to wait long
 Each = Callable[..., Iterable[None]]  # as `map`
 
 
@@ -50,38 +51,38 @@ class _Tables:
 class PartsInOrder:
     """The parts of a run, written into a folder in the order of `order`, whatever the order in which they come.
 
-    Whoever brings the next in order writes it, and those after it that are there; anybody else goes on at once.
+    Whoever brings the next in order writes it, and some after it that are there; anybody else goes on at once.
     """
 
     def __init__(self, store: PartStore, order: Sequence[Key], folder: Path, run: str) -> None:
         self.awaited: set[Key] = set()  # those that will come, or come again
-        self._store, self._order, self._done = store, order, 0
-        self._tables: _Tables | None = _Tables(folder, run)
+        self._store, self._order, self._done, self._closed = store, order, 0, False
+        self._tables = _Tables(folder, run)
         self._turn = threading.Lock()
 
     def came(self, key: Key, part: Part) -> None:
         """A part that is in the store now, for good. Raises OSError."""
         self.awaited.discard(key)
-        while self._is_next_there() and self._turn.acquire(blocking=False):
+        for _ in range(AT_ONCE):
+            if self._next() is None or not self._turn.acquire(blocking=False):
+                return  # whoever has the turn looks for the next when it is done
             try:
-                while self._is_next_there():
-                    self._write_next({key: part})
+                self._write_next({key: part})
             finally:
                 self._turn.release()
 
     def finish(self) -> None:
         """Write all that is left, and close. Raises OSError."""
         with self._turn, ThreadPoolExecutor() as pool:
-            while self._is_next_there():
+            while self._next() is not None:
                 self._write_next({}, pool.map)
         self.close()
 
     def close(self) -> None:
         """No more is written, though a thread that was given up may still bring something."""
+        self._closed = True
         with self._turn:
-            if self._tables is not None:
-                self._tables.close()
-            self._tables = None
+            self._tables.close()
 
     def __enter__(self) -> PartsInOrder:
         return self
@@ -89,16 +90,20 @@ class PartsInOrder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _is_next_there(self) -> bool:
-        if self._tables is None or self._done == len(self._order):
-            return False
-        key = self._order[self._done]
-        return key not in self.awaited and self._store.has(key)
+    def _next(self) -> Key | None:
+        """The part whose turn it is, if it is there."""
+        done = self._done  # read once: another thread may go on meanwhile
+        if self._closed or done == len(self._order):
+            return None
+        key = self._order[done]
+        return key if key not in self.awaited and self._store.has(key) else None
 
     def _write_next(self, at_hand: dict[Key, Part], each: Each = map) -> None:
-        key = self._order[self._done]
+        """Only for whoever has the turn."""
+        if (key := self._next()) is None:
+            return
         part = at_hand.get(key) or self._store.part(key)
-        if part.members and self._tables is not None:
+        if part.members:
             self._tables.add(*part_rows(part), each)
         self._done += 1
 
