@@ -48,7 +48,7 @@ def locked(target: Path) -> Iterator[None]:
     path = _lock_of(target)
     with refusals(target):
         path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path, thread_local=False)  # whoever finishes gives it back
+    lock = FileLock(path)
     try:
         with refusals(target):
             lock.acquire(timeout=PATIENCE)

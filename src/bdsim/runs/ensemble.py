@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -161,17 +160,12 @@ def run_jobs(
         }
         if kept:
             _run_missing([(jobs[n], store, tables[n]) for n, (store, _) in kept.items()], at_work, progress)
-
-        def put_in_place(n: int) -> Results:
-            results = _assembled(jobs[n], kept[n][0])
+        for n, (store, folder) in kept.items():
+            results = _assembled(jobs[n], store)
             tables[n].finish()
-            results.write_beside_parts(kept[n][1])
+            results.write_beside_parts(folder)
             each[n].close()
-            return load_results(folders[n])
-
-        with ThreadPoolExecutor(at_work.threads_here) as pool:
-            for n, written in zip(kept, pool.map(put_in_place, kept), strict=True):
-                there[n] = written
+            there[n] = load_results(folders[n])
     return [found.described(manifest_of(job)) for found, job in zip(there, jobs, strict=True) if found is not None]
 
 

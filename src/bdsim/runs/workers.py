@@ -64,11 +64,6 @@ class Workers:
     def parts_at_a_time(self) -> int:
         return -(-self.members_at_a_time // WIDTH)
 
-    @property
-    def threads_here(self) -> int:
-        """Threads of this machine that may be at work."""
-        return self.threads or joblib.cpu_count()
-
     def each(
         self, work: Callable[[T], R], keep: Callable[[R], K], tasks: Iterable[T], at_most: int
     ) -> Iterator[K]:  # fmt: skip
@@ -79,7 +74,7 @@ class Workers:
         answer or has no workers, and KeyboardInterrupt once all that is left has been taken after `stop`.
         """
         if self.scheduler is None:
-            jobs = max(1, min(self.threads_here, at_most))
+            jobs = max(1, min(self.threads or joblib.cpu_count(), at_most))
             yield from self._on_threads(lambda task: keep(work(task)), tasks, jobs)
         else:
             yield from map(keep, self._on_cluster(work, tasks, self.scheduler))
