@@ -8,7 +8,7 @@ status and fate), 58 in an expected one, where probabilities take the place of 0
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -258,7 +258,8 @@ def copied_state(state: State) -> State:
     there = _spare.one(*state.shape)
     if there is None:
         return copied(state)
-    for column, source in zip(there, state, strict=True):
+    columns: Iterator[tuple[NDArray[Any], NDArray[Any]]] = zip(there, state, strict=True)
+    for column, source in columns:
         column[...] = source
     return there
 
