@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numba
+from numba.core.caching import FunctionCache
 
 from bdsim.model import draws, fates, maths, rule
 from bdsim.model.engine import values  # noqa: F401 - what stands for others must be known before they are compiled
@@ -23,15 +24,23 @@ F = TypeVar("F", bound=Callable[..., Any])
 OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True, "pipeline_class": Compiled}
 
 
+class _MachineCode(FunctionCache):  # type: ignore[misc]  # Numba ships no types
+    """Numba's cache, which would first import everything that Numba can compile; what is made already needs none."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+
+
 def compiled(function: F) -> F:
     """Compile on first call; the result lives in `cache_folder()` and the lock is released while it runs."""
+    made = numba.njit(**OPTIONS)(function)
     kept = numba.config.CACHE_DIR
-    try:  # Numba reads the setting while it decorates; other people's functions keep theirs.
+    try:  # Numba reads the setting when a cache is made; other people's functions keep theirs.
         numba.config.CACHE_DIR = str(cache_folder())
-        try:
-            made = numba.njit(**OPTIONS, cache=True)(function)
-        except RuntimeError:  # no writable cache folder: compile anew in each process
-            made = numba.njit(**OPTIONS)(function)
+        made._cache = _MachineCode(function)
+    except RuntimeError:  # no writable cache folder: compile anew in each process
+        pass
     finally:
         numba.config.CACHE_DIR = kept
     return made  # type: ignore[no-any-return]  # Numba ships no types
