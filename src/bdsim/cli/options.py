@@ -60,7 +60,13 @@ class RunOptions:
         int, typer.Option("--researchers-per-agent", "-k", help="How many an agent stands for; 1 is full scale.")
     ] = 10
     horizon: Annotated[int, typer.Option("--horizon", help="Last simulated year.")] = DEFAULT_HORIZON
-    engine: Annotated[str, typer.Option("--engine", help="compiled, or mesa (slow; same decisions).")] = "compiled"
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            help="compiled; mesa (slow; same decisions); or float32 (faster, with luck of its own; for exploring).",
+        ),
+    ] = "compiled"
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Replace a parameter, e.g. --set push=0.5."),
@@ -86,10 +92,10 @@ class RunOptions:
 
     def compile_ahead(self) -> None:
         """Have the engine compiled, where it is not, while this process imports what it needs."""
-        from bdsim.model.machine_code import compile_ahead
+        from bdsim.model.machine_code import ENGINES, compile_ahead
 
-        if self.engine == "compiled" and self.scheduler is None:
-            compile_ahead()
+        if self.engine in ENGINES and self.engine != "mesa" and self.scheduler is None:
+            compile_ahead(ENGINES[self.engine])
 
     def check_for_folders(self) -> None:
         """Runs that are finished take no options of how to run. Raises UsageError for one that is given."""

@@ -181,7 +181,7 @@ def carry_out(jobs: Sequence[Job], how: RunOptions) -> list[tuple[Results, Path]
         if there[folder]:
             terminal.note(f"{job.scenario.name}: already done, read from {shown(folder)}")
     if workers.scheduler is None and not all(there.values()):
-        terminal.note_compiling()
+        terminal.note_compiling(how.engine)
     found = dict(zip(once, run_kept(once, workers), strict=True))
     for folder, results in found.items():
         if len(results.failures):

@@ -59,11 +59,11 @@ def note_once(text: str) -> None:
         note(text)
 
 
-def note_compiling(*, sampled: bool = True) -> None:
+def note_compiling(engine: str = "compiled", *, sampled: bool = True) -> None:
     """Say so where machine code is still to be made."""
-    from bdsim.model.machine_code import is_compiled
+    from bdsim.model.machine_code import ENGINES, is_compiled
 
-    if not is_compiled(sampled=sampled):
+    if not is_compiled(ENGINES[engine], sampled=sampled):
         note("compiling the model; this happens once and takes some five to twenty seconds ...")
 
 

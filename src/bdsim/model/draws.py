@@ -5,6 +5,9 @@ has the same luck in every scenario (common random numbers by identity, as in vi
 SplitMix64 (Steele, Lea & Flood 2014, doi:10.1145/2660193.2660195) used as a counter: an address without its
 researcher hashes to a key, and researcher i reads output number i of the sequence that starts at that key.
 
+Runs in single precision have luck of their own: `short_output` mixes 32 bits of both halves of an address, by the
+finaliser lowbias32 (Chris Wellons' hash-prospector, in the public domain, https://nullprogram.com/blog/2018/07/31/).
+
 Every function works on Python integers, on NumPy uint64 arrays and, compiled, on machine words.
 """
 
@@ -12,11 +15,16 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Purpose", "key_of", "member_seed", "mix", "nearly", "output", "uniform", "unit"]
+__all__ = [
+    "Purpose", "key_of", "member_seed", "mix", "nearly", "output", "short_output", "short_unit", "uniform", "unit",
+]  # fmt: skip
 
 GOLDEN = 0x9E3779B97F4A7C15
 FIRST, SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 WORD = 0xFFFFFFFFFFFFFFFF
+SHORT_WORD = 0xFFFFFFFF
+# Multipliers of 32 bits below as many ones, which stand for nothing: compiled, a constant this large is a word.
+SHORT_FIRST, SHORT_SECOND = 0xFFFFFFFF7FEB352D, 0xFFFFFFFF846CA68B
 STREAM = 0xD1342543DE82EF95  # spreads address parts that differ by one (Steele & Vigna 2022)
 
 
@@ -55,6 +63,19 @@ def output(key: Any, i: Any) -> Any:
 def unit(bits: Any) -> Any:
     """52 of 64 bits as a number strictly between 0 and 1 (both ends would break a logarithm)."""
     return ((bits >> 12) + 0.5) * 2.0**-52
+
+
+def short_output(key: Any, i: Any) -> Any:
+    """As `output`, of 32 bits, for the upper half of a key."""
+    z = (key + (mix((i * GOLDEN + GOLDEN) & WORD) >> 32)) & SHORT_WORD
+    z = ((z ^ (z >> 16)) * SHORT_FIRST) & SHORT_WORD
+    z = ((z ^ (z >> 15)) * SHORT_SECOND) & SHORT_WORD
+    return z ^ (z >> 16)
+
+
+def short_unit(bits: Any) -> Any:
+    """As `unit`, of 23 of 32 bits: single precision holds each of these numbers exactly."""
+    return ((bits >> 9) + 0.5) * 2.0**-23
 
 
 def nearly(bits: Any) -> Any:

@@ -17,6 +17,8 @@ from pathlib import Path
 import platformdirs
 
 __all__ = [
+    "ENGINES",
+    "SINGLE_WIDTH",
     "WIDTH",
     "await_ahead",
     "cache_folder",
@@ -28,8 +30,11 @@ __all__ = [
 ]
 
 WIDTH = 8  # members that run side by side, one to a lane of a register
+SINGLE_WIDTH = 16  # the same in single precision
+# Engines, and members that are side by side. In float32 the rule is the same, but luck and rounding are not.
+ENGINES = {"compiled": WIDTH, "mesa": WIDTH, "float32": SINGLE_WIDTH}
 MODEL = Path(__file__).parent  # the package bdsim.model
-_at_work: dict[bool, subprocess.Popen[bytes]] = {}  # processes that compile ahead, by whether for sampled runs
+_at_work: dict[tuple[int, bool], subprocess.Popen[bytes]] = {}  # that compile ahead: by width, and whether sampled
 
 
 def compiled_sources() -> list[Path]:
@@ -52,9 +57,9 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("bdsim")) / "compiled" / source_hash()
 
 
-def is_compiled(*, sampled: bool = True) -> bool:
-    """Whether this user has the machine code that a run needs."""
-    return _trace(WIDTH, sampled).exists()
+def is_compiled(members: int = WIDTH, *, sampled: bool = True) -> bool:
+    """Whether this user has the machine code that a run with so many members side by side needs."""
+    return _trace(members, sampled).exists()
 
 
 def note_compiled(members: int, *, sampled: bool) -> None:
@@ -70,28 +75,29 @@ def _trace(members: int, sampled: bool) -> Path:
     return cache_folder() / f"{members}-{'sampled' if sampled else 'expected'}"
 
 
-def compile_ahead(*, sampled: bool = True) -> None:
+def compile_ahead(members: int = WIDTH, *, sampled: bool = True) -> None:
     """Have another process compile the year, the larger part, while this one reads files and builds people.
 
     It leaves the machine code where this one finds it. Where it fails, or nothing can be kept, this one compiles.
     """
-    if sampled in _at_work or is_compiled(sampled=sampled):
+    if (members, sampled) in _at_work or is_compiled(members, sampled=sampled):
         return
     folder, nowhere = cache_folder(), subprocess.DEVNULL
-    program = f"import gc; gc.disable(); from bdsim.model.engine.batch import compile_year; compile_year({sampled})"
+    program = "import gc; gc.disable(); from bdsim.model.engine.batch import compile_year; "
+    program += f"compile_year({sampled}, {members})"
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):  # -P: nothing that lies where the person stands is taken for a module
-            _at_work[sampled] = subprocess.Popen(
+            _at_work[members, sampled] = subprocess.Popen(
                 [sys.executable, "-P", "-c", program], stdin=nowhere, stdout=nowhere, stderr=nowhere
             )
 
 
-def is_ahead(*, sampled: bool) -> bool:
+def is_ahead(members: int = WIDTH, *, sampled: bool) -> bool:
     """Whether a process is at work that compiles ahead."""
-    return sampled in _at_work and _at_work[sampled].poll() is None
+    return (members, sampled) in _at_work and _at_work[members, sampled].poll() is None
 
 
-def await_ahead(*, sampled: bool) -> None:
+def await_ahead(members: int = WIDTH, *, sampled: bool) -> None:
     """Wait for the process that compiles ahead."""
-    _at_work[sampled].wait()
+    _at_work[members, sampled].wait()

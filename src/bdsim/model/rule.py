@@ -26,7 +26,7 @@ EARLY_UNTIL, MID_UNTIL = 6, 15  # stages: early 0-5, mid 6-14, senior 15 and mor
 OFFERS_FROM, OFFERS_UNTIL = 2, 13  # most recruits are 33; the rule asks for under 40 and three years abroad
 ON_VISA_UNTIL = 10  # years since entry in which those who came for a doctorate may still wait for a green card
 TYPICAL_TIES = 0.4  # the mean of ties at entry, Beta(2, 3)
-LEAST = 1e-300  # keeps 0 / 0 at 0
+LEAST = 1e-30  # keeps 0 / 0 at 0
 
 
 class Weights(NamedTuple):

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,10 @@ from bdsim.model.engine.batch import Company, MemberInputs, grouped, simulated, 
 from bdsim.model.engine.full_scale import at_full_scale, programme_at_full_scale
 from bdsim.model.engine.state import Tally, new_tally
 from bdsim.model.fates import Fates
-from bdsim.model.machine_code import WIDTH
+from bdsim.model.machine_code import ENGINES
 from bdsim.model.world import World
 from bdsim.runs.identity import program_hash
-from bdsim.runs.plan import Job, Recipe, Settings, manifest_of, plan_run
+from bdsim.runs.plan import Engine, Job, Recipe, Settings, manifest_of, plan_run
 from bdsim.runs.results import Results, load_results
 from bdsim.runs.store.manifest import folder_of
 from bdsim.runs.store.members import (
@@ -61,23 +61,17 @@ class Place:
     """Members of one group in one world of one run: what comes of them is a part."""
 
     run: int  # among those that run together
-    world: int  # among the distinct ones of that run
+    key: Key  # of the part: the world among the distinct ones of that run, and the first draw of the group
     recipe: Recipe
     rows: NDArray[np.uint32] | None  # of the world's people in order, among the people of the run; None: they are these
     members: dict[int, MemberInputs]  # by draw
-
-    @property
-    def key(self) -> Key:
-        """By the draw at which the group of WIDTH begins that the members belong to."""
-        first = min(self.members)
-        return Key(self.world, first - first % WIDTH)
 
 
 @dataclass(frozen=True)
 class Task:
     """Groups of members for one worker, wherever it is; each in all worlds that lack it and have the same people."""
 
-    engine: str
+    engine: Engine
     seed: int
     program: str
     groups: list[list[Place]]
@@ -97,7 +91,7 @@ def run(
     members: int = 32,
     seed: int = 0,
     researchers_per_agent: int = 10,
-    engine: Literal["compiled", "mesa"] = "compiled",
+    engine: Engine = "compiled",
     *,
     horizon: int = DEFAULT_HORIZON,
     parameters: Parameters | Mapping[str, float] | None = None,
@@ -201,7 +195,7 @@ def run_member(world: World, seed: int, member: int, *, sampled: bool = True) ->
 
 def run_one(job: Job, plan: Plan, draw: int) -> MemberRun:
     """One member of a run, as the run makes it: raises what made it fail there."""
-    place = Place(0, 0, job.recipe(plan), None, {draw: job.inputs(plan, draw)})
+    place = Place(0, Key(0, draw), job.recipe(plan), None, {draw: job.inputs(plan, draw)})
     (lived,) = _lived(Task(job.settings.engine, job.settings.seed, program_hash(), []), [place])
     return lived[draw]
 
@@ -230,7 +224,7 @@ def _run_missing(
         plan = plans[run][key.world]
         own = {draw: job.inputs(plan, draw) for draw in lacking[run, key]}
         rows = crowd.rows[key.world] if len(crowd.rows[key.world]) < len(crowd.identities) else None
-        return Place(run, key.world, crowd.recipes[key.world], rows, own)
+        return Place(run, key, crowd.recipes[key.world], rows, own)
 
     def task(groups: list[list[tuple[int, Key]]]) -> Task:
         settings = runs[groups[0][0][0]][0].settings
@@ -249,7 +243,8 @@ def _run_missing(
         settings = runs[run][0].settings
         return settings.engine, settings.seed, crowds[run].people[key.world]
 
-    chunks = list(_chunks(lacking, alike, workers.parts_at_a_time))
+    width = min(job.settings.side_by_side for job, _, _ in runs)
+    chunks = list(_chunks(lacking, alike, workers.parts_at_a_time(width)))
     for members in workers.each(_carried_out, keep, map(task, chunks), len(chunks)):
         done += members
         tell(done, total)
@@ -258,7 +253,7 @@ def _run_missing(
 def _lacking(job: Job, store: PartStore, worlds: int) -> Iterator[tuple[Key, list[int]]]:
     """Each part that is not whole, and the draws that it lacks."""
     for world in range(worlds):
-        for group in grouped(range(job.settings.members)):
+        for group in grouped(range(job.settings.members), job.settings.side_by_side):
             key = Key(world, group[0])
             draws_left = [failure.draw for failure in store.failed(key)] if store.has(key) else group
             if draws_left:
@@ -318,7 +313,7 @@ def _lived(task: Task, places: list[Place]) -> list[dict[int, MemberRun]]:
         runs = [[_mesa_member(task, place, draw) for draw in place.members] for place in places]
     else:
         worlds = [Company(p.recipe.population, p.recipe.environment, list(p.members.values())) for p in places]
-        runs = simulated_worlds(worlds)
+        runs = simulated_worlds(worlds, width=ENGINES[task.engine])
     return [
         {draw: _checked(place, draw, *run) for draw, run in zip(place.members, of_place, strict=True)}
         for place, of_place in zip(places, runs, strict=True)
@@ -382,7 +377,8 @@ def _assembled(job: Job, store: PartStore) -> Results:
                 f"{job.scenario.name}: all {len(lost)} members of '{plan.branch.name}' failed; first: {lost[0].error}"
             )
     crowd = Crowd.of(job)
-    store.order = [key for key in order if len(store.failed(key)) < min(WIDTH, job.settings.members - key.first)]
+    settings = job.settings
+    store.order = [k for k in order if len(store.failed(k)) < min(settings.side_by_side, settings.members - k.first)]
     failures = failures_table(job, [failed[world_of[plan.branch.name]] for plan in job.plans])
     lost_draws = [{f.draw for f in failed[world_of[plan.branch.name]]} for plan in job.plans]
     return Results(

@@ -210,15 +210,18 @@ def _bare(source: bytes) -> str:
     return ast.dump(tree).replace(", type_params=[]", "")  # which Python 3.12 adds
 
 
+_LUCK = {"mesa": "compiled"}  # engines with the luck, and the digits, of another
+
+
 def apart(one: Results, other: Results) -> str:
     """What keeps two runs from being paired, which of them is old, and what removes the obstacle; '' for nothing.
 
     Paired members must have been given the same, whatever it is called: people, facts, and what each has of its own.
-    The two engines take the same decisions, so which of them ran does not matter.
+    The two engines in double precision take the same decisions, so which of them ran does not matter.
     """
-    a, b = one.manifest, other.manifest
+    a, b = (r.manifest | {"engine": _LUCK.get(r.manifest["engine"], r.manifest["engine"])} for r in (one, other))
     both = f"'{one.name}' and '{other.name}'"
-    for key in ("seed", "researchers_per_agent", "horizon"):
+    for key in ("seed", "researchers_per_agent", "horizon", "engine"):
         if a[key] != b[key]:
             return f"{both} differ in {key}, {a[key]} against {b[key]}; run both with the same"
     if a["program"] != b["program"] or any(a["versions"].get(name) != b["versions"].get(name) for name in packages()):

@@ -27,7 +27,7 @@ from bdsim.model.categories import (
     Floats,
 )
 from bdsim.model.engine.batch import MemberInputs
-from bdsim.model.machine_code import WIDTH
+from bdsim.model.machine_code import ENGINES, WIDTH
 from bdsim.model.people import SETTLED_AGENTS_PER_DOCTORATE, Population, agents_entering, build_population
 from bdsim.model.world import Environment, Shocks, Timeline, World
 from bdsim.runs.identity import facts_digests, fingerprint_of, fit_remark, history_digest, program_hash, versions
@@ -46,7 +46,6 @@ __all__ = ["Job", "Recipe", "Settings", "asked_for", "content", "manifest_of", "
 FORMAT = 4  # of a results folder
 MOST_MEMBERS, LARGEST_SEED = 100_000, 2**63 - 1
 MOST_KEPT = 4096  # members whose yearly tables are kept
-ENGINES = ("compiled", "mesa")
 
 # Held against the peak of real runs by benchmarks/reliability.py.
 BYTES_AT_LEAST = 100_000_000  # tables on their way to the disk, whatever the number of people
@@ -56,6 +55,9 @@ BYTES_PER_STATE = 50  # of each member that runs at the same time, on two thread
 CONTAINER = Path("/sys/fs/cgroup")  # Linux: what a container may use
 
 
+Engine = Literal["compiled", "mesa", "float32"]
+
+
 @dataclass(frozen=True)
 class Settings:
     """How a scenario is run. Raises UsageError when a number is outside its range."""
@@ -63,7 +65,7 @@ class Settings:
     members: int = 32
     seed: int = 0
     researchers_per_agent: int = 10
-    engine: Literal["compiled", "mesa"] = "compiled"
+    engine: Engine = "compiled"
     horizon: int = DEFAULT_HORIZON
 
     def __post_init__(self) -> None:
@@ -76,6 +78,11 @@ class Settings:
             object.__setattr__(self, name, whole_number(getattr(self, name), low, high, name))
         if self.engine not in ENGINES:
             raise UsageError(f"unknown engine '{self.engine}'{did_you_mean(self.engine, ENGINES)}", where="engine")
+
+    @property
+    def side_by_side(self) -> int:
+        """How many members run together, and are kept together as a part of a run."""
+        return ENGINES[self.engine]
 
 
 @dataclass(frozen=True)
@@ -316,7 +323,7 @@ def _check_memory(name: str, settings: Settings, plans: list[Plan]) -> None:
     """Refuse what this machine cannot hold before any of it is allocated. Raises UsageError."""
     per_doctorate = np.array([1.0 + (SETTLED_AGENTS_PER_DOCTORATE if o == "china" else 0.0) for o in ORIGINS])
     agents = max(float((p.timeline.inflow() @ per_doctorate).sum()) for p in plans) / settings.researchers_per_agent
-    needed = asked_for(agents, WIDTH)
+    needed = asked_for(agents, WIDTH)  # twice as many members in single precision take as much
     free = available()
     if needed > free:
         raise UsageError(

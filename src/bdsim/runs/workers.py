@@ -42,8 +42,9 @@ PATIENCE = 15  # seconds for a scheduler to answer
 class Workers:
     """How many threads (None: one a core), or the address of a Dask scheduler; members handed out at a time.
 
-    `members_at_a_time` counts in whole parts of eight. Once `stop` is set, nothing more is begun, and what threads
-    have at work is finished; a cluster's tasks in flight are given up. Raises UsageError for numbers below 1.
+    `members_at_a_time` counts in whole parts: of eight, or in single precision of sixteen. Once `stop` is set, nothing
+    more is begun, and what threads have at work is finished; a cluster's tasks in flight are given up. Raises
+    UsageError for numbers below 1.
     """
 
     threads: int | None = None
@@ -60,9 +61,9 @@ class Workers:
                 "has no meaning with --scheduler, whose workers have threads of their own", where="--workers"
             )
 
-    @property
-    def parts_at_a_time(self) -> int:
-        return -(-self.members_at_a_time // WIDTH)
+    def parts_at_a_time(self, width: int) -> int:
+        """How many parts of `width` members are handed out at a time."""
+        return -(-self.members_at_a_time // width)
 
     def each(
         self, work: Callable[[T], R], keep: Callable[[R], K], tasks: Iterable[T], at_most: int

@@ -1,7 +1,9 @@
-"""Members of an ensemble through the compiled engine, WIDTH at a time; lanes that are left over repeat the last.
+"""Members of an ensemble through the compiled engine, many at a time; lanes that are left over repeat the last.
 
-How members are grouped changes how fast they run and nothing else: each has the bits of a run of its own. Even one
-member runs in lanes: that costs it about as much again, and saves everybody a second compilation of the engine.
+`width` members run side by side: WIDTH in double precision, or SINGLE_WIDTH in single, where the rule is the same but
+luck and rounding are not. Otherwise, how members are grouped changes how fast they run and nothing else: each has the
+bits of a run of its own. Even one member runs in lanes: that costs it about as much again, and saves everybody a second
+compilation of the engine.
 
 Scenarios mostly differ from some year on. What the same members lived before it is the same, to the bit, in all of
 them: it is simulated once, and each world goes on from a copy.
@@ -59,19 +61,19 @@ class Company(NamedTuple):
     members: Sequence[MemberInputs]
 
 
-def grouped(members: Iterable[int]) -> Iterator[list[int]]:
+def grouped(members: Iterable[int], width: int = WIDTH) -> Iterator[list[int]]:
     """Members in groups that run together."""
     waiting: list[int] = []
     for member in members:
         waiting.append(member)
-        if len(waiting) == WIDTH:
+        if len(waiting) == width:
             yield waiting
             waiting = []
     if waiting:
         yield waiting
 
 
-def compile_year(sampled: bool) -> None:
+def compile_year(sampled: bool, width: int = WIDTH) -> None:
     """Compile `live_year` for members side by side, on a world of one year and nobody."""
     inflow = np.zeros((FIRST_YEAR - FIRST_ENTRY + 1, len(ORIGINS)))
     nobody = build_population(inflow, inflow, np.full(len(FIELDS), 1.0 / len(FIELDS)), 0.0, 1, 0)
@@ -81,28 +83,33 @@ def compile_year(sampled: bool) -> None:
         log_rates, log_rates, fields[0], np.zeros(2), 0.0, 0.0, Weights(*[0.0] * len(Weights._fields))
     )
     member = MemberInputs(behaviour, np.ones(len(GROUPS)), 0)
-    inputs = _Inputs.of(Company(nobody, Environment(origins, year, year, fields, year, year), [member] * WIDTH))
-    _live({0: inputs}, 0, state.new_state(len(nobody), WIDTH, sampled=sampled), state.new_block(WIDTH),
-          state.new_tally(1, len(FIELDS), WIDTH))  # fmt: skip
+    inputs = _Inputs.of(Company(nobody, Environment(origins, year, year, fields, year, year), [member] * width))
+    _live({0: inputs}, 0, state.new_state(len(nobody), width, sampled=sampled), state.new_block(width),
+          state.new_tally(1, len(FIELDS), width))  # fmt: skip
 
 
 def simulated(
-    population: Population, environment: Environment, members: Sequence[MemberInputs], *, sampled: bool = True
-) -> list[tuple[Tally, Fates]]:
+    population: Population, environment: Environment, members: Sequence[MemberInputs], *, sampled: bool = True,
+    width: int = WIDTH,
+) -> list[tuple[Tally, Fates]]:  # fmt: skip
     """Tally and fates, shape (rows,), of each member, in order."""
-    (made,) = simulated_worlds([Company(population, environment, members)], sampled=sampled)
+    (made,) = simulated_worlds([Company(population, environment, members)], sampled=sampled, width=width)
     return made
 
 
-def simulated_worlds(worlds: Sequence[Company], *, sampled: bool = True) -> list[list[tuple[Tally, Fates]]]:
+def simulated_worlds(
+    worlds: Sequence[Company], *, sampled: bool = True, width: int = WIDTH
+) -> list[list[tuple[Tally, Fates]]]:
     """The same of each of several worlds; those with the same members live the years that they have in common once.
 
     Each has, to the bit, what it would have by itself.
     """
     made: list[list[tuple[Tally, Fates]]] = [[] for _ in worlds]
-    for met in zip_longest(*map(_batches, worlds)):  # a world's batches meet those of the same members elsewhere
+    for met in zip_longest(
+        *(_batches(world, width) for world in worlds)
+    ):  # a world's batches meet those of the same members elsewhere
         there = {number: batch for number, batch in enumerate(met) if batch is not None}
-        lived = _lived([_filled(batch) for batch in there.values()], sampled)
+        lived = _lived([_filled(batch, width) for batch in there.values()], sampled)
         for (number, batch), (tally, fates) in zip(there.items(), lived, strict=True):
             each = zip(tally.by_member(), np.ascontiguousarray(fates.T), strict=True)
             made[number] += islice(each, len(batch.members))  # lanes that repeat the last member are left out
@@ -119,17 +126,17 @@ def simulated_alone(
     return made
 
 
-def _batches(world: Company) -> list[Company]:
-    """Members in batches of at most WIDTH; who enters is one for all of a batch."""
+def _batches(world: Company, width: int) -> list[Company]:
+    """Members in batches of at most `width`; who enters is one for all of a batch."""
     population, environment, members = world
     if any(member.entrants is not None for member in members):
         return [Company(member.people_of(population), environment, [member]) for member in members]
-    return [Company(population, environment, members[i : i + WIDTH]) for i in range(0, len(members), WIDTH)]
+    return [Company(population, environment, members[i : i + width]) for i in range(0, len(members), width)]
 
 
-def _filled(batch: Company) -> Company:
+def _filled(batch: Company, width: int) -> Company:
     """A batch with all lanes in use: those that are left over repeat the last member."""
-    return batch._replace(members=[*batch.members, *[batch.members[-1]] * (WIDTH - len(batch.members))])
+    return batch._replace(members=[*batch.members, *[batch.members[-1]] * (width - len(batch.members))])
 
 
 class _Inputs(NamedTuple):
@@ -170,9 +177,9 @@ def _lived(batches: Sequence[Company], sampled: bool) -> list[tuple[Tally, Fates
         block, start = state.new_block(lanes), state.new_state(rows, lanes, sampled=sampled)
         tally = state.new_tally(first.years, fields, lanes)
         settle_before(first.people, first.world, first.behaviour, first.keys, start, block, tally)
-        if lanes == WIDTH and is_ahead(sampled=sampled):
+        if is_ahead(lanes, sampled=sampled):
             compile_draws()  # meanwhile
-            await_ahead(sampled=sampled)
+            await_ahead(lanes, sampled=sampled)
         made |= _live(together, 0, start, block, tally)
         waiting = {n: inputs for n, inputs in waiting.items() if n not in together}
     note_compiled(lanes, sampled=sampled)

@@ -47,8 +47,8 @@ def compiled(function: F) -> F:
 
 
 for _function in (
-    maths.exp, maths.log, maths.mean_decay,
-    draws.mix, draws.output, draws.unit,
+    maths.log, maths.mean_decay,
+    draws.mix, draws.short_output,
     fates.fate_of,
     rule.stage_of, rule.feel, rule.hear, rule.may_be_offered, rule.offer_chance, rule.attraction, rule.on_visa,
     rule.retention, rule.shared, rule.weigh, rule.chances, rule.rings_after, rule.choose,

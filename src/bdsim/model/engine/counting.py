@@ -8,7 +8,7 @@ from bdsim.model.categories import ORIGIN_OF_GROUP
 from bdsim.model.engine.inlining import inlined
 from bdsim.model.engine.presence import MOVED, both, clear_here, here_of, put_both
 from bdsim.model.engine.state import SUMS, Block, State, Tally
-from bdsim.model.engine.values import add, add_one, get, is_count, put, set_one
+from bdsim.model.engine.values import add, add_one, get, is_count, put, set_one, slack
 from bdsim.model.fates import fate_of
 from bdsim.model.maths import at_least, at_most, where
 from bdsim.model.people import People
@@ -17,7 +17,6 @@ from bdsim.model.rule import CHINA, ELSEWHERE, PROGRAMME
 __all__ = ["SETTLED", "add_up", "count_block", "count_offers", "leave", "retire"]
 
 SETTLED = 1  # GROUPS[1]
-CERTAIN = 1.0 + 1e-12  # chances that add up to certainty, rounded
 HERE, EXPECTED, VARIANCE, PROGRAMMES = 0, 1, 3, 5  # places in Block.sums; the second and third for each destination
 
 
@@ -25,7 +24,7 @@ HERE, EXPECTED, VARIANCE, PROGRAMMES = 0, 1, 3, 5  # places in Block.sums; the s
 def is_sound(fear: Any, ties: Any, to_china: Any, to_elsewhere: Any) -> Any:
     """Whether fear and ties lie in [0, 1] and chances are chances; nothing that is not a number does."""
     least = at_most(at_most(fear, ties), at_most(to_china, to_elsewhere))
-    return (least >= 0.0) & (at_least(fear, ties) <= 1.0) & (to_china + to_elsewhere <= CERTAIN)
+    return (least >= 0.0) & (at_least(fear, ties) <= 1.0) & (to_china + to_elsewhere <= 1.0 + slack(to_china))
 
 
 @inlined

@@ -1,9 +1,12 @@
-"""Eight members of an ensemble side by side in one register, so that one source runs one member or eight.
+"""Members of an ensemble side by side in one register, so that one source runs one member or many.
 
-A *value* in engine.py is a float, or, when WIDTH members run together, the floats of all of them: `Lanes`. An
-array of such values then has one axis more, the last, of length WIDTH. `get`, `put` and `add` tell the two apart
-by the number of an array's dimensions while the code is compiled, so neither pays for the other. Every operation
-is that of IEEE 754 lane by lane, with nothing contracted or reordered: a lane has the bits of a run of its own.
+A *value* in the engine is a float, or, when members run together, the floats of all of them: `Lanes`. An array of
+such values then has one axis more, the last, one number a member. `get`, `put` and `add` tell the two apart by the
+number of an array's dimensions while the code is compiled, so neither pays for the other. Every operation is that of
+IEEE 754 lane by lane, with nothing contracted or reordered: a lane has the bits of a run of its own.
+
+A register of 512 bits holds eight members in double precision or sixteen in single: two families of lanes, told apart
+by what an array holds.
 """
 
 from __future__ import annotations
@@ -17,33 +20,45 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
-from bdsim.model.machine_code import WIDTH
+from bdsim.model.machine_code import SINGLE_WIDTH, WIDTH
 
 __all__ = [
-    "BYTES", "FLOATS", "ROUND_BITS", "WORDS",
-    "Lanes", "as_floats", "as_kind", "count_bits", "counts", "floats", "mask_bits", "named_axes", "one_and_bits",
-    "prefetch", "read", "scaled_by_bits", "select", "value_in", "write",
+    "DOUBLE", "SINGLE", "Lanes", "as_floats", "as_kind", "count_bits", "family_of", "mask_bits", "named_axes",
+    "one_and_bits", "prefetch", "read", "scaled_by_bits", "select", "value_in", "write",
 ]  # fmt: skip
-
-ROUND_BITS = 0x4338000000000000  # the bits of maths.ROUND_TO_INTEGER; its last 51 bits count integers
-TWO_52, TWO_52_BITS = 2.0**52, 0x4330000000000000
-
-FLOATS = ir.VectorType(ir.DoubleType(), WIDTH)
-WORDS = ir.VectorType(ir.IntType(64), WIDTH)
-BYTES = ir.VectorType(ir.IntType(8), WIDTH)
-BITS = ir.VectorType(ir.IntType(1), WIDTH)
 
 
 class Lanes(types.Type):
-    """WIDTH numbers, 64-bit words, small counts or truth values, one a member."""
+    """Numbers, words of as many bits, small counts or truth values, one a member."""
 
-    def __init__(self, kind: str, layout: Any) -> None:
-        self.layout = layout
-        super().__init__(name=f"Lanes({kind})")
+    def __init__(self, family: Family, kind: str, layout: Any) -> None:
+        self.family, self.layout = family, layout
+        super().__init__(name=f"Lanes({kind} x {family.members})")
 
 
-floats, words = Lanes("float64", FLOATS), Lanes("uint64", WORDS)
-counts, truths = Lanes("uint8", BYTES), Lanes("bool", BITS)
+class Family:
+    """The kinds of lanes that go together: as many members, and numbers of one precision."""
+
+    def __init__(self, members: int, real: Any, bits: int, mantissa: int) -> None:
+        self.members, self.bits, self.mantissa = members, bits, mantissa
+        self.bias = (1 << (bits - mantissa - 2)) - 1  # of the exponent
+        # The bits of 1.5 * 2**mantissa, which rounds to whole numbers; its last ones count them: maths.ROUND_TO_INTEGER
+        self.round_bits = (self.bias + mantissa << mantissa) + (1 << mantissa - 1)
+        self.real, self.word = real, ir.IntType(bits)
+        self.floats = Lanes(self, f"float{bits}", ir.VectorType(real, members))
+        self.words = Lanes(self, f"uint{bits}", ir.VectorType(self.word, members))
+        self.counts = Lanes(self, "uint8", ir.VectorType(ir.IntType(8), members))
+        self.truths = Lanes(self, "bool", ir.VectorType(ir.IntType(1), members))
+
+
+DOUBLE, SINGLE = Family(WIDTH, ir.DoubleType(), 64, 52), Family(SINGLE_WIDTH, ir.FloatType(), 32, 23)
+
+
+def family_of(kind: Any) -> Family:
+    """Of lanes, or of a scalar that has their precision."""
+    if isinstance(kind, Lanes):
+        return kind.family
+    return SINGLE if kind in (types.float32, types.uint32) else DOUBLE
 
 
 @register_model(Lanes)
@@ -56,7 +71,7 @@ class LanesModel(models.PrimitiveModel):
 
 def _constant(layout: Any, value: float) -> Any:
     """A number in the given layout, scalar or vector."""
-    return ir.Constant(layout, [value] * WIDTH if isinstance(layout, ir.VectorType) else value)
+    return ir.Constant(layout, [value] * layout.count if isinstance(layout, ir.VectorType) else value)
 
 
 _EMITTERS: dict[tuple[Any, Lanes], Callable[[Any, Any, Any], Any]] = {}  # by operation and kind of the result
@@ -88,55 +103,72 @@ def _widened(builder: Any, value: Any, kind: Any, like: Lanes) -> Any:
     """The vector itself, or a scalar repeated in every lane."""
     if isinstance(kind, Lanes):
         return value
-    if isinstance(kind, types.Integer):
-        width = like.layout.element.width
-        if kind.bitwidth > width:
+    if isinstance(kind, types.Float):
+        layout = like.family.floats.layout
+        value = _rounded(builder, value, layout.element)
+    else:
+        layout, width = like.layout, like.layout.element.width
+        if isinstance(kind, types.Integer) and kind.bitwidth > width:
             value = builder.trunc(value, ir.IntType(width))
-        elif kind.bitwidth < width:
+        elif isinstance(kind, types.Integer) and kind.bitwidth < width:
             value = builder.zext(value, ir.IntType(width))
-    layout = FLOATS if isinstance(kind, types.Float) else like.layout
-    vector = builder.insert_element(ir.Constant(layout, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
-    first = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
-    return builder.shuffle_vector(vector, ir.Constant(layout, ir.Undefined), first)
+    nothing = ir.Constant(layout, ir.Undefined)
+    vector = builder.insert_element(nothing, value, ir.Constant(ir.IntType(32), 0))
+    first = _constant(ir.VectorType(ir.IntType(32), layout.count), 0)
+    return builder.shuffle_vector(vector, nothing, first)
 
 
-def _whole(builder: Any, bits: Any) -> Any:
-    """Words below 2**52 as floats, exactly: their bits become the last of the mantissa of 2**52."""
-    above = builder.bitcast(builder.or_(bits, _constant(WORDS, TWO_52_BITS)), FLOATS)
-    return builder.fsub(above, _constant(FLOATS, TWO_52))
+def _rounded(builder: Any, value: Any, real: Any) -> Any:
+    """A scalar in the precision of lanes."""
+    if value.type == real:
+        return value
+    return builder.fptrunc(value, real) if real == SINGLE.real else builder.fpext(value, real)
 
 
-def _float_add(builder: Any, x: Any, y: Any) -> Any:
-    x, y = (_whole(builder, v) if v.type == WORDS else v for v in (x, y))
-    return builder.fadd(x, y)
+def _float_add(family: Family) -> Callable[[Any, Any, Any], Any]:
+    """Addition of floats, or of a float to words below 2**mantissa: their bits become the last of 2**mantissa."""
+    words, floats = family.words.layout, family.floats.layout
+    unit_bits, unit = family.bias + family.mantissa << family.mantissa, 2.0**family.mantissa
+
+    def whole(builder: Any, bits: Any) -> Any:
+        above = builder.bitcast(builder.or_(bits, _constant(words, unit_bits)), floats)
+        return builder.fsub(above, _constant(floats, unit))
+
+    return lambda builder, x, y: builder.fadd(*(whole(builder, v) if v.type == words else v for v in (x, y)))
 
 
-REAL, WORD, TRUTH = (floats, types.Float), (words, types.Integer), (truths, types.Boolean)
-COUNT = (counts, types.Integer)
-_operation(operator.add, REAL, floats, _float_add)
-_operation(operator.add, (words, types.Float), floats, _float_add)  # draws.unit: words below 2**52
-_operation(operator.sub, REAL, floats, lambda b, x, y: b.fsub(x, y))
-_operation(operator.mul, REAL, floats, lambda b, x, y: b.fmul(x, y))
-_operation(operator.truediv, REAL, floats, lambda b, x, y: b.fdiv(x, y))
-_operation(operator.lt, REAL, truths, lambda b, x, y: b.fcmp_ordered("<", x, y))
-_operation(operator.le, REAL, truths, lambda b, x, y: b.fcmp_ordered("<=", x, y))
-_operation(operator.gt, REAL, truths, lambda b, x, y: b.fcmp_ordered(">", x, y))
-_operation(operator.ge, REAL, truths, lambda b, x, y: b.fcmp_ordered(">=", x, y))
-_operation(operator.add, WORD, words, lambda b, x, y: b.add(x, y))
-_operation(operator.add, COUNT, counts, lambda b, x, y: b.add(x, y))
-_operation(operator.and_, COUNT, counts, lambda b, x, y: b.and_(x, y))
-_operation(operator.rshift, COUNT, counts, lambda b, x, y: b.lshr(x, y))
-_operation(operator.mul, WORD, words, lambda b, x, y: b.mul(x, y))
-_operation(operator.xor, WORD, words, lambda b, x, y: b.xor(x, y))
-_operation(operator.and_, WORD, words, lambda b, x, y: b.and_(x, y))
-_operation(operator.rshift, WORD, words, lambda b, x, y: b.lshr(x, y))
-_operation(operator.and_, TRUTH, truths, lambda b, x, y: b.and_(x, y))
-_operation(operator.or_, TRUTH, truths, lambda b, x, y: b.or_(x, y))
+def _teach(family: Family) -> None:
+    """Teach Numba what the rule does with numbers, for the lanes of a family."""
+    floats, words, counts, truths = family.floats, family.words, family.counts, family.truths
+    real, word, count, truth = (
+        (floats, types.Float), (words, types.Integer), (counts, types.Integer), (truths, types.Boolean)
+    )  # fmt: skip
+    _operation(operator.add, real, floats, _float_add(family))
+    _operation(operator.add, (words, types.Float), floats, _float_add(family))  # draws.unit
+    _operation(operator.sub, real, floats, lambda b, x, y: b.fsub(x, y))
+    _operation(operator.mul, real, floats, lambda b, x, y: b.fmul(x, y))
+    _operation(operator.truediv, real, floats, lambda b, x, y: b.fdiv(x, y))
+    _operation(operator.lt, real, truths, lambda b, x, y: b.fcmp_ordered("<", x, y))
+    _operation(operator.le, real, truths, lambda b, x, y: b.fcmp_ordered("<=", x, y))
+    _operation(operator.gt, real, truths, lambda b, x, y: b.fcmp_ordered(">", x, y))
+    _operation(operator.ge, real, truths, lambda b, x, y: b.fcmp_ordered(">=", x, y))
+    for kind, result in ((word, words), (count, counts)):
+        _operation(operator.add, kind, result, lambda b, x, y: b.add(x, y))
+        _operation(operator.and_, kind, result, lambda b, x, y: b.and_(x, y))
+        _operation(operator.rshift, kind, result, lambda b, x, y: b.lshr(x, y))
+    _operation(operator.mul, word, words, lambda b, x, y: b.mul(x, y))
+    _operation(operator.xor, word, words, lambda b, x, y: b.xor(x, y))
+    _operation(operator.and_, truth, truths, lambda b, x, y: b.and_(x, y))
+    _operation(operator.or_, truth, truths, lambda b, x, y: b.or_(x, y))
+
+
+_teach(DOUBLE)
+_teach(SINGLE)
 
 
 @type_callable(operator.neg)
 def _negative(_context: Any) -> Any:
-    return lambda x: floats if x == floats else None
+    return lambda x: x if isinstance(x, Lanes) and x == x.family.floats else None
 
 
 @lower_builtin(operator.neg, Lanes)
@@ -146,6 +178,8 @@ def _negate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
 
 @intrinsic
 def select(_context: Any, mask: Any, x: Any, y: Any) -> Any:
+    floats = mask.family.floats
+
     def generate(_target: Any, builder: Any, signature: Any, args: Any) -> Any:
         yes, no = (_widened(builder, v, t, floats) for v, t in zip(args[1:], signature.args[1:], strict=True))
         return builder.select(args[0], yes, no)
@@ -155,13 +189,16 @@ def select(_context: Any, mask: Any, x: Any, y: Any) -> Any:
 
 @intrinsic
 def mask_bits(_context: Any, mask: Any) -> Any:
-    return types.uint8(mask), lambda _target, builder, _signature, args: builder.bitcast(args[0], ir.IntType(8))
+    bits = mask.family.members
+    return types.Integer.from_bitwidth(bits, signed=False)(
+        mask
+    ), lambda _target, builder, _signature, args: builder.bitcast(args[0], ir.IntType(bits))
 
 
 def _place(context: Any, builder: Any, of: Any, array: Any, index_type: Any, index: Any) -> Any:
-    """Address of array[index], where an array of WIDTH lanes is indexed by all axes but the last.
+    """Address of array[index], where an array of lanes is indexed by all axes but the last.
 
-    The length of the last axis is WIDTH by construction; said here, it saves a multiplication an access.
+    The length of the last axis is known by construction; said here, it saves a multiplication an access.
     """
     held = context.make_array(of)(context, builder, array)
     several = isinstance(index_type, types.BaseTuple)
@@ -172,7 +209,7 @@ def _place(context: Any, builder: Any, of: Any, array: Any, index_type: Any, ind
     for value, length in zip(wide[1:], lengths[1:], strict=False):
         flat = builder.add(builder.mul(flat, length), value)
     if of.ndim > len(wide):
-        flat = builder.mul(flat, context.get_constant(types.intp, WIDTH))
+        flat = builder.mul(flat, context.get_constant(types.intp, _kind_of(of).family.members))
     return builder.gep(held.data, [flat])
 
 
@@ -210,17 +247,23 @@ def as_kind(context: Any, builder: Any, value: Any, kind: Any, wanted: Any) -> A
         return context.cast(builder, value, kind, wanted)
     if kind == wanted:
         return value
-    value = _widened(builder, value, kind, floats)
-    return builder.fptoui(value, BYTES) if wanted == counts else value
+    family = wanted.family
+    value = _widened(builder, value, kind, family.floats)
+    return builder.fptoui(value, wanted.layout) if wanted == family.counts else value
 
 
 def _kind_of(array: Any) -> Lanes:
-    return {types.float64: floats, types.uint64: words, types.uint8: counts}[array.dtype]
+    """What lanes an array holds: bytes with a sign are the counts of single precision."""
+    return {
+        types.float64: DOUBLE.floats, types.uint64: DOUBLE.words, types.uint8: DOUBLE.counts,
+        types.float32: SINGLE.floats, types.uint32: SINGLE.words, types.int8: SINGLE.counts,
+    }[array.dtype]  # fmt: skip
 
 
 @intrinsic
 def as_floats(_context: Any, x: Any) -> Any:
-    return floats(x), lambda _target, builder, _signature, args: builder.uitofp(args[0], FLOATS)
+    floats = x.family.floats
+    return floats(x), lambda _target, builder, _signature, args: builder.uitofp(args[0], floats.layout)
 
 
 @intrinsic
@@ -239,27 +282,44 @@ def prefetch(_context: Any, array: Any, row: Any) -> Any:
 
 @intrinsic
 def count_bits(_context: Any, count: Any) -> Any:
-    return types.uint64(count), lambda _target, builder, _signature, args: builder.bitcast(args[0], ir.IntType(64))
+    """Not 0 where any count is not."""
+    halves = count.family.members * 8 // 64
+
+    def generate(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        each = builder.bitcast(args[0], ir.VectorType(ir.IntType(64), halves))
+        first, *others = (builder.extract_element(each, ir.Constant(ir.IntType(32), i)) for i in range(halves))
+        for other in others:
+            first = builder.or_(first, other)
+        return first
+
+    return types.uint64(count), generate
 
 
 @intrinsic
 def one_and_bits(_context: Any, bits: Any) -> Any:
-    def generate(_target: Any, builder: Any, signature: Any, args: Any) -> Any:
-        many = isinstance(signature.args[0], Lanes)
-        integer, real = (WORDS, FLOATS) if many else (ir.IntType(64), ir.DoubleType())
-        last = builder.lshr(args[0], _constant(integer, 12))
-        return builder.bitcast(builder.or_(last, _constant(integer, 0x3FF0000000000000)), real)
+    family, many = family_of(bits), isinstance(bits, Lanes)
 
-    return (floats if isinstance(bits, Lanes) else types.float64)(bits), generate
+    def generate(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        integer, real = _layouts(family, many)
+        last = builder.lshr(args[0], _constant(integer, family.bits - family.mantissa))
+        return builder.bitcast(builder.or_(last, _constant(integer, family.bias << family.mantissa)), real)
+
+    return (family.floats if many else types.float64 if family is DOUBLE else types.float32)(bits), generate
 
 
 @intrinsic
 def scaled_by_bits(_context: Any, x: Any, rounded: Any) -> Any:
-    def generate(_target: Any, builder: Any, signature: Any, args: Any) -> Any:
-        many = isinstance(signature.args[0], Lanes)
-        integer, real = (WORDS, FLOATS) if many else (ir.IntType(64), ir.DoubleType())
-        k = builder.sub(builder.bitcast(args[1], integer), _constant(integer, ROUND_BITS))
-        exponent = builder.shl(builder.add(k, _constant(integer, 1023)), _constant(integer, 52))
+    family, many = family_of(x), isinstance(x, Lanes)
+
+    def generate(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        integer, real = _layouts(family, many)
+        k = builder.sub(builder.bitcast(args[1], integer), _constant(integer, family.round_bits))
+        exponent = builder.shl(builder.add(k, _constant(integer, family.bias)), _constant(integer, family.mantissa))
         return builder.fmul(args[0], builder.bitcast(exponent, real))
 
     return x(x, rounded), generate
+
+
+def _layouts(family: Family, many: bool) -> tuple[Any, Any]:
+    """Of words and floats: of all lanes, or of one."""
+    return (family.words.layout, family.floats.layout) if many else (family.word, family.real)

@@ -16,7 +16,7 @@ from bdsim.model.categories import Floats
 from bdsim.model.engine.compiling import compiled
 from bdsim.model.engine.inlining import inlined, inlined_for
 from bdsim.model.engine.state import State
-from bdsim.model.engine.values import get, one, put, real, some
+from bdsim.model.engine.values import COUNTS, get, one, put, real, some
 from bdsim.model.maths import at_least
 from bdsim.model.people import COLLEAGUES
 from bdsim.model.rule import LEAST
@@ -73,7 +73,7 @@ def put_both(status: Any, row: Any, here: Any, moved: Any) -> None:
 
 @inlined_for(both)
 def _both(status: Any, row: Any) -> Any:
-    if status.dtype == types.uint8:
+    if status.dtype in COUNTS:
         return lambda status, row: get(status, row)
     return lambda status, row: (get(status, 2 * row), get(status, 2 * row + 1))
 
@@ -108,14 +108,14 @@ def _has_moved(x: Any) -> Any:
 
 @inlined_for(is_here)
 def _is_here(status: Any, row: Any, lane: Any) -> Any:
-    if status.dtype == types.uint8:
+    if status.dtype in COUNTS:
         return lambda status, row, lane: one(status, row, lane) & 1 != 0
     return lambda status, row, lane: one(status, 2 * row, lane) > 0.0
 
 
 @inlined_for(clear_here)
 def _clear_here(status: Any, row: Any) -> Any:
-    if status.dtype != types.uint8:
+    if status.dtype not in COUNTS:
         return lambda status, row: put(status, 2 * row, 0.0)
     if status.ndim == 2:
         return lambda status, row: put(status, row, get(status, row) & types.uint8(240))
@@ -128,7 +128,7 @@ def _clear_here(status: Any, row: Any) -> Any:
 
 @inlined_for(put_both)
 def _put_both(status: Any, row: Any, here: Any, moved: Any) -> Any:
-    if status.dtype == types.uint8:
+    if status.dtype in COUNTS:
         return lambda status, row, here, moved: put(status, row, here)  # a move is written by `set_one`
 
     def pair(status: Any, row: Any, here: Any, moved: Any) -> None:

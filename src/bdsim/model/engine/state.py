@@ -1,6 +1,7 @@
-"""What the engine works on: random keys, state, work space, tallies, for one member or for WIDTH side by side.
+"""What the engine works on: random keys, state, work space, tallies, for one member or for many side by side.
 
-Run together, members have one axis more, the last, in every array that holds numbers of their own (lanes.py).
+Run together, members have one axis more, the last, in every array that holds numbers of their own (lanes.py). How
+many there are says how precise these are: up to WIDTH in double precision, SINGLE_WIDTH in single, in half the room.
 Bytes per researcher and member: 28 in a sampled run (fear of this 1 January and the next, ties, and four bytes of
 status and fate), 58 in an expected one, where probabilities take the place of 0 and 1.
 """
@@ -19,7 +20,7 @@ from bdsim.model import draws
 from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, GROUPS, ORIGIN_OF_GROUP, STAGES, Floats
 from bdsim.model.draws import Purpose
 from bdsim.model.fates import Fates
-from bdsim.model.machine_code import WIDTH
+from bdsim.model.machine_code import SINGLE_WIDTH, WIDTH
 from bdsim.model.rule import CAREER, CHINA, ELSEWHERE, PROGRAMME, STAY, Weights
 from bdsim.model.world import Behaviour, Environment, Shocks
 
@@ -55,8 +56,8 @@ T = TypeVar("T", bound=tuple[NDArray[Any], ...])
 class Keys(NamedTuple):
     """Starts of the members' random sequences, by purpose (and year)."""
 
-    survived: NDArray[np.uint64]  # (1,) or (1, WIDTH)
-    offered: NDArray[np.uint64]  # (years,) or (years, WIDTH)
+    survived: NDArray[np.uint64]  # (1,) or (1, members)
+    offered: NDArray[np.uint64]  # (years,) or (years, members)
     clock_china: NDArray[np.uint64]  # same
     clock_elsewhere: NDArray[np.uint64]  # same
     clock_programme: NDArray[np.uint64]  # same
@@ -65,7 +66,7 @@ class Keys(NamedTuple):
 class State(NamedTuple):
     """What changes in a run; `next_` columns are of next 1 January. The last row is nobody: the colleague one lacks.
 
-    Shapes are (rows + 1,) or (rows + 1, WIDTH), of `ties` and `fate` (rows,) or (rows, WIDTH).
+    Shapes are (rows + 1,) or (rows + 1, members), of `ties` and `fate` (rows,) or (rows, members).
     """
 
     status: NDArray[Any]  # sampled: 1 for here, 16 for just moved to China; expected: both by turns, twice the length
@@ -78,17 +79,22 @@ class State(NamedTuple):
     @property
     def shape(self) -> tuple[int, int, bool]:
         """Rows, members side by side, and whether sampled."""
-        return len(self.ties), 1 if self.ties.ndim == 1 else self.ties.shape[1], self.status.dtype == np.uint8
+        return len(self.ties), 1 if self.ties.ndim == 1 else self.ties.shape[1], self.sampled
+
+    @property
+    def sampled(self) -> bool:
+        """Whether everybody is here or not, rather than with a probability."""
+        return self.status.dtype.itemsize == 1
 
     @property
     def here(self) -> NDArray[Any]:
         """Probability of being here, by row."""
-        return self.status & 15 if self.status.dtype == np.uint8 else self.status[::2]
+        return self.status & 15 if self.sampled else self.status[::2]
 
     @property
     def moved(self) -> NDArray[Any]:
         """Probability of having moved to China last year, by row."""
-        return self.status >> 4 if self.status.dtype == np.uint8 else self.status[1::2]
+        return self.status >> 4 if self.sampled else self.status[1::2]
 
 
 class Decisions(NamedTuple):
@@ -128,7 +134,7 @@ class Block(NamedTuple):
 class Tally(NamedTuple):
     """What is counted, in agents; the first axis of all but `left_before` is the year from FIRST_YEAR.
 
-    Members side by side add a last axis of length WIDTH.
+    Members side by side add a last axis.
     """
 
     departures: Floats  # (years, groups, fields, stages, destinations)
@@ -147,7 +153,7 @@ class Tally(NamedTuple):
 
     def by_member(self) -> list[Tally]:
         """Those of the members that ran side by side, one by one."""
-        every = [np.ascontiguousarray(np.moveaxis(table, -1, 0)) for table in self]
+        every = [np.ascontiguousarray(np.moveaxis(table, -1, 0), np.float64) for table in self]
         return [Tally(*tables) for tables in zip(*every, strict=True)]
 
 
@@ -160,15 +166,36 @@ def _zeros(shape: Shape, kind: Any = np.float64) -> NDArray[Any]:
     return made
 
 
+class _Kinds(NamedTuple):
+    """Of what the arrays of members side by side are; by them compiled code tells the precisions apart."""
+
+    real: Any
+    word: Any  # random keys
+    count: Any  # who is here, and who has moved
+    lanes: Any  # a bit a member
+
+
+_DOUBLE, _SINGLE = _Kinds(np.float64, np.uint64, np.uint8, np.uint8), _Kinds(np.float32, np.uint32, np.int8, np.uint16)
+
+
+def _kinds(members: int) -> _Kinds:
+    return _SINGLE if members == SINGLE_WIDTH else _DOUBLE
+
+
 def _last_axis(members: int) -> Shape:
-    if members not in (1, WIDTH):
-        raise ValueError(f"{members} members cannot run side by side; 1 or {WIDTH} can")
+    if members not in (1, WIDTH, SINGLE_WIDTH):
+        raise ValueError(f"{members} members cannot run side by side; 1, {WIDTH} or {SINGLE_WIDTH} can")
     return () if members == 1 else (members,)
 
 
 def _side_by_side(tables: Sequence[Any]) -> Any:
-    """One member's table as it is, or those of WIDTH members with a last axis."""
-    return np.ascontiguousarray(tables[0] if len(tables) == 1 else np.stack(tables, axis=-1))
+    """One member's table as it is, or those of members side by side with a last axis; of keys the upper half, where
+    that is all that fits."""
+    made = np.ascontiguousarray(tables[0] if len(tables) == 1 else np.stack(tables, axis=-1))
+    kinds = _kinds(len(tables))
+    if made.dtype == np.uint64:
+        return made if kinds.word == np.uint64 else (made >> np.uint64(32)).astype(kinds.word)
+    return made.astype(kinds.real, copy=False)
 
 
 def keys_of(seeds: Sequence[int], years: int) -> Keys:
@@ -197,27 +224,28 @@ def _keys_of(seeds: tuple[int, ...], years: int) -> Keys:
 
 
 def behaviour_of(members: Sequence[Behaviour]) -> Behaviour:
-    """One member's behaviour as it is, or those of WIDTH members side by side."""
+    """One member's behaviour as it is, or those of members side by side."""
     if len(members) == 1:
         return members[0]
-    each: Any = [np.array(values) for values in zip(*(b.weights for b in members), strict=True)]
+    real = _kinds(len(members)).real
+    each: Any = [np.array(values, real) for values in zip(*(b.weights for b in members), strict=True)]
     weights = Weights(*each)
     tables = {f: _side_by_side([np.asarray(getattr(b, f)) for b in members]) for f in Behaviour._fields[:-1]}
     return Behaviour(**tables, weights=weights)
 
 
 def environment_of(members: Sequence[Environment]) -> Environment:
-    """One member's tables as they are, or those of WIDTH members side by side."""
+    """One member's tables as they are, or those of members side by side."""
     return Environment(*(_side_by_side(tables) for tables in zip(*members, strict=True)))
 
 
 def shocks_of(members: Sequence[Shocks]) -> Shocks:
-    """One member's shocks as they are, or those of WIDTH members side by side."""
+    """One member's shocks as they are, or those of members side by side."""
     return Shocks(*(_side_by_side(tables) for tables in zip(*members, strict=True)))
 
 
 def agent_sizes(members: Sequence[Floats]) -> Floats:
-    """Researchers an agent stands for, (groups,) or (groups, WIDTH)."""
+    """Researchers an agent stands for, (groups,) or (groups, members)."""
     return np.asarray(_side_by_side(members))
 
 
@@ -244,12 +272,13 @@ def new_state(rows: int, members: int = 1, *, sampled: bool = True) -> State:
             column.fill(0)
         return there
     last = _last_axis(members)
-    kind = np.uint8 if sampled else np.float64
+    kinds = _kinds(members)
+    status = kinds.count if sampled else kinds.real
     one_more = (rows + 1, *last)
     two = one_more if sampled else (2 * (rows + 1), *last)
     return State(
-        _zeros(two, kind), _zeros(two, kind), _zeros(one_more), _zeros(one_more), _zeros((rows, *last)),
-        _zeros((rows, *last), np.uint16),
+        _zeros(two, status), _zeros(two, status), _zeros(one_more, kinds.real), _zeros(one_more, kinds.real),
+        _zeros((rows, *last), kinds.real), _zeros((rows, *last), np.uint16),
     )  # fmt: skip
 
 
@@ -299,32 +328,38 @@ def new_decisions(rows: int) -> Decisions:
 
 def new_block(members: int = 1) -> Block:
     """Work space for one thread."""
-    last, n = _last_axis(members), BLOCK // members
-    single: list[Any] = [np.zeros(n, np.uint64), np.zeros(n, np.uint64), np.zeros(n, np.uint64), np.zeros(n, np.uint8)]
+    last, kinds = _last_axis(members), _kinds(members)
+    n, size = BLOCK * (2 if members == 16 else 1) // members, np.dtype(kinds.real).itemsize
+    single: list[Any] = [*(np.zeros(n, np.uint64) for _ in range(3)), np.zeros(n, kinds.lanes)]
     groups = len(GROUPS)
-    tables = [*(_zeros((groups, *last)) for _ in range(6)), _zeros((groups, SUMS, *last))]
+    tables = [*(_zeros((groups, *last), kinds.real) for _ in range(6)), _zeros((groups, SUMS, *last), kinds.real)]
     # One line more a column: columns a power of two apart would share the same few places of the nearest cache.
-    columns = _zeros((len(Block._fields) - len(single) - len(tables), n + LINE // 8 // members, *last))
+    each = len(Block._fields) - len(single) - len(tables)
+    columns = _zeros((each, n + LINE // size // members, *last), kinds.real)
     return Block(*single, *tables, *columns[:, :n])
 
 
 def new_tally(years: int, fields: int, members: int = 1) -> Tally:
     """Zeros for `years` years and `fields` fields."""
-    last = _last_axis(members)
+    last, real = _last_axis(members), _kinds(members).real
     cells = (years, len(GROUPS), fields, len(STAGES))
     origins, cohorts = int(ORIGIN_OF_GROUP[-1]) + 1, FIRST_YEAR - FIRST_ENTRY + years
+
+    def zeros(*shape: int) -> NDArray[Any]:
+        return _zeros((*shape, *last), real)
+
     return Tally(
-        departures=_zeros((*cells, 2, *last)),
-        expected=_zeros((*cells, 2, *last)),
-        variance=_zeros((*cells, 2, *last)),
-        programme=_zeros((*cells, *last)),
-        programme_expected=_zeros((*cells, *last)),
-        by_age=_zeros((years, len(GROUPS), CAREER, 2, *last)),
-        stocks_by_age=_zeros((years, len(GROUPS), CAREER, *last)),
-        stocks=_zeros((*cells, *last)),
-        entrants=_zeros((*cells[:3], *last)),
-        retired=_zeros((*cells[:3], *last)),
-        left=_zeros((years, origins, cohorts, *last)),
-        left_before=_zeros((origins, cohorts, *last)),
-        breaches=_zeros((years, *last)),
+        departures=zeros(*cells, 2),
+        expected=zeros(*cells, 2),
+        variance=zeros(*cells, 2),
+        programme=zeros(*cells),
+        programme_expected=zeros(*cells),
+        by_age=zeros(years, len(GROUPS), CAREER, 2),
+        stocks_by_age=zeros(years, len(GROUPS), CAREER),
+        stocks=zeros(*cells),
+        entrants=zeros(*cells[:3]),
+        retired=zeros(*cells[:3]),
+        left=zeros(years, origins, cohorts),
+        left_before=zeros(origins, cohorts),
+        breaches=zeros(years),
     )

@@ -1,7 +1,8 @@
-"""Values of the engine, read and written: a number, or the numbers of WIDTH members, told apart by an array's axes.
+"""Values of the engine, read and written: a number, or those of members side by side, told apart by an array's axes.
 
 Each function stands for one of two ways, chosen while the code is compiled, so neither pays for the other. At the end
-stands what takes the place of parts of maths.py and draws.py: operations on bits, and choices without branches.
+stands what takes the place of parts of maths.py and draws.py: operations on bits, choices without branches, and what
+is shorter in single precision.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from numba.extending import intrinsic
 from bdsim.model import draws, maths
 from bdsim.model.engine.inlining import inlined_for
 from bdsim.model.engine.lanes import (
-    ROUND_BITS,
+    DOUBLE,
+    SINGLE,
     Lanes,
     as_floats,
     as_kind,
     count_bits,
-    counts,
-    floats,
+    family_of,
     mask_bits,
     named_axes,
     one_and_bits,
@@ -33,13 +34,14 @@ from bdsim.model.engine.lanes import (
     value_in,
     write,
 )
-from bdsim.model.machine_code import WIDTH
 
 __all__ = [
     "add", "add_one", "bits_of", "fetch", "get", "is_count", "lanes_of", "number", "one",
-    "put", "real", "set_one", "some",
+    "put", "real", "set_one", "slack", "some",
 ]  # fmt: skip
 
+
+COUNTS = (types.uint8, types.int8)  # of double and of single precision
 
 # Those that the engine says a hundred times are written as instructions: to Numba a function is dear for each kind of
 # arguments, an instruction is not.
@@ -97,12 +99,12 @@ def set_one(array: Any, index: Any, lane: int, number: Any) -> None:
 
 
 def lanes_of(value: Any) -> int:
-    """1 for a float, WIDTH for lanes."""
+    """1 for a float, the number of members for lanes."""
     raise NotImplementedError("compiled code only")
 
 
 def number(value: Any) -> Any:
-    """A float itself, or the lanes that an array of length WIDTH holds."""
+    """A float itself, or the lanes that an array of one axis holds."""
     raise NotImplementedError("compiled code only")
 
 
@@ -113,6 +115,11 @@ def real(count: Any) -> Any:
 
 def is_count(array: Any) -> bool:
     """Whether an array is of small counts; known while the code is compiled."""
+    raise NotImplementedError("compiled code only")
+
+
+def slack(value: Any) -> float:
+    """What rounding may add to, or take from, a sum of a few numbers about 1."""
     raise NotImplementedError("compiled code only")
 
 
@@ -156,8 +163,14 @@ def _set_one(array: Any, index: Any, lane: Any, number: Any) -> Any:
 
 @inlined_for(lanes_of)
 def _lanes_of(value: Any) -> Any:
-    width = WIDTH if isinstance(value, Lanes) else 1
+    width = value.family.members if isinstance(value, Lanes) else 1
     return lambda value: width
+
+
+@inlined_for(slack)
+def _slack(value: Any) -> Any:
+    rounding = 1e-12 if family_of(value) is DOUBLE else 1e-6
+    return lambda value: rounding
 
 
 @inlined_for(number)
@@ -167,11 +180,15 @@ def _number(value: Any) -> Any:
     return lambda value: value
 
 
+def _is_counts(kind: Any) -> bool:
+    return isinstance(kind, Lanes) and kind == kind.family.counts
+
+
 @inlined_for(real)
 def _as_real(count: Any) -> Any:
-    if count == counts:
+    if _is_counts(count):
         return lambda count: as_floats(count)
-    if count == floats:
+    if isinstance(count, Lanes):
         return lambda count: count
     return lambda count: types.float64(count)
 
@@ -192,18 +209,17 @@ def _any_of(condition: Any) -> Any:
 
 @inlined_for(some)
 def _some(value: Any) -> Any:
-    if value == counts:
+    if _is_counts(value):
         return lambda value: count_bits(value) != 0
-    if value == floats:
+    if isinstance(value, Lanes):
         return lambda value: maths.any_of(value > 0.0)
     return lambda value: value > 0
 
 
 @inlined_for(is_count)
 def _is_count(array: Any) -> Any:
-    if array.dtype == types.uint8:
-        return lambda array: True
-    return lambda array: False
+    known = array.dtype in COUNTS
+    return lambda array: known
 
 
 @inlined_for(add_one)
@@ -218,6 +234,8 @@ def _add_one(array: Any, index: Any, lane: Any) -> Any:
 
 
 # What stands for parts of maths.py and draws.py.
+
+ROUND_BITS = np.int64(DOUBLE.round_bits)
 
 
 @intrinsic
@@ -242,7 +260,7 @@ def _split(x: Any) -> Any:
         bits = _bits_of_float(x)
         k = ((bits >> np.int64(52)) & np.int64(0x7FF)) - np.int64(1022)
         m = (bits & np.int64(0xFFFFFFFFFFFFF)) | np.int64(0x3FE0000000000000)
-        return _float_of(m), _float_of(k + np.int64(ROUND_BITS)) - maths.ROUND_TO_INTEGER
+        return _float_of(m), _float_of(k + ROUND_BITS) - maths.ROUND_TO_INTEGER
 
     return implementation
 
@@ -252,6 +270,20 @@ def _where(condition: Any, x: Any, y: Any) -> Any:
     if isinstance(condition, Lanes):
         return lambda condition, x, y: select(condition, x, y)
     return lambda condition, x, y: x if condition else y
+
+
+@inlined_for(draws.output)
+def _output(key: Any, i: Any) -> Any:
+    if family_of(key) is DOUBLE:
+        return draws.output
+    if isinstance(key, Lanes):
+        return draws.short_output
+    return lambda key, i: np.uint32(draws.short_output(np.uint64(key), i))
+
+
+@inlined_for(draws.unit)
+def _unit(bits: Any) -> Any:
+    return draws.unit if family_of(bits) is DOUBLE else draws.short_unit
 
 
 @inlined_for(draws.nearly)
@@ -272,3 +304,26 @@ def _at_most(x: Any, high: Any) -> Any:
 @inlined_for(maths.scaled_by_power_of_two)
 def _scaled(x: Any, rounded: Any) -> Any:
     return lambda x, rounded: scaled_by_bits(x, rounded)
+
+
+@inlined_for(maths.exp)
+def _exp(x: Any) -> Any:
+    if x != SINGLE.floats:
+        return maths.exp
+
+    def exp(x: Any) -> Any:
+        """As maths.exp, with half the terms, within 2 units in the last place on [-87, 88]; clamped outside."""
+        x = maths.at_most(maths.at_least(x, -87.0), 88.0)
+        rounded = x * maths.LOG2_E + ROUND_TO_INTEGER
+        k = rounded - ROUND_TO_INTEGER
+        r = (x - k * LN2_HIGH) - k * LN2_LOW
+        square = r * r
+        low = r + square * (0.5 + r * (1.0 / 6.0))
+        high = (1.0 / 24.0 + r * (1.0 / 120.0)) + square * (1.0 / 720.0 + r * (1.0 / 5040.0))
+        return maths.scaled_by_power_of_two(1.0 + (low + square * square * high), rounded)
+
+    return exp
+
+
+ROUND_TO_INTEGER = 12582912.0  # 1.5 * 2**23
+LN2_HIGH, LN2_LOW = 0.693359375, -2.1219444e-4  # Cody & Waite, as in Cephes' expf: k * LN2_HIGH is exact

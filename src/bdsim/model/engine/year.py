@@ -1,7 +1,7 @@
 """The compiled year: the rule of rule.py applied to every researcher, sampled or in expectation.
 
 In a *sampled* run each researcher is here or not and clocks are drawn; in an *expected* run each carries the
-probability of still being here and no choice is drawn. Either is of one member or of several side by side: `get`,
+probability of still being here and no choice is drawn. Either is of one member or of many side by side: `get`,
 `put` and `add` read and write a number or the numbers of all of them (values.py). All walk through the functions
 below. The Mesa agents of agents.py decide one by one with the same rule; `close_year` counts what they decided.
 
@@ -43,6 +43,7 @@ from bdsim.model.engine.values import (
     number,
     one,
     put,
+    slack,
     some,
 )
 from bdsim.model.maths import any_of, at_least, at_most, exp, where
@@ -104,7 +105,7 @@ def luck_of(key: Any, identity: np.uint64) -> Any:
 @inlined
 def may_ring(rate: Any, key: Any, identity: np.uint64) -> Any:
     """Whether a clock may ring within the year: -log(u) > 1 - u, so most years need no logarithm to see none will."""
-    return draws.nearly(draws.output(key, identity)) + rate * (1.0 + 1e-7) > 2.0 - 1e-8
+    return draws.nearly(draws.output(key, identity)) + rate * (1.0 + slack(rate)) > 2.0 - slack(rate)
 
 
 @inlined

@@ -48,7 +48,7 @@ def worlds_of(job: Job) -> dict[str, int]:
 
 def parts_of(job: Job) -> list[Key]:
     """The parts of a run in the order of its members: branch by branch."""
-    world_of, groups = worlds_of(job), list(grouped(range(job.settings.members)))
+    world_of, groups = worlds_of(job), list(grouped(range(job.settings.members), job.settings.side_by_side))
     return [Key(world_of[plan.branch.name], group[0]) for plan in job.plans for group in groups]
 
 
