@@ -13,6 +13,7 @@ import sys
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import platformdirs
 
@@ -20,6 +21,7 @@ __all__ = [
     "ENGINES",
     "SINGLE_WIDTH",
     "WIDTH",
+    "Engine",
     "await_ahead",
     "cache_folder",
     "compile_ahead",
@@ -31,7 +33,8 @@ __all__ = [
 
 WIDTH = 8  # members that run side by side, one to a lane of a register
 SINGLE_WIDTH = 16  # the same in single precision
-# Engines, and members that are side by side. In float32 the rule is the same, but luck and rounding are not.
+Engine = Literal["compiled", "mesa", "float32"]
+# Members that are side by side. In float32 the rule is the same, but luck and rounding are not.
 ENGINES = {"compiled": WIDTH, "mesa": WIDTH, "float32": SINGLE_WIDTH}
 MODEL = Path(__file__).parent  # the package bdsim.model
 _at_work: dict[tuple[int, bool], subprocess.Popen[bytes]] = {}  # that compile ahead: by width, and whether sampled

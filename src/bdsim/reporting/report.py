@@ -24,6 +24,7 @@ from bdsim.reporting.page import Report, Section, Table, picture, plain
 from bdsim.reporting.sentences import (
     citation,
     count,
+    digits_sentence,
     in_years,
     interval,
     precision_row,
@@ -115,7 +116,7 @@ def caveats(coverage: Coverage, reference: Results) -> list[str]:
     if ended and coverage.ends_before(int(min(ended)[0][:4])):
         found.insert(2, f"How fast fear fades is not in the data: the series of departures ends in December "
                         f"{coverage.departures.last}, before the {min(ended)[1]} did.")  # fmt: skip
-    return found
+    return [*filter(None, [digits_sentence(reference.manifest["engine"])]), *found]
 
 
 def rendered(report: Report) -> str:

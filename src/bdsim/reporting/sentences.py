@@ -22,6 +22,7 @@ __all__ = [
     "branch_text",
     "citation",
     "count",
+    "digits_sentence",
     "in_years",
     "interval",
     "period_text",
@@ -109,6 +110,13 @@ def rounding_sentence(researchers_per_agent: int) -> str:
         f"about {level:.1%} and an effect by about {effect:.0%} (one standard deviation), which no interval "
         "here holds; -k 100 or less makes it small."
     )
+
+
+def digits_sentence(engine: str) -> str:
+    """That numbers were worked out with few digits; empty where they were not."""
+    if engine != "float32":
+        return ""
+    return "Single precision (float32), to explore with: publish what the compiled engine gives."
 
 
 def who_sentence(who: Who) -> str:

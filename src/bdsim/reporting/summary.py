@@ -23,6 +23,7 @@ from bdsim.reporting.sentences import (
     Answer,
     Block,
     branch_text,
+    digits_sentence,
     in_years,
     period_text,
     precision_row,
@@ -223,7 +224,8 @@ class Summary:
             sentences.append("For an interval, run more members.")
         if self.results.held:
             sentences.append(f"Held at a value: {self.results.held}.")
-        return " ".join(s for s in [*sentences, rounding_sentence(m["researchers_per_agent"])] if s)
+        said = [*sentences, digits_sentence(m["engine"]), rounding_sentence(m["researchers_per_agent"])]
+        return " ".join(s for s in said if s)
 
     def blocks(self) -> list[Block]:
         """Departures by period, and where events branch, their ways and what each carries."""
@@ -303,7 +305,7 @@ class Summary:
         return {
             "scenario": self.results.name, "title": self.results.title, "question": m["scenario"]["question"],
             "population": PEOPLE, "members": m["members"], "failed": m["failed"],
-            "researchers_per_agent": m["researchers_per_agent"],
+            "researchers_per_agent": m["researchers_per_agent"], "engine": m["engine"],
             "rounding": dict(zip(("departures", "effect"), rounding(m["researchers_per_agent"]), strict=True)),
             "folder": str(self.folder) if self.folder else None,
             "reference": self.against.reference.name if self.against else None,

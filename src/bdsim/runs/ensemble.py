@@ -26,10 +26,10 @@ from bdsim.model.engine.batch import Company, MemberInputs, grouped, simulated, 
 from bdsim.model.engine.full_scale import at_full_scale, programme_at_full_scale
 from bdsim.model.engine.state import Tally, new_tally
 from bdsim.model.fates import Fates
-from bdsim.model.machine_code import ENGINES
+from bdsim.model.machine_code import ENGINES, Engine
 from bdsim.model.world import World
 from bdsim.runs.identity import program_hash
-from bdsim.runs.plan import Engine, Job, Recipe, Settings, manifest_of, plan_run
+from bdsim.runs.plan import Job, Recipe, Settings, manifest_of, plan_run
 from bdsim.runs.results import Results, load_results
 from bdsim.runs.store.manifest import folder_of
 from bdsim.runs.store.members import (

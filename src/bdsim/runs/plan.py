@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -27,7 +27,7 @@ from bdsim.model.categories import (
     Floats,
 )
 from bdsim.model.engine.batch import MemberInputs
-from bdsim.model.machine_code import ENGINES, WIDTH
+from bdsim.model.machine_code import ENGINES, WIDTH, Engine
 from bdsim.model.people import SETTLED_AGENTS_PER_DOCTORATE, Population, agents_entering, build_population
 from bdsim.model.world import Environment, Shocks, Timeline, World
 from bdsim.runs.identity import facts_digests, fingerprint_of, fit_remark, history_digest, program_hash, versions
@@ -53,9 +53,6 @@ BYTES_PER_PERSON = 330  # people, and what is needed to make them
 BYTES_PER_STATE = 50  # of each member that runs at the same time, on two threads
 
 CONTAINER = Path("/sys/fs/cgroup")  # Linux: what a container may use
-
-
-Engine = Literal["compiled", "mesa", "float32"]
 
 
 @dataclass(frozen=True)
@@ -326,15 +323,12 @@ def _check_memory(name: str, settings: Settings, plans: list[Plan]) -> None:
     needed = asked_for(agents, WIDTH)  # twice as many members in single precision take as much
     free = available()
     if needed > free:
+        enough = math.ceil(settings.researchers_per_agent * (needed / free) * 1.5)
         raise UsageError(
             f"'{name}' has {agents:,.0f} agents, which need about {needed / 1e9:,.1f} GB of memory, and "
-            f"{free / 1e9:,.1f} GB are free; {_larger(settings, needed / free)} would do",
+            f"{free / 1e9:,.1f} GB are free; {enough:,} researchers an agent would do",
             where="researchers_per_agent",
         )
-
-
-def _larger(settings: Settings, times: float) -> str:
-    return f"{math.ceil(settings.researchers_per_agent * times * 1.5):,} researchers an agent"
 
 
 @lru_cache(maxsize=4)

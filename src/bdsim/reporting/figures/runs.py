@@ -27,6 +27,7 @@ from bdsim.reporting.figures.canvas import (
     ways,
 )
 from bdsim.reporting.names import NAMES
+from bdsim.reporting.sentences import digits_sentence
 from bdsim.reporting.style import COLOURS, REFERENCE, Drawing, caption, styled, year_axis
 
 if TYPE_CHECKING:
@@ -327,6 +328,7 @@ def _finish(
         parts.append("Shaded: scrutiny policies in force, by name.")
     if m["parameters"]["status"] == "provisional":
         parts.append("Provisional parameters: illustration only.")
+    parts += filter(None, [digits_sentence(m["engine"])])
     if runs[0].held:
         parts.append(f"Held at a value: {runs[0].held}.")
     if observed is not None:
