@@ -7,12 +7,15 @@ import struct
 from decimal import Decimal, localcontext
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bdsim.model import maths
 from bdsim.model.engine.compiling import compiled
+from bdsim.model.engine.values import get, put
+from bdsim.model.machine_code import SINGLE_WIDTH
 
 TOLERATED = Decimal(2)  # units in the last place, as the docstrings promise
 SMALLEST_NORMAL, LARGEST = 2.2250738585072014e-308, 1.7976931348623157e308
@@ -48,6 +51,25 @@ def exact_mean_decay(x: float) -> Decimal:
     with localcontext() as context:
         context.prec = 400  # 1 - exp(-x) loses as many digits as x has zeros behind the point
         return (1 - (-Decimal(x)).exp()) / Decimal(x)
+
+
+@compiled
+def exp_of_all(x: Any) -> None:
+    """In place, side by side in single precision."""
+    for row in range(len(x)):
+        put(x, row, maths.exp(get(x, row)))
+
+
+def test_exp_in_single_precision_is_within_two_units_in_the_last_place_and_clamped_outside() -> None:
+    grid = np.concatenate([np.linspace(-87.0, 88.0, 100_000), np.linspace(-0.35, 0.35, 60_000)]).astype(np.float32)
+    found = grid.reshape(-1, SINGLE_WIDTH).copy()
+    exp_of_all(found)
+    exact = np.exp(grid.astype(np.float64)).reshape(found.shape)
+    assert (np.abs(found - exact) <= 2.0 * np.spacing(exact.astype(np.float32))).all()
+    ends = np.repeat(np.array([[-1e30], [-100.0], [-87.0], [88.0], [100.0], [1e30]], np.float32), SINGLE_WIDTH, axis=1)
+    exp_of_all(ends)
+    assert (ends[:3] == ends[2]).all()
+    assert (ends[3:] == ends[3]).all()
 
 
 @pytest.fixture(scope="module")

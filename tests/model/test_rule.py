@@ -341,8 +341,29 @@ def test_choosing_agrees_with_three_plain_clocks_at_the_end_of_the_year(clocks: 
 @given(rate=clocks, luck=three_lucks)
 def test_nobody_leaves_whom_the_engine_does_not_hear(rate: tuple[float, ...], luck: tuple[float, ...]) -> None:
     """The engine asks first whether a clock may ring: it must never miss one that does."""
-    heard = [1.0 + u + r * (1.0 + 1e-7) > 2.0 - 1e-8 for r, u in zip(rate, luck, strict=True)]
+    heard = [1.0 + u + r * (1.0 + 1e-12) > 2.0 - 1e-12 for r, u in zip(rate, luck, strict=True)]
     choice = rule.choose(rate, luck)
+    assert choice == STAY or heard[choice]
+
+
+@settings(max_examples=500)
+@given(
+    rate=clocks,
+    late=st.tuples(*[st.integers(-3, 3)] * 3),
+    luck=st.tuples(*[st.integers(0, 2**23 - 1)] * 3),
+    near=st.booleans(),
+)
+def test_nor_whom_it_does_not_hear_in_single_precision(rate: Any, late: Any, luck: Any, near: bool) -> None:
+    """As luck has few digits, the numbers about which a clock rings just in time are tried."""
+    rate = tuple(float(np.float32(r)) for r in rate)
+    if near:
+        luck = tuple(min(max(int(math.exp(-r) * 2**23) + d, 0), 2**23 - 1) for r, d in zip(rate, late, strict=True))
+    one, slack = np.float32(1.0), 1e-6
+    nearly = [one + np.float32(bits * 2.0**-23) for bits in luck]
+    heard = [
+        n + np.float32(r) * np.float32(1.0 + slack) > np.float32(2.0 - slack) for n, r in zip(nearly, rate, strict=True)
+    ]
+    choice = rule.choose(rate, tuple((bits + 0.5) * 2.0**-23 for bits in luck))
     assert choice == STAY or heard[choice]
 
 
