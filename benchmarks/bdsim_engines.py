@@ -18,6 +18,7 @@ from bdsim.model import draws
 from bdsim.model.categories import FIELDS
 from bdsim.model.engine import state
 from bdsim.model.engine.batch import simulated, simulated_alone
+from bdsim.model.machine_code import WIDTH
 from bdsim.model.world import World
 from bdsim.runs.plan import Job, Settings, plan_run
 from bdsim.study import DEFAULT_HORIZON
@@ -130,10 +131,10 @@ def one(work: Workload, member: int, *, sampled: bool = True) -> Tally:
     return simulated_alone(work.world.population, work.world.environment, inputs, sampled=sampled)[0]
 
 
-def many(work: Workload, members: range, *, sampled: bool = True) -> list[Tally]:
-    """Several members by the compiled engine, on one core."""
+def many(work: Workload, members: range, *, sampled: bool = True, width: int = WIDTH) -> list[Tally]:
+    """Several members by the compiled engine, on one core; sixteen side by side are in single precision."""
     own = [work.job.own(member) for member in members]
-    runs = simulated(work.world.population, work.world.environment, own, sampled=sampled)
+    runs = simulated(work.world.population, work.world.environment, own, sampled=sampled, width=width)
     return [tally for tally, _ in runs]
 
 

@@ -15,6 +15,7 @@ import c_engines
 import mesa_idiomatic
 import numpy_vectorised
 from bdsim.model.categories import FIELDS, FIRST_ENTRY, FIRST_YEAR, GROUPS, ORIGINS
+from bdsim.model.machine_code import SINGLE_WIDTH
 from bdsim_engines import Tally, Workload
 
 __all__ = ["PROGRAMS", "MismatchError", "Program", "Sizes", "chosen", "measured", "ratios"]
@@ -66,6 +67,10 @@ def _engine(sampled: bool) -> Callable[[Workload, range], Timed]:
     return lambda work, members: _clocked(lambda: bdsim_engines.many(work, members, sampled=sampled))
 
 
+def _single(work: Workload, members: range) -> Timed:
+    return _clocked(lambda: bdsim_engines.many(work, members, width=SINGLE_WIDTH))
+
+
 def _each(one: Callable[[Workload, int], Tally]) -> Callable[[Workload, range], Timed]:
     return lambda work, members: _clocked(lambda: [one(work, member) for member in members])
 
@@ -87,6 +92,7 @@ PROGRAMS = (
     Program("bdsim-one-expected", "bdsim, one member, expected", _engine(False), sampled=False),
     Program("bdsim-many", "bdsim, ensemble", _engine(True), ensemble=True),
     Program("bdsim-many-expected", "bdsim, ensemble, expected", _engine(False), ensemble=True, sampled=False),
+    Program("bdsim-many-float32", "bdsim, ensemble, single precision", _single, (), ensemble=True),
     Program("bdsim-mesa", "bdsim's Mesa model", _each(bdsim_engines.mesa), coarse=True),
     Program("mesa", "idiomatic Mesa", _each(mesa_idiomatic.run), DECIDED, coarse=True),
     Program("numpy", "NumPy, whole arrays", _each(numpy_vectorised.run)),
@@ -107,6 +113,7 @@ JUDGED = (
     ("bdsim-one", "mesa", 60.0, "one member against idiomatic Mesa"),
     ("bdsim-one", "c-scalar", 1.0, "one member against scalar C"),
     ("bdsim-many-expected", "bdsim-many", 0.9, "expected against sampled"),
+    ("bdsim-many-float32", "bdsim-many", 1.5, "single against double precision"),
 )
 
 

@@ -21,7 +21,7 @@ from bdsim_engines import workload
 from programs import PROGRAMS, Sizes, measured
 
 ROUNDS = 5
-SIZES = Sizes(fine=100, coarse=100, members=8)
+SIZES = Sizes(fine=100, coarse=100, members=16)
 
 
 class Floor(NamedTuple):
@@ -37,6 +37,7 @@ FLOORS = (
     Floor("bdsim-one-expected", "numpy", 1.9),
     Floor("bdsim-many", "bdsim-one", 1.3),  # members side by side: without vectors less than one by one
     Floor("bdsim-many-expected", "bdsim-many", 0.6),
+    Floor("bdsim-many-float32", "bdsim-many", 1.2),
 )
 
 

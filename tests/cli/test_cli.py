@@ -169,7 +169,20 @@ def test_the_mesa_engine_answers_the_same(here, capsys):
     assert answers[0] == answers[1]
 
 
+def test_single_precision_says_that_it_is_for_exploring(here, capsys):
+    words = ("run", "baseline", "--engine", "float32", "-m", "2", "-k", "400", "--horizon", "2026")
+    code, said, _ = call(*words, capsys=capsys)
+    assert code == 0
+    assert "Single precision (float32), to explore with" in " ".join(said.split())
+    answer = json.loads(call(*words, "--json", capsys=capsys)[1])[0]
+    assert answer["engine"] == "float32"
+    assert answer["answer"]["value"] > 0
+    (manifest,) = (here / "results").glob("baseline-*/manifest.json")
+    assert json.loads(manifest.read_text())["engine"] == "float32"
+
+
 MISTAKES = [
+    (("run", "baseline", "--engine", "float16"), "did you mean 'float32'?"),
     (("run", "basline"), "did you mean 'baseline'?"),
     (("run", "baseline", "--set", "pusj=1"), "did you mean 'push'?"),
     (("run", "baseline", "--set", "push"), "not of the form name=number"),
