@@ -330,10 +330,11 @@ def summaries(
 
 def priors_of(study: Study, results: Results) -> dict[str, str]:
     """The parameters of the run's fit that only a prior tells, with their labels. Raises FitError without the fit."""
-    fit, known = fit_of(study, results), load_parameters(study.parameters)
-    if fit is None:
+    if not (used := results.manifest["fit"]):
         return {}
-    return {name: known.label(name) for name in fit.table.loc[fit.table["verdict"] == "prior", "parameter"]}
+    known = load_parameters(study.parameters)
+    table = load_fit(study, used["name"], known).table
+    return {name: known.label(name) for name in table.loc[table["verdict"] == "prior", "parameter"]}
 
 
 def first_event(results: Results) -> Period | None:

@@ -69,6 +69,7 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **packages()} | {name: _version(name) for name in OTHERS}
 
 
+@cache
 def _version(package: str) -> str:
     try:
         return metadata.version(package)
