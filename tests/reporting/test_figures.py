@@ -113,7 +113,7 @@ def job(study):
     return plan_run(load_scenario("initiative-revival", study), Settings(researchers_per_agent=500))
 
 
-def test_figure_of_an_attribution():
+def test_figure_of_an_attribution(job):
     rng = np.random.default_rng(1)
     causes = (
         "scrutiny",
@@ -125,21 +125,23 @@ def test_figure_of_an_attribution():
     )
     values = rng.normal([120_000, 0, -40_000, 3, 0, 12], [9000, 0, 5000, 1, 0, 3], (40, 6))
     of = f"{LONG} against Baseline: departures of scientists of Chinese descent, 2025-2035"
-    checked(questions.draw_attribution(Attribution(of, causes, values, values.sum(axis=1), ())))
+    checked(questions.draw_attribution(Attribution(of, causes, values, values.sum(axis=1), ()), job))
 
 
 @pytest.mark.parametrize(
     ("how", "low", "high"),
     [("multiply", 0.25, 4.0), ("multiply", 0.0, 2.0), ("add", -500.0, 5000.0), ("set", 0.5, 1.5)],
 )
-def test_figure_of_a_break_even(how, low, high):
+def test_figure_of_a_break_even(job, how, low, high):
     grid = np.linspace(low, high, 13)
     response = 2500 + 1500 * np.linspace(1, -1, 13) * np.linspace(0.8, 1.2, 20)[:, None]
     turned = Turned("us_funding", how, (2026, 2035), low, high)
     roots = np.linspace(grid[5], grid[7], 20)
     found = BreakEven(turned, parse_goal("departures:2035<=2500", 2035, ""), grid, response, roots, roots < 0, True)
-    checked(questions.draw_break_even(found))
-    checked(questions.draw_break_even(BreakEven(turned, found.goal, grid, response, roots * np.nan, roots < 0, True)))
+    checked(questions.draw_break_even(found, job))
+    checked(
+        questions.draw_break_even(BreakEven(turned, found.goal, grid, response, roots * np.nan, roots < 0, True), job)
+    )
 
 
 @pytest.mark.parametrize("method", ["morris", "sobol"])
@@ -158,11 +160,11 @@ def test_figure_of_what_matters(job, method):
     )
 
 
-def test_figure_of_regret():
+def test_figure_of_regret(job):
     values = np.random.default_rng(1).uniform(0, 40_000, (20, 4, 4))
     titles = ("Baseline", "US retention package", LONG, "Talent surge")
     found = Regret(parse_quantity("departures:2026-2035", 2035, ""), titles, titles, values, False)
-    checked(questions.draw_regret(found))
+    checked(questions.draw_regret(found, job))
 
 
 # --- figures of uncertain futures ----------------------------------------------------------------------------------

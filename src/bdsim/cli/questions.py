@@ -106,7 +106,13 @@ def attribute(
         with _progress("attribute") as report:
             found = attribute_effect(job, reference, quantity, report)
     _answer(
-        "attribute", job, found.of, lambda: _figures().draw_attribution(found), attribution_answer(found), results, json
+        "attribute",
+        job,
+        found.of,
+        lambda: _figures().draw_attribution(found, job),
+        attribution_answer(found),
+        results,
+        json,
     )
 
 
@@ -143,7 +149,7 @@ def breakeven(
     with _progress("breakeven") as report:
         found = break_even(job, turned, goal, report)
     answer = breakeven_answer(found, job)
-    _answer("breakeven", job, f"{turned} {goal}", lambda: _figures().draw_break_even(found), answer, results, json)
+    _answer("breakeven", job, f"{turned} {goal}", lambda: _figures().draw_break_even(found, job), answer, results, json)
 
 
 def sensitivity(
@@ -249,7 +255,7 @@ def regret(
     with _progress("regret") as report:
         found = regret_of(base, chosen, coming, quantity, more=more, progress=report)
     question = f"{policies} {futures} {of} {more}"
-    _answer("regret", base, question, lambda: _figures().draw_regret(found), regret_answer(found), results, json)
+    _answer("regret", base, question, lambda: _figures().draw_regret(found, base), regret_answer(found), results, json)
 
 
 def _growth(first: int | None, last: int | None) -> tuple[int, int]:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_attribution", "draw_break_even", "draw_regret", "draw_tornado"]
 
-SOURCE = "Source: bdsim, expected runs of the model on posterior draws."
 THOUSANDS = FuncFormatter(lambda x, _: f"{x:,.0f}")
 MOST_BARS = 14
 LEAST = 0.002  # of the longest bar: less would not be seen
@@ -36,8 +35,15 @@ WAY_COLOURS = {"raises it": COLOURS[0], "lowers it": COLOURS[1], "either way": C
 WAYS = {"multiply": "times what it is", "add": "added to what it is", "set": "set to"}
 
 
+def _source(job: Job) -> str:
+    """Where the numbers come from: runs at the scale of this one."""
+    k = job.settings.researchers_per_agent
+    people = f"{k:,} researchers" if k > 1 else "one researcher"
+    return f"Source: bdsim, expected runs of the model on posterior draws; one agent stands for {people}."
+
+
 @styled
-def draw_attribution(found: Attribution) -> Drawing:
+def draw_attribution(found: Attribution, job: Job) -> Drawing:
     """Shares in researchers with their intervals, zero line, causes from the top."""
     table = found.table()
     figure = Figure(figsize=(WIDTH, 0.34 * len(table) + 1.7), layout="constrained")
@@ -61,13 +67,13 @@ def draw_attribution(found: Attribution) -> Drawing:
         f"Bar: mean over {len(found.total)} posterior draws; line: 90% of draws; at the right both, and the share of "
         "the total. Shapley shares add up to the total. Shares of the model, not measured effects."
     )
-    caption(figure, capital(found.of), f"{said} {SOURCE}")
+    caption(figure, capital(found.of), f"{said} {_source(job)}")
     alt = f"{found.of}: " + "; ".join(f"{r.cause} {r.mean:+,.0f}" for r in table.itertuples())
     return Drawing("attribution", figure, table, alt)
 
 
 @styled
-def draw_break_even(found: BreakEven) -> Drawing:
+def draw_break_even(found: BreakEven, job: Job) -> Drawing:
     """The response to the lever with its band, the goal, and where they meet."""
     table, turned, goal = found.table(), found.turned, found.goal
     board = canvas()
@@ -97,7 +103,7 @@ def draw_break_even(found: BreakEven) -> Drawing:
     board.legend()
     reach = f"{found.reachable:.0%} of draws reach the goal within the range."
     title = f"How far {name.meaning.split(',')[0]} would have to go, by the model"
-    caption(board.figure, title, f"{reach} {SOURCE}")
+    caption(board.figure, title, f"{reach} {_source(job)}")
     alt = f"Break-even of {turned.table} for {goal}: {median:.3g}, 90% {low:.3g} to {high:.3g}"
     return Drawing("breakeven", board.figure, table, alt)
 
@@ -154,7 +160,7 @@ def draw_tornado(found: Sensitivity, job: Job) -> Drawing:
     else:
         ax.set_xlabel("Total Sobol' index: share of the variance, interactions included")
     said = f"{found.evaluations} runs; black: 90% bootstrap intervals; inputs vary independently over their ranges."
-    caption(figure, f"{found.of}: what matters for {found.quantity.meaning}", f"{said} {SOURCE}")
+    caption(figure, f"{found.of}: what matters for {found.quantity.meaning}", f"{said} {_source(job)}")
     ranked = zip(table["input"], table["index"], strict=True)
     alt = f"Sensitivity of {found.quantity}: " + "; ".join(f"{name} {index:.3g}" for name, index in ranked)
     return Drawing("sensitivity", figure, found.table, alt)
@@ -179,7 +185,7 @@ def _named(name: str, job: Job) -> str:
 
 
 @styled
-def draw_regret(found: Regret) -> Drawing:
+def draw_regret(found: Regret, job: Job) -> Drawing:
     """Mean regret of every policy in every future as a shaded table."""
     mean = found.regret.mean(axis=0)
     width = min(WIDTH, 2.6 + 1.7 * len(found.futures))
@@ -200,7 +206,7 @@ def draw_regret(found: Regret) -> Drawing:
     ax.grid(visible=False)
     figure.colorbar(image, ax=ax, label="Regret, researchers", format=THOUSANDS)
     said = "Regret: what a policy misses against the best of them in that future; mean and 90% of posterior draws."
-    caption(figure, f"Regret by policy and future: {found.quantity.meaning}", f"{said} {SOURCE}")
+    caption(figure, f"Regret by policy and future: {found.quantity.meaning}", f"{said} {_source(job)}")
     table = found.table()
     alt = "Greatest regret: " + "; ".join(f"{r.policy} {r.greatest_regret:,.0f}" for r in found.worst().itertuples())
     return Drawing("regret", figure, table, alt)
