@@ -44,7 +44,7 @@ def report(
     ],
     how: RunOptions,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder to write to (default: results/report-.../).")
+        Path | None, typer.Option("--output", "-o", help="File (default: results/report-.../report.html).")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     years: Years = None,
