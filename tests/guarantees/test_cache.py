@@ -83,8 +83,8 @@ def test_who_cannot_compile_ahead_is_not_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(machine_code, "_at_work", {})
     monkeypatch.setattr(machine_code, "cache_folder", lambda: tmp_path / "new")
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
-    machine_code.compile_ahead()
-    assert not machine_code.is_ahead(sampled=True)
+    machine_code.compile_ahead(machine_code.SINGLE_WIDTH)
+    assert not machine_code.is_ahead(machine_code.SINGLE_WIDTH, sampled=True)
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
     machine_code.compile_ahead()
     machine_code.await_ahead(sampled=True)
@@ -104,7 +104,7 @@ def test_compiling_ahead_imports_nothing_that_lies_in_the_folder(tmp_path, monke
     monkeypatch.setattr(machine_code, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))  # with nothing to compile, it would end soon
     machine_code.compile_ahead()
-    process = machine_code._at_work[True]
+    (process,) = machine_code._at_work.values()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=2.0)  # it would end at once
     at_work = machine_code.is_ahead(sampled=True)

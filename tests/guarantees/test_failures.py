@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,8 +26,8 @@ pytestmark = pytest.mark.one_python
 SMALL = Settings(21, 3, 200, "compiled", 2027)
 
 
-def job_named(name):
-    return plan_run(bdsim.load_scenario(name), SMALL)
+def job_named(name, engine="compiled"):
+    return plan_run(bdsim.load_scenario(name), replace(SMALL, engine=engine))
 
 
 def contents(folder):
@@ -40,19 +41,22 @@ def fragile(monkeypatch):
     whole = ensemble.simulated_worlds
     draw_of = {draws.member_seed(SMALL.seed, draw): draw for draw in range(SMALL.members)}
 
-    def breaking(worlds):
+    def breaking(worlds, width):
         for one in (member for world in worlds for member in world.members):
             if draw_of[one.seed] in bad:
                 raise ZeroDivisionError(f"planted in draw {draw_of[one.seed]}\nsecond line")
-        return whole(worlds)
+        return whole(worlds, width=width)
 
     monkeypatch.setattr(ensemble, "simulated_worlds", breaking)
     return bad
 
 
-@pytest.mark.parametrize("workers", [Workers(1), Workers(2, members_at_a_time=16)])
-def test_a_member_that_raises_is_a_row_and_the_rest_are_as_they_would_have_been(fragile, tmp_path, workers):
-    job = job_named("protect-act")
+@pytest.mark.parametrize(
+    ("engine", "workers"),
+    [("compiled", Workers(1)), ("compiled", Workers(2, members_at_a_time=16)), ("float32", Workers(2))],
+)
+def test_a_member_that_raises_is_a_row_and_the_rest_are_as_they_would_have_been(fragile, tmp_path, engine, workers):
+    job = job_named("protect-act", engine)
     sound = run_job(job)
     fragile |= {2, 3, 17}
     results = run_job(job, folder=tmp_path / "run", workers=workers)
@@ -75,8 +79,9 @@ def test_a_member_that_raises_is_a_row_and_the_rest_are_as_they_would_have_been(
     assert verified(tmp_path / "run") == []
 
 
-def test_retry_runs_only_what_failed_and_ends_as_if_nothing_had_been(fragile, tmp_path, monkeypatch):
-    job = job_named("protect-act")
+@pytest.mark.parametrize("engine", ["compiled", "float32"])
+def test_retry_runs_only_what_failed_and_ends_as_if_nothing_had_been(fragile, tmp_path, monkeypatch, engine):
+    job = job_named("protect-act", engine)
     run_job(job, folder=tmp_path / "sound")
     fragile |= {0, 9, 20}
     run_job(job, folder=tmp_path / "run")
@@ -233,8 +238,8 @@ def spoil(monkeypatch, change, draw):
     """The tally and fates of one draw pass through `change` before they are checked."""
     whole, seed = ensemble.simulated_worlds, draws.member_seed(SMALL.seed, draw)
 
-    def spoiled(worlds):
-        made = whole(worlds)
+    def spoiled(worlds, width):
+        made = whole(worlds, width=width)
         for world, runs in zip(worlds, made, strict=True):
             for one, (tally, fates) in zip(world.members, runs, strict=True):
                 if one.seed == seed:
@@ -314,10 +319,10 @@ def test_whatever_a_member_raises_is_a_row_that_can_be_shown(monkeypatch, tmp_pa
     whole = ensemble.simulated_worlds
     seed = draws.member_seed(SMALL.seed, 4)
 
-    def breaking(worlds):
+    def breaking(worlds, width):
         if any(one.seed == seed for world in worlds for one in world.members):
             raise error
-        return whole(worlds)
+        return whole(worlds, width=width)
 
     monkeypatch.setattr(ensemble, "simulated_worlds", breaking)
     results = run_job(job_named("baseline"), folder=tmp_path / "run")
