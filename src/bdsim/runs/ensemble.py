@@ -103,11 +103,12 @@ def run(
     """Run a scenario, or the one of a name or file: `members` histories of chance, each branch with the same luck.
 
     Each member draws its parameters from `fit` (default: fitted/default; 'none': the values of parameters.toml);
-    `parameters` holds some at values. With a `folder` every member goes to disk as it finishes, memory does not grow
-    with their number, and a run that was interrupted goes on. A member that raises is a row of `failures`, and a
-    warning says so; the rest go on. Raises UsageError for a number outside its range, ParameterError and EvidenceError
-    for the study's files, ResultsError for a folder that holds another run, StorageError for a disk that refuses,
-    MembersFailedError when no member is left.
+    `parameters` holds some at values. The engine `mesa` decides as `compiled` does, slowly; `float32` is in single
+    precision with luck of its own, to explore with, and faster. With a `folder` every member goes to disk as it
+    finishes, memory does not grow with their number, and a run that was interrupted goes on. A member that raises is a
+    row of `failures`, and a warning says so; the rest go on. Raises UsageError for a number outside its range,
+    ParameterError and EvidenceError for the study's files, ResultsError for a folder that holds another run,
+    StorageError for a disk that refuses, MembersFailedError when no member is left.
     """
     settings = Settings(members, seed, researchers_per_agent, engine, horizon)
     target = folder_of(folder) if folder is not None else None

@@ -258,16 +258,20 @@ class ScenariosPart:
         self._ended(None, key, "not run")
 
     def _ended(self, found: Compared | None, key: tuple[Any, ...], said: str, page: str = "") -> None:
+        """The work is over; said last, since whoever waits for it looks at the rest of the page then."""
+        if found is not None:
+            self._show_found(found, key, page)
         self.job.param.update(running=False, said=said)
-        if found is None:
-            return
+        if found is not None:
+            self._say_if_stale()
+
+    def _show_found(self, found: Compared, key: tuple[Any, ...], page: str) -> None:
         self.compared, self._ran = found, key
         self.said.html = _paragraphs(found.failures, "error") + _paragraphs(found.remarks, "small")
         self.tables.html = page
         self._show_command()
         self._show_choice()
         self._drawing.ask((found, self.figure))
-        self._say_if_stale()
 
     # --- what is shown -----------------------------------------------------------------------------------
 
