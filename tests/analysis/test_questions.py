@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 import bdsim
 from bdsim.analysis.attribution import CAUSES, TOTAL, attribute_effect, attribute_growth, shapley
-from bdsim.analysis.breakeven import Turned, break_even
+from bdsim.analysis.breakeven import BreakEven, Turned, break_even
 from bdsim.analysis.futures.regret import combined, regret_of
 from bdsim.analysis.quantity import Quantity, parse_goal, parse_quantity
 from bdsim.analysis.sensitivity import indices, make_inputs, sensitivity
 from bdsim.errors import UsageError
+from bdsim.reporting.questions import breakeven_answer
 from bdsim.runs.expected import Request, answers_to, posterior_draws
 from bdsim.runs.plan import Settings, plan_run
 
@@ -126,7 +127,34 @@ def test_a_goal_out_of_reach_is_said_to_be_so():
         parse_goal("to_china:2030<=1", 2030, "x"),
     )
     assert found.reachable == 0.0
+    assert found.throughout == 0.0
     assert np.isnan(found.interval()).all()
+
+
+@pytest.mark.parametrize(
+    ("met", "always", "said"),
+    [
+        (20, 0, ["set us_funding", "That is of the 100% of 20 posterior draws", "In 0% it holds already"]),
+        (12, 4, ["That is of the 60% of 20 posterior draws", "In 20% of all draws the goal holds at every such value, "
+                 "in 20% at none"]),
+        (4, 16, ["in only 20% of 20 posterior draws", "no number to quote", "In these draws alone", "in 0% at none"]),
+        (0, 20, ["no value of us_funding from 0.5 to 1.5 just meets the goal in any of 20", "In 100% of all draws"]),
+    ],
+)  # fmt: skip
+def test_a_break_even_that_few_draws_have_is_no_number_to_quote(met, always, said):
+    """The median of a fifth of the draws is not the model's answer: how many have one is said before it."""
+    world = job("baseline", Settings(1, 0, 200, "compiled", 2030))
+    goal = parse_goal("departures:2030<=1000", 2030, "x")
+    never = 20 - met - always
+    levels = np.concatenate([np.full(met, 1000.0), np.full(always, 500.0), np.full(never, 2000.0)])
+    response = levels[:, None] + np.linspace(50.0, -50.0, 5)
+    roots = np.where(np.arange(20) < met, 1.0, np.nan)
+    turned = Turned("us_funding", "set", (2026, 2030), 0.5, 1.5)
+    found = BreakEven(turned, goal, np.linspace(0.5, 1.5, 5), response, roots, levels < 600.0, True)
+    words = " ".join(str(part) for part in breakeven_answer(found, world).said)
+    assert (found.reachable, found.throughout) == (met / 20, always / 20)
+    for part in said:
+        assert part.lower() in words.lower()
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,25 @@ def test_a_scenario_that_changes_nothing_says_so(comparison):
     assert len(memo.sentences) == 1
 
 
+def test_what_warns_of_a_number_stands_wherever_the_number_does(study, comparison, tmp_path):
+    """A number of few digits or coarse agents can be copied from anywhere: its warnings are there too."""
+    from dataclasses import replace
+
+    runs = [replace(r, manifest={**r.manifest, "engine": "float32", "researchers_per_agent": 1000})
+            for r in comparison.all]  # fmt: skip
+    summary = summaries(replace(comparison, reference=runs[0], others=tuple(runs[1:])), PERIOD)[1]
+    memo = memos.memo_of(summary, "")
+    told = memos.as_text(memo), memos.as_html(memo), summary.caption, " ".join(summary.plain()["in_words"])
+    assert [w.split()[0] for w in summary.warnings] == ["Single", "Coarse:"]
+    for warning in summary.warnings:
+        assert all(warning in text.replace("&#39;", "'") for text in told)
+
+
+def test_a_memo_of_few_members_says_how_many_would_tell_what_rests_on_priors(memo, study, comparison):
+    known = priors_of(study, comparison.reference)
+    assert f"{len(known)} parameters that only a prior tells is not known from so few members (100 tell)" in memo.caveat
+
+
 def test_the_page_escapes_what_a_scenario_says(memo):
     import dataclasses
 

@@ -70,6 +70,13 @@ class BreakEven:
         """Share of draws in which some value within the range meets the goal exactly."""
         return float(np.isfinite(self.roots).mean())
 
+    @property
+    def throughout(self) -> float:
+        """Share of draws in which the goal holds at every value of the range; at none in the rest."""
+        first = self.response[:, 0]
+        holds = first <= self.goal.number if self.goal.under else first >= self.goal.number
+        return float((np.isnan(self.roots) & holds).mean())
+
     def interval(self) -> tuple[float, float, float]:
         """5%, 50% and 95% of the lever's value over the draws that reach it; nan without any."""
         found = self.roots[np.isfinite(self.roots)]

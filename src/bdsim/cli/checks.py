@@ -147,6 +147,7 @@ def validate(
     from bdsim.cli import terminal
     from bdsim.files.durable import write_file
     from bdsim.reporting.figures.checks import draw_validation
+    from bdsim.reporting.sentences import AGREE
     from bdsim.reporting.style import save_all
     from bdsim.study.fit import NO_FIT, VALIDATION, chosen_fit
     from bdsim.study.layout import find_study
@@ -172,17 +173,19 @@ def validate(
         }
         for r in records
     ]  # fmt: skip
-    terminal.print_table("Published effects beside what the model implies", rows)
+    terminal.print_table("Published effects beside what the model implies", rows, AGREE)
     for r in records:
         terminal.tell(f"  {r['name']}: {r['note']}" + (f". {r['source']}" if r["source"] else ""))
     terminal.tell(f"Figure and numbers: {folder}")
 
 
 def _published(row: dict[str, Any]) -> str:
-    around = [f"{x:g}" if x is not None else "" for x in (row["low"], row["high"])]
+    from bdsim.reporting.sentences import bounds
+
+    around = bounds(row["low"], row["high"])
     if row["published"] is None:
-        return "-".join(around) if any(around) else ""
-    return f"{row['published']:g}" + (f" [{', '.join(around)}]" if any(around) else "")
+        return around
+    return f"{row['published']:g}" + (f" [{around}]" if around else "")
 
 
 def _model(row: dict[str, Any]) -> str:

@@ -264,7 +264,9 @@ def _draw_comparison(told: Sequence[Summary], study: Study, target: Path) -> Non
     assert comparison is not None
     whos = [summary.who for summary in told if summary.who is not None]
     tables = {"effect-by-destination": comparison.effect(("destination",))}
-    tables["answer"] = pd.DataFrame([s.headline.row() | {"scenario": s.results.name} for s in told if s.headline])
+    tables["answer"] = pd.DataFrame(
+        [s.headline.row() | {"scenario": s.results.name, "warnings": " ".join(s.warnings)} for s in told if s.headline]
+    )
     if whos:
         tables["who"] = pd.concat([w.table.assign(scenario=w.scenario) for w in whos])
         tables["top-decile"] = pd.concat([w.top_decile.assign(scenario=w.scenario) for w in whos])

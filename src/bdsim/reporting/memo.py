@@ -23,6 +23,7 @@ from bdsim.reporting.names import NAMES
 from bdsim.reporting.page import picture
 from bdsim.reporting.sentences import citation, in_years, signed
 from bdsim.reporting.style import STYLE, Drawing, any_script
+from bdsim.reporting.summary import ENOUGH
 
 if TYPE_CHECKING:
     from bdsim.reporting.summary import Summary
@@ -69,7 +70,7 @@ def memo_of(summary: Summary, command: str) -> Memo:
         number=f"{headline.number} departures" if headline else "Not one departure more or fewer",
         statistic=f"{headline.statistic} and 90% of {headline.members} members" if headline else "",
         sentences=(*summary.sentences()[:1], *_where(summary), *_who(summary)),
-        caveat=_carried(summary),
+        caveat=" ".join([*summary.warnings, _carried(summary)]),
         figure=draw_difference(comparison),
         command=command,
         runs=", ".join(f"{r.name}-{r.fingerprint}" for r in comparison.all),
@@ -111,7 +112,10 @@ def _carried(summary: Summary) -> str:
         return "Parameters are held at assumed values: the interval holds chance alone."
     grounds = summary.headline.grounds if summary.headline is not None else ""
     if summary.from_priors is None and summary.priors:
-        grounds += f" Only a prior tells: {', '.join(map(str.lower, summary.priors.values()))}."
+        grounds += (
+            f" How much of its spread goes with the {len(summary.priors)} parameters that only a prior tells is not "
+            f"known from so few members ({ENOUGH} tell)."
+        )
     return grounds.strip() or "Nothing varies in this number."
 
 

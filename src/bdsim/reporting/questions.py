@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bdsim.analysis.attribution import Attribution, cannot_tell, cause_of
-from bdsim.reporting.sentences import Answer, Block, count, in_years, interval, signed
+from bdsim.reporting.sentences import Answer, Block, count, in_years, interval, percent, signed
 
 if TYPE_CHECKING:
     from bdsim.analysis.breakeven import BreakEven
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["attribution_answer", "breakeven_answer", "regret_answer", "sensitivity_answer"]
 
+HALF = 0.5  # share of draws: the median of fewer is none of all
+
 
 def attribution_answer(found: Attribution) -> Answer:
     """Shares of a change by cause."""
@@ -23,7 +25,7 @@ def attribution_answer(found: Attribution) -> Answer:
     rows = [
         {
             "cause": str(r.cause), "researchers, mean [90%]": f"{signed(r.mean)} {interval(r.p05, r.p95, signed)}",
-            "share [90%]": f"{r.share:.0%} {interval(r.share_p05, r.share_p95, _percent)}",
+            "share [90%]": f"{percent(r.share)} {interval(r.share_p05, r.share_p95, percent)}",
         }
         for r in table.itertuples()
     ]  # fmt: skip
@@ -39,28 +41,49 @@ def breakeven_answer(found: BreakEven, job: Job) -> Answer:
     """How far a lever must go to meet a goal."""
     turned, goal = found.turned, found.goal
     low, median, high = found.interval()
-    by = "to" if turned.how == "set" else "by"
-    said = (
-        f"{goal.quantity.meaning} {'at most' if goal.under else 'at least'} {count(goal.number)}: {turned.how} "
-        f"{turned.table} in {in_years(turned.years)} {by} {median:.3g} 90% {interval(low, high, lambda x: f'{x:.3g}')}"
-        if found.reachable > 0.0
-        else f"no value of {turned.table} from {turned.low:g} to {turned.high:g} meets the goal {goal} in any draw"
-    )
-    sentences = [
-        f"By the model, {said}.",
-        f"{found.reachable:.0%} of {len(found.roots)} posterior draws meet the goal within {turned.low:g} to "
-        f"{turned.high:g}; in {found.held_before.mean():.0%} it holds already where nothing changes.",
-    ]
+    sentences = [_just_met(found), _elsewhere(found)]
     if not found.monotone:
         sentences.append(
             "The response is not monotone: the crossing nearest to no change is given, there may be others."
         )
     plain = {
         "lever": turned.table, "as": turned.how, "years": list(turned.years), "goal": str(goal), "median": median,
-        "p05": low, "p95": high, "reachable": found.reachable, "held_before": float(found.held_before.mean()),
+        "p05": low, "p95": high, "reachable": found.reachable, "holds_throughout": found.throughout,
+        "held_before": float(found.held_before.mean()), "in_words": sentences,
         "monotone": found.monotone, "draws": len(found.roots),
     }  # fmt: skip
     return Answer([*sentences, *_limits(cannot_tell(job, [cause_of(turned.table)], "what the model makes of"))], plain)
+
+
+def _just_met(found: BreakEven) -> str:
+    """Where the goal is just met, after how often it is: a value that few draws have answers for none of the others."""
+    turned, goal = found.turned, found.goal
+    draws = len(found.roots)
+    aim = f"{goal.quantity.meaning}, {'at most' if goal.under else 'at least'} {count(goal.number)}"
+    lever = f"{turned.table} from {turned.low:g} to {turned.high:g}"
+    if not found.reachable:
+        return f"By the model, no value of {lever} just meets the goal in any of {draws} posterior draws ({aim})."
+    low, median, high = found.interval()
+    value = (
+        f"{turned.how} {turned.table} in {in_years(turned.years)} {'to' if turned.how == 'set' else 'by'} "
+        f"{median:.3g} 90% {interval(low, high, lambda x: f'{x:.3g}')}"
+    )
+    among = f"{found.reachable:.0%} of {draws} posterior draws"
+    if found.reachable < HALF:
+        return (
+            f"By the model, a value of {lever} just meets the goal in only {among} ({aim}): no number to quote. In "
+            f"these draws alone: {value}."
+        )
+    return f"By the model, {aim}: {value}. That is of the {among} in which a value of {lever} just meets the goal."
+
+
+def _elsewhere(found: BreakEven) -> str:
+    """The draws without such a value, and those that need none."""
+    never = max(0.0, 1.0 - found.reachable - found.throughout)
+    rest = f"In {found.throughout:.0%} of all draws the goal holds at every such value, in {never:.0%} at none; "
+    begin = rest if found.reachable < 1.0 else ""
+    said = f"{begin}in {found.held_before.mean():.0%} it holds already where nothing changes."
+    return said[0].upper() + said[1:]
 
 
 def sensitivity_answer(found: Sensitivity, samples: int, over: str, label: Callable[[str], str] = str) -> Answer:
@@ -115,10 +138,6 @@ def regret_answer(found: Regret) -> Answer:
 def _limits(said: Sequence[str]) -> list[Any]:
     """What the data cannot tell, as lines under a heading."""
     return ["What the data cannot tell:", *(f"  - {sentence}" for sentence in said)] if said else []
-
-
-def _percent(share: float) -> str:
-    return f"{share:.0%}"
 
 
 def _short(number: float) -> str:

@@ -22,6 +22,8 @@ from bdsim.reporting.headline import ALL_PRIORS
 from bdsim.reporting.names import NAMES
 from bdsim.reporting.page import Report, Section, Table, picture, plain
 from bdsim.reporting.sentences import (
+    AGREE,
+    bounds,
     citation,
     count,
     digits_sentence,
@@ -314,14 +316,14 @@ def _validation(fit: Fit) -> list[Section]:
         {
             "what": r.what,
             "published": "" if pd.isna(r.published) else f"{r.published:g}",
-            "range": "" if pd.isna(r.low) and pd.isna(r.high) else f"{r.low:g} to {r.high:g}",
+            "range": bounds(r.low, r.high),
             "model": f"{r.median:.3g}", "90%": f"{r.p05:.3g} to {r.p95:.3g}",
             "agree": "" if pd.isna(r.agrees) else "yes" if str(r.agrees) == "True" else "no", "note": r.note,
         }
         for r in known.itertuples()
     ]  # fmt: skip
     caption = "Published effects beside what the model implies; none was fitted as a series"
-    return [Section("Validation", tables=[Table.of(caption, rows)])]
+    return [Section("Validation", tables=[Table.of(caption, rows, AGREE)])]
 
 
 def _cited(comparison: Comparison, known: Coverage) -> str:

@@ -17,14 +17,17 @@ if TYPE_CHECKING:
     from bdsim.runs.results import Centre
 
 __all__ = [
+    "AGREE",
     "Answer",
     "Block",
+    "bounds",
     "branch_text",
     "citation",
     "count",
     "digits_sentence",
     "in_years",
     "interval",
+    "percent",
     "period_text",
     "precision_row",
     "precision_sentence",
@@ -38,6 +41,10 @@ __all__ = [
 # Researchers an agent: relative standard deviation of departures 2026-2035, of a policy's effect on them (measured by
 # benchmarks/rounding.py, seeds of the population).
 ROUNDING = {100: (0.0024, 0.006), 1000: (0.0136, 0.025), 10_000: (0.1325, 0.162)}
+AGREE = (  # the rule of calibration.validate
+    "Agree: the model's 90% interval meets the published range, or where none is published the value give or take a "
+    "twentieth; empty where the two are not the same thing."
+)
 TOO_COARSE = 0.005  # share of departures: rounding that is said beside results
 
 
@@ -190,13 +197,26 @@ def count(number: float) -> str:
 
 
 def signed(number: float) -> str:
-    """'+1,285', '-3', and '0' for what is less than half a researcher."""
-    return "0" if abs(number) < 0.5 else f"{number:+,.0f}"
+    """'+1,285', '-3', and '0' without a sign for what rounds to nobody."""
+    return "0" if abs(number) <= 0.5 else f"{number:+,.0f}"
+
+
+def percent(share: float) -> str:
+    """'12%', and '0%' without a sign for what rounds to nothing."""
+    return "0%" if abs(share) <= 0.005 else f"{share:.0%}"
 
 
 def interval(low: float, high: float, write: Any = count) -> str:
     """'[1, 2]', or that it is unknown where a single draw was run."""
     return "[unknown]" if math.isnan(low) or math.isnan(high) else f"[{write(low)}, {write(high)}]"
+
+
+def bounds(low: float | None, high: float | None) -> str:
+    """A published range: '180 to 330', 'up to 2.4', 'from 25', and '' where none is known. None or nan is unknown."""
+    least, most = ("" if x is None or math.isnan(x) else f"{x:g}" for x in (low, high))
+    if least and most:
+        return f"{least} to {most}"
+    return f"from {least}" if least else f"up to {most}" if most else ""
 
 
 def citation(manifest: Mapping[str, Any]) -> str:

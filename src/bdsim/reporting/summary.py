@@ -43,7 +43,7 @@ from bdsim.study.parameters import load_parameters
 if TYPE_CHECKING:
     from bdsim.study.layout import Study
 
-__all__ = ["PEOPLE", "Headline", "Summary", "fit_of", "observed", "priors_of", "summaries"]
+__all__ = ["ENOUGH", "PEOPLE", "Headline", "Summary", "fit_of", "observed", "priors_of", "summaries"]
 
 PEOPLE = "scientists of Chinese descent"
 ENOUGH = 100  # draws: fewer do not tell what a number's spread goes with
@@ -212,6 +212,13 @@ class Summary:
         ]  # fmt: skip
 
     @property
+    def warnings(self) -> list[str]:
+        """That the numbers have few digits, or rest on coarse agents: goes wherever one of them stands."""
+        m = self.results.manifest
+        said = digits_sentence(m["engine"]), rounding_sentence(m["researchers_per_agent"])
+        return [sentence for sentence in said if sentence]
+
+    @property
     def caption(self) -> str:
         """What the intervals hold, and what the numbers rest on."""
         m = self.results.manifest
@@ -224,8 +231,7 @@ class Summary:
             sentences.append("For an interval, run more members.")
         if self.results.held:
             sentences.append(f"Held at a value: {self.results.held}.")
-        said = [*sentences, digits_sentence(m["engine"]), rounding_sentence(m["researchers_per_agent"])]
-        return " ".join(s for s in said if s)
+        return " ".join([*sentences, *self.warnings])
 
     def blocks(self) -> list[Block]:
         """Departures by period, and where events branch, their ways and what each carries."""
@@ -317,7 +323,7 @@ class Summary:
             "precision": precision_row(self.precision) if self.precision else None,
             "who": self.who.table.to_dict("records") if self.who else [],
             "top_decile": self.who.top_decile.to_dict("records") if self.who else [],
-            "in_words": self.sentences(),
+            "warnings": self.warnings, "in_words": [*self.sentences(), *self.warnings],
         }  # fmt: skip
 
 

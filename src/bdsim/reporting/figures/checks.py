@@ -10,6 +10,7 @@ import pandas as pd
 
 from bdsim.calibration.backtest import RULES, TOTAL, coverage
 from bdsim.reporting.figures.canvas import canvas
+from bdsim.reporting.sentences import bounds
 from bdsim.reporting.style import COLOURS, REFERENCE, Drawing, caption, styled, year_axis
 from bdsim.runs.identity import versions
 
@@ -140,7 +141,7 @@ def draw_validation(table: pd.DataFrame) -> Drawing:
         colour = COLOURS[0] if row["agrees"] is None or row["agrees"] else COLOURS[1]
         ax.plot([row["p05"] / scale, row["p95"] / scale], [y - 0.15] * 2, color=colour, lw=2)
         ax.plot(row["median"] / scale, y - 0.15, "s", color=colour, ms=4, label="Model, 90%" if i == 0 else None)
-        published = f"{row['published']:.3g}" if pd.notna(row["published"]) else f"{row['low']:g}-{row['high']:g}"
+        published = f"{row['published']:.3g}" if pd.notna(row["published"]) else bounds(row["low"], row["high"])
         text = f"{published} | {row['median']:.3g} [{row['p05']:.3g}, {row['p95']:.3g}]"
         ax.text(1.02, y, text, va="center", fontsize=7, transform=ax.get_yaxis_transform())
     ax.set_yticks(range(len(shown)), [_broken(w) for w in reversed(shown["what"].tolist())], fontsize=7)

@@ -16,8 +16,9 @@ from bdsim.analysis.breakeven import NEUTRAL, BreakEven
 from bdsim.model.world import TABLES
 from bdsim.reporting.figures.canvas import WIDTH, canvas
 from bdsim.reporting.names import capital
+from bdsim.reporting.sentences import interval, percent, signed
 from bdsim.reporting.style import COLOURS, REFERENCE, VERDICTS, Drawing, caption, styled
-from bdsim.runs.statistics import interval
+from bdsim.runs.statistics import interval as spread
 
 if TYPE_CHECKING:
     from bdsim.analysis.futures.regret import Regret
@@ -54,7 +55,7 @@ def draw_attribution(found: Attribution, job: Job) -> Drawing:
     ax.hlines(at, table["p05"], table["p95"], color="black", lw=1.1)
     beside = ax.get_yaxis_transform()
     for y, row in zip(at, table.itertuples(), strict=True):
-        text = f"{row.mean:+,.0f} [{row.p05:+,.0f}, {row.p95:+,.0f}], {row.share:.0%}" if row.mean else "0"
+        text = f"{signed(row.mean)} {interval(row.p05, row.p95, signed)}, {percent(row.share)}" if row.mean else "0"
         ax.text(1.02, y, text, transform=beside, va="center", fontsize=7.5)
     ax.axvline(0.0, color="black", lw=0.8)
     ax.set_yticks(at, [capital(cause) for cause in table["cause"]])
@@ -68,7 +69,7 @@ def draw_attribution(found: Attribution, job: Job) -> Drawing:
         "the total. Shapley shares add up to the total. Shares of the model, not measured effects."
     )
     caption(figure, capital(found.of), f"{said} {_source(job)}")
-    alt = f"{found.of}: " + "; ".join(f"{r.cause} {r.mean:+,.0f}" for r in table.itertuples())
+    alt = f"{found.of}: " + "; ".join(f"{r.cause} {signed(r.mean)}" for r in table.itertuples())
     return Drawing("attribution", figure, table, alt)
 
 
@@ -85,7 +86,8 @@ def draw_break_even(found: BreakEven, job: Job) -> Drawing:
     low, median, high = found.interval()
     if np.isfinite(median):
         ax.axvspan(low, high, color=COLOURS[1], alpha=0.16, lw=0)
-        label = f"Goal just met: {median:.3g}, 90% {low:.3g} to {high:.3g}"
+        among = f", in {found.reachable:.0%} of draws" if found.reachable < 1.0 else ""
+        label = f"Goal just met{among}: {median:.3g}, 90% {low:.3g} to {high:.3g}"
         ax.axvline(median, color=COLOURS[1], lw=1.4, label=label)
     neutral = NEUTRAL[turned.how]
     if neutral is not None:
@@ -101,10 +103,16 @@ def draw_break_even(found: BreakEven, job: Job) -> Drawing:
     top = max(table["p95"].iloc[len(table) // 2], goal.number) * 2.5
     ax.set_ylim(0.0, min(table["p95"].max() * 1.05, top))
     board.legend()
-    reach = f"{found.reachable:.0%} of draws reach the goal within the range."
+    reach = (
+        f"In {found.reachable:.0%} of draws a value within the range just meets the goal, in {found.throughout:.0%} "
+        "every value meets it."
+    )
     title = f"How far {name.meaning.split(',')[0]} would have to go, by the model"
     caption(board.figure, title, f"{reach} {_source(job)}")
-    alt = f"Break-even of {turned.table} for {goal}: {median:.3g}, 90% {low:.3g} to {high:.3g}"
+    alt = (
+        f"Break-even of {turned.table} for {goal}, in {found.reachable:.0%} of draws: {median:.3g}, 90% {low:.3g} to "
+        f"{high:.3g}"
+    )
     return Drawing("breakeven", board.figure, table, alt)
 
 
@@ -195,7 +203,7 @@ def draw_regret(found: Regret, job: Job) -> Drawing:
     for p in range(len(found.policies)):
         for f in range(len(found.futures)):
             dark = mean[p, f] > 0.55 * mean.max()
-            low, high = interval(found.regret[:, p, f], (0.05, 0.95))
+            low, high = spread(found.regret[:, p, f], (0.05, 0.95))
             text = f"{mean[p, f]:,.0f}" + ("" if np.isnan(low) else f"\n[{low:,.0f}, {high:,.0f}]")
             ax.text(f, p, text, ha="center", va="center", fontsize=7.5, color="white" if dark else "black")
     room = max(10, int(60 / len(found.futures)))
