@@ -67,6 +67,15 @@ def test_what_warns_of_a_number_stands_wherever_the_number_does(study, compariso
         assert all(warning in text.replace("&#39;", "'") for text in told)
 
 
+def test_a_reference_with_more_members_is_said_to_have_them(study, comparison):
+    """Its own departures are of all its members, the difference is of those that have a pair."""
+    fewer = bdsim.run(bdsim.load_scenario("initiative-revival", study), members=4, researchers_per_agent=200)
+    summary = summaries(bdsim.compare(comparison.reference, fewer), PERIOD)[1]
+    assert summary.warnings[-1].endswith("whose own numbers are of 6.")
+    assert "of the 4 members" in summary.caption
+    assert not summaries(comparison, PERIOD)[1].warnings
+
+
 def test_a_memo_of_few_members_says_how_many_would_tell_what_rests_on_priors(memo, study, comparison):
     known = priors_of(study, comparison.reference)
     assert f"{len(known)} parameters that only a prior tells is not known from so few members (100 tell)" in memo.caveat

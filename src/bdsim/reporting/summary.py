@@ -213,10 +213,21 @@ class Summary:
 
     @property
     def warnings(self) -> list[str]:
-        """That the numbers have few digits, or rest on coarse agents: goes wherever one of them stands."""
+        """That the numbers have few digits, rest on coarse agents or on some members: goes wherever one stands."""
         m = self.results.manifest
-        said = digits_sentence(m["engine"]), rounding_sentence(m["researchers_per_agent"])
+        said = digits_sentence(m["engine"]), rounding_sentence(m["researchers_per_agent"]), self._pairing
         return [sentence for sentence in said if sentence]
+
+    @property
+    def _pairing(self) -> str:
+        """That the reference has members beside those that are paired; empty where it has none."""
+        if self.against is None or self.results.draws == self.against.reference.draws:
+            return ""
+        ours, reference = self.results.draws, self.against.reference
+        return (
+            f"Differences are of the {ours} members of {self.results.title} and the same {ours} of "
+            f"{reference.title}, whose own numbers are of {reference.draws}."
+        )
 
     @property
     def caption(self) -> str:
