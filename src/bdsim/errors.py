@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import difflib
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ __all__ = [
     "UsageError",
     "check_years",
     "did_you_mean",
+    "in_plain_words",
     "printable",
     "shown",
     "whole_number",
@@ -144,6 +145,12 @@ def did_you_mean(name: object, choices: Iterable[str]) -> str:
         return ""
     listed = ", ".join(choices) if len(choices) <= 14 else ", ".join(choices[:14]) + ", ..."
     return f"; choose from {listed}"
+
+
+def in_plain_words(found: Mapping[str, Any]) -> str:
+    """What pydantic says of a value, as a sentence about it: 'must be greater than or equal to 0'."""
+    said = str(found["msg"]).splitlines()[0].removeprefix("Value error, ").removesuffix(" after validation")
+    return said.replace("Input should", "must").replace(" should have", " must have").replace(" after validation,", ",")
 
 
 def whole_number(value: Any, least: int, most: int, where: str) -> int:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bdsim.calibration.targets import Role, Target
-from bdsim.errors import TargetError, did_you_mean
+from bdsim.errors import TargetError, did_you_mean, in_plain_words
 from bdsim.files.text import read_toml
 from bdsim.model.categories import FIELDS, FIRST_ENTRY, FIRST_YEAR, LAST_POSSIBLE_YEAR
 from bdsim.study.evidence import Evidence
@@ -187,7 +187,7 @@ def _first_problem(error: ValidationError, path: Path) -> TargetError:
         models: dict[str, type[Part]] = {"facts": Facts, "error": Error}
         model = models.get(str(where[-2]), Entry) if len(where) > 1 else TargetFile
         return TargetError(f"unknown name '{key}'{did_you_mean(key, _names(model))}", where=path, place=place)
-    return TargetError(first["msg"].removeprefix("Value error, "), where=path, place=place)
+    return TargetError(in_plain_words(first), where=path, place=place)
 
 
 def _names(model: type[Part]) -> list[str]:

@@ -27,6 +27,8 @@ __all__ = [
 
 LARGEST_TOML = 250_000  # bytes: thirty times the largest that is shipped, and still read within a second
 LARGEST_TABLE = 2_000_000  # of CSV and JSON
+AT_LINE = re.compile(r"at line (\d+), column")  # in what tomllib says
+MOST_SHOWN = 60  # characters of a line in a message
 MOST_KEY_PARTS = 40  # of a dotted key; tomllib takes minutes for one of 20,000
 BLANKS = dict.fromkeys(map(ord, "\n\t\u00a0\u202f\u2009"))  # invisible but harmless white space
 KEY_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
@@ -97,7 +99,15 @@ def parsed_toml(text: str, path: Path | None, error: type[InputError]) -> dict[s
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as problem:  # TOMLDecodeError is a ValueError; so are numbers of 5,000 digits
-        raise error(f"cannot be read: it is not TOML: {problem}", where=path) from None
+        raise error(f"cannot be read: it is not TOML: {problem}{_line_of(problem, text)}", where=path) from None
+
+
+def _line_of(problem: Exception, text: str) -> str:
+    """The line that the parser stopped in, as it stands there; empty where it names none."""
+    named = AT_LINE.search(str(problem))
+    lines = text.splitlines()
+    line = lines[int(named[1]) - 1].strip() if named and int(named[1]) <= len(lines) else ""
+    return f": {line[:MOST_SHOWN]}" if line else ""
 
 
 def parsed_json(text: str) -> Any:

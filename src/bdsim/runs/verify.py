@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bdsim.errors import ResultsError, UsageError
+from bdsim.errors import ResultsError, UsageError, in_plain_words
 from bdsim.files.durable import SEAL, hash_of, signed
 from bdsim.files.text import is_there, read_bytes
 from bdsim.runs.ensemble import Progress, run_job, run_one
@@ -94,7 +94,7 @@ def job_of(manifest: Mapping[str, Any], study: Study) -> Job:
         )
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"]))
-        raise ResultsError(error.errors()[0]["msg"], where=MANIFEST, place=f"scenario.{place}") from None
+        raise ResultsError(in_plain_words(error.errors()[0]), where=MANIFEST, place=f"scenario.{place}") from None
     scenario = Scenario(
         plain["name"], study.scenarios / f"{plain['name']}.toml", study, plain["title"], plain["question"],
         plain["notes"], plain["extends"], tuple(parts.policy), tuple(parts.lever), tuple(parts.event),

@@ -13,7 +13,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bdsim.errors import EvidenceError, did_you_mean
+from bdsim.errors import EvidenceError, did_you_mean, in_plain_words
 from bdsim.files.text import read_toml
 from bdsim.model.categories import FIELDS
 from bdsim.study.facts import FILES, Anchor, ChinaDepartures, Effect, Row, own_row, read_rows, years_of
@@ -145,7 +145,9 @@ def _read_sources(path: Path) -> dict[str, Source]:
             first = error.errors()[0]
             key = str(first["loc"][0]) if first["loc"] else ""
             unknown = first["type"] == "extra_forbidden"
-            problem = f"unknown name '{key}'{did_you_mean(key, Source.model_fields)}" if unknown else first["msg"]
+            problem = (
+                f"unknown name '{key}'{did_you_mean(key, Source.model_fields)}" if unknown else in_plain_words(first)
+            )
             raise EvidenceError(problem, where=path, place=".".join(map(str, (name, *first["loc"])))) from None
     return sources
 

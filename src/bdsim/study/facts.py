@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
-from bdsim.errors import EvidenceError, did_you_mean
+from bdsim.errors import EvidenceError, did_you_mean, in_plain_words
 from bdsim.files.text import read_text
 
 __all__ = ["FILES", "Row", "own_row", "read_rows", "years_of"]
@@ -326,7 +326,7 @@ def _in_words(error: ValidationError, header: Sequence[str]) -> tuple[str, str]:
         "finite_number": f"'{given}' is not a finite number",
         "greater_than_equal": f"{given} is less than {limits.get('ge')}",
         "less_than_equal": f"{given} is more than {limits.get('le')}",
-        "value_error": first["msg"].removeprefix("Value error, "),
+        "value_error": in_plain_words(first),
     }
     if kind == "literal_error":
         allowed = str(limits["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
@@ -334,4 +334,4 @@ def _in_words(error: ValidationError, header: Sequence[str]) -> tuple[str, str]:
         return column, f"'{given}' is not one of {limits['expected']}{near}"
     if kind.startswith("date"):
         return column, f"'{given}' is not a date such as 2018-11-01"
-    return column, words.get(kind, first["msg"])
+    return column, words.get(kind, in_plain_words(first))

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bdsim.errors import FitError, did_you_mean
+from bdsim.errors import FitError, did_you_mean, in_plain_words
 from bdsim.files import durable
 from bdsim.files.digest import digest_of
 from bdsim.files.text import is_there, parsed_json, read_text
@@ -150,7 +150,7 @@ def load_fit(study: Study, name: str, parameters: Parameters) -> Fit:
         shocks = _read_shocks(path / "shocks.csv", len(rows))
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"]))
-        raise FitError(error.errors()[0]["msg"], where=path / "manifest.json", place=place) from None
+        raise FitError(in_plain_words(error.errors()[0]), where=path / "manifest.json", place=place) from None
     except KeyError as error:
         raise FitError(f"parameters.csv has no column {error}", where=path) from None
     except (ValueError, TypeError, RecursionError) as error:

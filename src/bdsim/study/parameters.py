@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bdsim.errors import ParameterError, did_you_mean
+from bdsim.errors import ParameterError, did_you_mean, in_plain_words
 from bdsim.files.text import read_toml
 from bdsim.model.categories import FIELDS, ORIGINS, ROUTES, Floats
 from bdsim.model.rule import Weights
@@ -255,7 +255,7 @@ def _parameter(table: Any, path: Path, place: str) -> Parameter:
         first = error.errors()[0]
         inner = ".".join(map(str, first["loc"]))
         hint = did_you_mean(inner, Parameter.model_fields) if first["type"] == "extra_forbidden" else ""
-        message = first["msg"].removeprefix("Value error, ") + hint
+        message = in_plain_words(first) + hint
         raise ParameterError(message, where=path, place=f"{place}.{inner}".rstrip(".")) from None
 
 

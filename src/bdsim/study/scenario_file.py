@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from bdsim.errors import ScenarioError, UsageError, did_you_mean
+from bdsim.errors import ScenarioError, UsageError, did_you_mean, in_plain_words
 from bdsim.files.text import decoded, parsed_toml, read_bytes, readable
 from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, LAST_POSSIBLE_YEAR, ORIGINS, Floats
 from bdsim.model.world import TABLES
@@ -341,10 +341,9 @@ def _message(error: ErrorDetails) -> str:
         return f"{given.isoformat()} has a time: write the day alone, {given.date()}"
     if kind.startswith("date_"):
         return f"{_quoted(given)} is not a date such as 2025-01-20 (no quotes)"
-    if kind == "value_error":
-        return error["msg"].removeprefix("Value error, ")
+    said = in_plain_words(error)
     short = isinstance(given, (str, float)) or (isinstance(given, int) and abs(given) < 10**18)
-    return error["msg"] + (f", not {given!r}"[:60] if short else "")
+    return said + (f", not {given!r}"[:60] if short and kind != "value_error" else "")
 
 
 def _quoted(value: object) -> str:

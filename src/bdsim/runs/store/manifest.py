@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bdsim.errors import ResultsError, UsageError
+from bdsim.errors import ResultsError, UsageError, in_plain_words
 from bdsim.files.text import is_there, parsed_json, read_text
 from bdsim.model.categories import FIRST_YEAR, LAST_POSSIBLE_YEAR
 from bdsim.runs.plan import FORMAT
@@ -119,5 +119,5 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise ResultsError(first["msg"].splitlines()[0], where=folder / MANIFEST, place=place) from None
+        raise ResultsError(in_plain_words(first), where=folder / MANIFEST, place=place) from None
     return manifest
