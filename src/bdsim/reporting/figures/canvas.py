@@ -5,6 +5,7 @@ A count belongs to its whole year, so it is drawn from 1 January to 31 December:
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,8 @@ BAND = 0.14  # how opaque a band is: three of them over each other leave a line 
 HALO: list[Any] = [withStroke(linewidth=2.8, foreground="white")]
 SPAN, SPAN_NAME = "#f0e9d2", "#6f5f2a"
 SLIVER = 0.03  # of the axis: a span of which less is seen has no name
-LETTER, ROW = 0.054, 0.068  # of a policy's name: inches a letter, share of the panel's height a line
+LETTER, ROW = 0.044, 0.078  # of a policy's name: inches a letter, share of the panel's height a line
+GAP = 0.06  # inches between two names in a row
 
 
 @dataclass(frozen=True)
@@ -172,29 +174,38 @@ def policies_of(runs: Iterable[Results]) -> dict[tuple[float, float], str]:
 
 
 def named_spans(ax: Axes, spans: dict[tuple[float, float], str], inches: float, *, raised: bool = False) -> None:
-    """Shade each span and write its name above it, in as many lines as keep names apart."""
+    """Shade each span; above, in as many rows as keep them apart, a bar over its years with its name below the bar.
+
+    A name begins or ends where its bar does, so that it cannot be taken for another's. `inches`: the panel's width.
+    """
     first, last = ax.get_xlim()
     cut = ((max(a, first), min(b, last), name) for (a, b), name in spans.items())
     shown = sorted(span for span in cut if span[1] - span[0] > SLIVER * (last - first))
     if not shown:
         return
     year = inches / (last - first)
-    ends: list[float] = []
+    ends: list[float] = []  # of each row: what is taken of it
     placed = []
     for begin, end, name in shown:
         ax.axvspan(begin, end, color=SPAN, alpha=0.6, lw=0, zorder=0)
-        wide = LETTER * len(name) / year
-        left = float(np.clip(0.5 * (begin + end - wide), first + 0.3, max(first + 0.3, last - wide)))
-        row = next((r for r, taken in enumerate(ends) if taken <= left), len(ends))
-        ends[row : row + 1] = [left + wide + 0.06 / year]
-        placed.append((left, row, name))
+        to_right = begin + LETTER * len(name) / year <= last or last - begin >= end - first
+        room = (last - begin if to_right else end - first) * year
+        written = textwrap.wrap(name, max(6, int(room / LETTER)))
+        wide = LETTER * max(map(len, written)) / year
+        left, right = (begin, max(end, begin + wide)) if to_right else (min(begin, end - wide), end)
+        height = len(written)
+        row = next(r for r in range(len(ends) + 1) if all(taken <= left for taken in ends[r : r + height]))
+        ends[row : row + height] = [right + GAP / year] * height
+        placed.append((begin, end, row, "\n".join(written), to_right))
     low, high = ax.get_ylim()
     if not raised:
         ax.set_ylim(low, low + (high - low) / (1.0 - ROW * len(ends) - 0.01))
-    for left, row, name in placed:
-        ax.text(
-            left, 0.995 - ROW * row, name, transform=ax.get_xaxis_transform(), fontsize=6, color=SPAN_NAME, va="top"
-        )
+    above = ax.get_xaxis_transform()
+    for begin, end, row, text, to_right in placed:
+        top = 0.99 - ROW * row
+        ax.plot([begin, end], [top, top], transform=above, color=SPAN_NAME, lw=1.6, solid_capstyle="butt")
+        x, side = (begin, "left") if to_right else (end, "right")
+        ax.text(x, top - 0.014, text, transform=above, fontsize=6, color=SPAN_NAME, va="top", ha=side, linespacing=1.1)
 
 
 def decimal(date: str) -> float:
