@@ -6,7 +6,7 @@ from typing import Any
 
 from bdsim.model.categories import ORIGIN_OF_GROUP
 from bdsim.model.engine.inlining import inlined
-from bdsim.model.engine.presence import MOVED, both, clear_here, here_of, put_both
+from bdsim.model.engine.presence import MOVED, both, clear_here, here_of, put_both, without_moves
 from bdsim.model.engine.state import SUMS, Block, State, Tally
 from bdsim.model.engine.values import add, add_one, get, is_count, put, set_one, slack
 from bdsim.model.fates import fate_of
@@ -36,7 +36,8 @@ def count_block(n: int, year: int, calm: bool, people: People, state: State, blo
     for j in range(n):
         row = block.row[j]
         group = group_of[row]
-        here, p, q = here_of(both(state.status, row)), get(block.to_china, j), get(block.to_elsewhere, j)
+        status = both(state.status, row)
+        here, p, q = here_of(status), get(block.to_china, j), get(block.to_elsewhere, j)
         to_china, to_elsewhere = here * p, here * q
         add(sums, (group, HERE), here)
         add(sums, (group, EXPECTED + CHINA), to_china)
@@ -48,7 +49,7 @@ def count_block(n: int, year: int, calm: bool, people: People, state: State, blo
             fear = get(block.fear, j)
         breaches = breaches + where(is_sound(fear, get(state.ties, row), p, q), 0.0, 1.0)
         if is_count(state.status):
-            put_both(state.next_status, row, here, none)
+            put_both(state.next_status, row, without_moves(status), none)
             if not calm:
                 put(state.next_dread, row, here * fear)
         else:

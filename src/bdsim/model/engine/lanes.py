@@ -309,13 +309,15 @@ def one_and_bits(_context: Any, bits: Any) -> Any:
 
 @intrinsic
 def scaled_by_bits(_context: Any, x: Any, rounded: Any) -> Any:
+    """maths.scaled_by_power_of_two of a normal x, where the result is one: k is added to the exponent's bits."""
     family, many = family_of(x), isinstance(x, Lanes)
 
     def generate(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
         integer, real = _layouts(family, many)
-        k = builder.sub(builder.bitcast(args[1], integer), _constant(integer, family.round_bits))
-        exponent = builder.shl(builder.add(k, _constant(integer, family.bias)), _constant(integer, family.mantissa))
-        return builder.fmul(args[0], builder.bitcast(exponent, real))
+        scale, k = (builder.bitcast(arg, integer) for arg in args)
+        # of the bits of `rounded` the last ones are k, and those of the number that rounds are 0 there
+        exponent = builder.shl(k, _constant(integer, family.mantissa))
+        return builder.bitcast(builder.add(scale, exponent), real)
 
     return x(x, rounded), generate
 

@@ -23,7 +23,7 @@ from bdsim.model.rule import LEAST
 
 __all__ = [
     "MOVED", "both", "clear_here", "colleagues_of", "dread_of", "has_moved", "here_of", "is_here", "mean_fear",
-    "moved_of", "plus", "put_both", "share_moved", "status_of",
+    "moved_of", "plus", "put_both", "share_moved", "status_of", "without_moves",
 ]  # fmt: skip
 
 MOVED = 16  # more than eight colleagues can add up to
@@ -43,6 +43,11 @@ def plus(x: Any, y: Any) -> Any:
 
 def here_of(x: Any) -> Any:
     """How many are here, of what `both` and `plus` give."""
+    raise NotImplementedError("compiled code only")
+
+
+def without_moves(x: Any) -> Any:
+    """Of what `both` gives of one row, who is here, as `put_both` takes it."""
     raise NotImplementedError("compiled code only")
 
 
@@ -90,6 +95,13 @@ def _here_of(x: Any) -> Any:
     if isinstance(x, types.BaseTuple):
         return lambda x: x[0]
     return lambda x: real(x & types.uint8(15))
+
+
+@inlined_for(without_moves)
+def _without_moves(x: Any) -> Any:
+    if isinstance(x, types.BaseTuple):
+        return lambda x: x[0]
+    return lambda x: x & types.uint8(15)
 
 
 @inlined_for(moved_of)
