@@ -158,13 +158,13 @@ def feel_and_hear(n: int, people: People, w: Weights, offers: bool, calm: bool, 
     """
     row_of, colleagues, group_of, identity = block.row, people.colleagues, people.group, block.identity
     sampled = is_count(state.status)
-    none = w.push * 0.0
+    none, last = w.push * 0.0, len(group_of) - 1
     for j in range(n):
         row = row_of[j]
         group = group_of[row]
         identity[j] = people.identity[row]
         ties = get(state.ties, row)
-        soon = row_of[at_most(j + (AHEAD if sampled else AHEAD_EXPECTED), n - 1)]
+        soon = at_most(row + (AHEAD if sampled else AHEAD_EXPECTED), last)
         for link in range(COLLEAGUES):
             other = np.uint64(colleagues[soon, link])
             if sampled:
