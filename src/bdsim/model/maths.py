@@ -10,8 +10,8 @@ import math
 from typing import TypeVar
 
 __all__ = [
-    "any_of", "at_least", "at_most", "exp", "log", "mean_decay", "scaled_by_power_of_two", "split_power_of_two",
-    "where",
+    "any_of", "at_least", "at_most", "exp", "exp_within", "log", "mean_decay", "reach", "scaled_by_power_of_two",
+    "split_power_of_two", "where",
 ]  # fmt: skip
 
 Real = TypeVar("Real", int, float)
@@ -52,9 +52,18 @@ def split_power_of_two(x: float) -> tuple[float, float]:
     return m, float(k)
 
 
+def reach(x: float) -> float:
+    """How far from 0 `exp_within` goes; less in single precision."""
+    return 700.0
+
+
 def exp(x: float) -> float:
     """e**x, within 3 units in the last place on [-700, 700]; clamped outside."""
-    x = at_most(at_least(x, -700.0), 700.0)
+    return exp_within(at_most(at_least(x, -reach(x)), reach(x)))
+
+
+def exp_within(x: float) -> float:
+    """e**x where x is known to lie within reach, which saves the clamps."""
     rounded = x * LOG2_E + ROUND_TO_INTEGER
     k = rounded - ROUND_TO_INTEGER
     r = (x - k * LN2_HIGH) - k * LN2_LOW

@@ -47,7 +47,7 @@ def compiled(function: F) -> F:
 
 
 for _function in (
-    maths.log, maths.mean_decay,
+    maths.exp, maths.log, maths.mean_decay,
     draws.mix, draws.short_output,
     fates.fate_of,
     rule.stage_of, rule.feel, rule.hear, rule.may_be_offered, rule.offer_chance, rule.attraction, rule.on_visa,

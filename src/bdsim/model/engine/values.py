@@ -306,14 +306,19 @@ def _scaled(x: Any, rounded: Any) -> Any:
     return lambda x, rounded: scaled_by_bits(x, rounded)
 
 
-@inlined_for(maths.exp)
-def _exp(x: Any) -> Any:
+@inlined_for(maths.reach)
+def _reach(x: Any) -> Any:
+    far = 700.0 if family_of(x) is DOUBLE else 87.0
+    return lambda x: far
+
+
+@inlined_for(maths.exp_within)
+def _exp_within(x: Any) -> Any:
     if x != SINGLE.floats:
-        return maths.exp
+        return maths.exp_within
 
     def exp(x: Any) -> Any:
-        """As maths.exp, with half the terms, within 2 units in the last place on [-87, 88]; clamped outside."""
-        x = maths.at_most(maths.at_least(x, -87.0), 88.0)
+        """As maths.exp_within, with half the terms, within 2 units in the last place."""
         rounded = x * maths.LOG2_E + ROUND_TO_INTEGER
         k = rounded - ROUND_TO_INTEGER
         r = (x - k * LN2_HIGH) - k * LN2_LOW

@@ -46,7 +46,7 @@ from bdsim.model.engine.values import (
     slack,
     some,
 )
-from bdsim.model.maths import any_of, at_least, at_most, exp, where
+from bdsim.model.maths import any_of, at_least, at_most, exp, exp_within, reach, where
 from bdsim.model.people import COLLEAGUES, People
 from bdsim.model.rule import (
     CAREER,
@@ -82,7 +82,7 @@ __all__ = [
 
 ONE, TWO = np.uint64(1), np.uint64(2)
 # In researchers: long enough for memory to answer, short enough to stay in the nearest cache.
-AHEAD, AHEAD_EXPECTED = 12, 5
+AHEAD, AHEAD_EXPECTED = 16, 12
 BEFORE_FIRST_YEAR = FIRST_YEAR - FIRST_ENTRY  # cohorts that entered before it
 
 
@@ -151,6 +151,23 @@ def set_shared(
 
 
 @inlined
+def size_of(x: Any) -> Any:
+    """Without its sign."""
+    return at_least(x, -x)
+
+
+@inlined
+def is_within_reach(w: Weights, block: Block) -> bool:
+    """Whether the logarithm of every rate of a cohort, for any fear, ties and prominence in [0, 1], needs no clamp."""
+    most = size_of(w.accept)
+    for group in range(len(ORIGIN_OF_GROUP)):
+        most = at_least(most, size_of(get(block.shared_china, group)))
+        most = at_least(most, size_of(get(block.shared_elsewhere, group)))
+    most = most + size_of(w.ties_weight) + size_of(w.push) + size_of(w.push * w.spill) + size_of(w.standing)
+    return not any_of(where(most <= reach(most), 0.0, 1.0) > 0.0)
+
+
+@inlined
 def feel_and_hear(n: int, people: People, w: Weights, offers: bool, calm: bool, state: State, block: Block) -> None:
     """This year's fear and ties of everyone in the block, and the logarithms of the rates.
 
@@ -193,13 +210,22 @@ def feel_and_hear(n: int, people: People, w: Weights, offers: bool, calm: bool, 
 
 
 @inlined
-def to_chances(n: int, block: Block) -> None:
+def to_rates(n: int, within: bool, column: Any) -> None:
+    """The exponentials of a column; clamps take a twentieth of a year's time, and are for those who need them."""
+    if within:
+        for j in range(n):
+            put(column, j, exp_within(get(column, j)))
+    else:
+        for j in range(n):
+            put(column, j, exp(get(column, j)))
+
+
+@inlined
+def to_chances(n: int, within: bool, block: Block) -> None:
     """Rates and probabilities of leaving of everyone in the block, without an offer, from log rates."""
     china, elsewhere = block.china, block.elsewhere
-    for j in range(n):
-        put(elsewhere, j, exp(get(elsewhere, j)))
-    for j in range(n):
-        put(china, j, exp(get(china, j)))
+    to_rates(n, within, elsewhere)
+    to_rates(n, within, china)
     for j in range(n):
         p, q, _ = chances(get(china, j), get(elsewhere, j), 0.0)
         put(block.to_china, j, p)
@@ -358,10 +384,11 @@ def live_year(
             age, stop = now - cohort, people.starts[field, cohort + 1]
             stage, offering = stage_of(age), may_be_offered(age) & any_of(offers > 0.0)
             set_shared(year, field, age, attracted, world, shocks, b, w, block)
+            within = is_within_reach(w, block)
             for first in range(people.starts[field, cohort], stop, size):
                 n, offered = list_present(first, at_most(first + size, stop), state, block), 0
                 feel_and_hear(n, people, w, offering, calm, state, block)
-                to_chances(n, block)
+                to_chances(n, within, block)
                 if offering:
                     offered = be_offered(n, year, offers, total_appeal, people, keys, state, block)
                 count_block(n, year, calm, people, state, block, tally)
