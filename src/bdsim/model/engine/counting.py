@@ -6,11 +6,12 @@ from typing import Any
 
 from bdsim.model.categories import ORIGIN_OF_GROUP
 from bdsim.model.engine.inlining import inlined
+from bdsim.model.engine.lanes import further
 from bdsim.model.engine.presence import MOVED, both, clear_here, here_of, put_both, without_moves
 from bdsim.model.engine.state import SUMS, Block, State, Tally
 from bdsim.model.engine.values import add, add_one, get, is_count, put, set_one, slack
 from bdsim.model.fates import fate_of
-from bdsim.model.maths import at_least, at_most, where
+from bdsim.model.maths import any_of, at_least, at_most, where
 from bdsim.model.people import People
 from bdsim.model.rule import CHINA, ELSEWHERE, PROGRAMME
 
@@ -28,11 +29,23 @@ def is_sound(fear: Any, ties: Any, to_china: Any, to_elsewhere: Any) -> Any:
 
 
 @inlined
+def add_breaches(n: int, year: int, calm: bool, state: State, block: Block, tally: Tally) -> None:
+    """Count who of the block is not sound, in each lane."""
+    none = get(tally.breaches, year) * 0.0
+    for j in range(n):
+        fear = none
+        if not calm:
+            fear = get(block.fear, j)
+        sound = is_sound(fear, get(state.ties, block.row[j]), get(block.to_china, j), get(block.to_elsewhere, j))
+        add(tally.breaches, year, where(sound, 0.0, 1.0))
+
+
+@inlined
 def count_block(n: int, year: int, calm: bool, people: People, state: State, block: Block, tally: Tally) -> None:
     """Count what everyone in the block may do, and write next 1 January as if all who choose stayed."""
     sums, group_of = block.sums, people.group
-    breaches = get(tally.breaches, year)
-    none = breaches * 0.0
+    none = get(tally.breaches, year) * 0.0
+    worst, most = none, none  # of whatever should lie in [0, 1]: one that does not is seen once a block
     for j in range(n):
         row = block.row[j]
         group = group_of[row]
@@ -47,7 +60,8 @@ def count_block(n: int, year: int, calm: bool, people: People, state: State, blo
         fear = none
         if not calm:
             fear = get(block.fear, j)
-        breaches = breaches + where(is_sound(fear, get(state.ties, row), p, q), 0.0, 1.0)
+        worst = further(worst, further(further(fear, get(state.ties, row)), further(p, q)))
+        most = at_least(most, p + q)
         if is_count(state.status):
             put_both(state.next_status, row, without_moves(status), none)
             if not calm:
@@ -57,7 +71,9 @@ def count_block(n: int, year: int, calm: bool, people: People, state: State, blo
             put_both(state.next_status, row, remains, to_china)
             if not calm:
                 put(state.next_dread, row, remains * fear)
-    put(tally.breaches, year, breaches)
+    top = further(worst, none + 1.0)  # 1 where nothing lies outside
+    if any_of(where((top > 0.0) & (top <= 1.0) & (most <= 1.0 + slack(most)), 0.0, 1.0) > 0.0):
+        add_breaches(n, year, calm, state, block, tally)
 
 
 @inlined

@@ -23,7 +23,7 @@ from numba.extending import intrinsic, lower_builtin, models, register_model, ty
 from bdsim.model.machine_code import SINGLE_WIDTH, WIDTH
 
 __all__ = [
-    "DOUBLE", "SINGLE", "Lanes", "as_floats", "as_kind", "count_bits", "family_of", "mask_bits", "named_axes",
+    "DOUBLE", "SINGLE", "Lanes", "as_floats", "as_kind", "count_bits", "family_of", "further", "mask_bits", "named_axes",
     "one_and_bits", "prefetch", "read", "scaled_by_bits", "select", "value_in", "write",
 ]  # fmt: skip
 
@@ -305,6 +305,19 @@ def one_and_bits(_context: Any, bits: Any) -> Any:
         return builder.bitcast(builder.or_(last, _constant(integer, family.bias << family.mantissa)), real)
 
     return (family.floats if many else types.float64 if family is DOUBLE else types.float32)(bits), generate
+
+
+@intrinsic
+def further(_context: Any, x: Any, y: Any) -> Any:
+    """Of two floats the one whose bits are the larger whole number: one that is negative or none beats all others."""
+    family, many = family_of(x), isinstance(x, Lanes)
+
+    def generate(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        integer, real = _layouts(family, many)
+        one, other = (builder.bitcast(arg, integer) for arg in args)
+        return builder.bitcast(builder.select(builder.icmp_unsigned(">", one, other), one, other), real)
+
+    return x(x, y), generate
 
 
 @intrinsic

@@ -116,8 +116,8 @@ def list_present(first: int, end: int, state: State, block: Block) -> int:
         block.row[n] = row
         here = some(here_of(both(state.status, row)))
         n += here
-        put_both(state.next_status, row, 0.0, 0.0)
         if not here:
+            put_both(state.next_status, row, 0.0, 0.0)
             put(state.next_dread, row, 0.0)
     return n
 
@@ -288,7 +288,7 @@ def choose_all(
         if block.ringing[j] == 0:
             continue
         row, identity = block.row[j], block.identity[j]
-        offered = offers & (people.appeal[row] > 0.0)
+        offered = offers and people.appeal[row] > 0.0
         for lane in range(lanes_of(get(block.china, j))):
             if (block.ringing[j] >> lane) & 1 == 0 or not is_here(state.status, row, lane):
                 continue
