@@ -23,7 +23,7 @@ from numba.extending import intrinsic, lower_builtin, models, register_model, ty
 from bdsim.model.machine_code import SINGLE_WIDTH, WIDTH
 
 __all__ = [
-    "DOUBLE", "SINGLE", "Lanes", "as_floats", "as_kind", "count_bits", "family_of", "further", "mask_bits", "named_axes",
+    "DOUBLE", "SINGLE", "Lanes", "as_floats", "as_kind", "count_bits", "family_of", "first_of", "further", "mask_bits", "named_axes",
     "one_and_bits", "prefetch", "read", "scaled_by_bits", "select", "value_in", "write",
 ]  # fmt: skip
 
@@ -193,6 +193,16 @@ def mask_bits(_context: Any, mask: Any) -> Any:
     return types.Integer.from_bitwidth(bits, signed=False)(
         mask
     ), lambda _target, builder, _signature, args: builder.bitcast(args[0], ir.IntType(bits))
+
+
+@intrinsic
+def first_of(_context: Any, bits: Any) -> Any:
+    """The number of the lowest of several bits."""
+
+    def generate(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), generate
 
 
 def _place(context: Any, builder: Any, of: Any, array: Any, index_type: Any, index: Any) -> Any:

@@ -20,6 +20,7 @@ from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, ORIGIN_OF_GROUP, Flo
 from bdsim.model.engine.compiling import compiled
 from bdsim.model.engine.counting import SETTLED, add_up, count_block, count_offers, leave, retire
 from bdsim.model.engine.inlining import inlined
+from bdsim.model.engine.lanes import first_of
 from bdsim.model.engine.presence import (
     both,
     dread_of,
@@ -289,8 +290,11 @@ def choose_all(
             continue
         row, identity = block.row[j], block.identity[j]
         offered = offers and people.appeal[row] > 0.0
-        for lane in range(lanes_of(get(block.china, j))):
-            if (block.ringing[j] >> lane) & 1 == 0 or not is_here(state.status, row, lane):
+        ringing = np.uint64(block.ringing[j])
+        while ringing:
+            lane = first_of(ringing)
+            ringing &= ringing - ONE
+            if not is_here(state.status, row, lane):
                 continue
             by_offer = one(block.by_offer, j, lane) if offered else 0.0
             choice = choose(
