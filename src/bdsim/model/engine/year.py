@@ -83,7 +83,7 @@ __all__ = [
 
 ONE, TWO = np.uint64(1), np.uint64(2)
 # In researchers: long enough for memory to answer, short enough to stay in the nearest cache.
-AHEAD, AHEAD_EXPECTED = 16, 12
+AHEAD, AHEAD_EXPECTED = np.uint64(16), np.uint64(12)
 BEFORE_FIRST_YEAR = FIRST_YEAR - FIRST_ENTRY  # cohorts that entered before it
 
 
@@ -176,13 +176,14 @@ def feel_and_hear(n: int, people: People, w: Weights, offers: bool, calm: bool, 
     """
     row_of, colleagues, group_of, identity = block.row, people.colleagues, people.group, block.identity
     sampled = is_count(state.status)
-    none, last = w.push * 0.0, len(group_of) - 1
+    none, last = w.push * 0.0, np.uint64(len(group_of) - 1)
+    ahead = AHEAD if sampled else AHEAD_EXPECTED
     for j in range(n):
         row = row_of[j]
         group = group_of[row]
         identity[j] = people.identity[row]
         ties = get(state.ties, row)
-        soon = at_most(row + (AHEAD if sampled else AHEAD_EXPECTED), last)
+        soon = at_most(row + ahead, last)
         for link in range(COLLEAGUES):
             other = np.uint64(colleagues[soon, link])
             if sampled:
