@@ -13,7 +13,7 @@ from bdsim.model.engine.values import add, add_one, get, is_count, put, set_one,
 from bdsim.model.fates import fate_of
 from bdsim.model.maths import any_of, at_least, at_most, where
 from bdsim.model.people import People
-from bdsim.model.rule import CHINA, ELSEWHERE, PROGRAMME
+from bdsim.model.rule import chances, CHINA, ELSEWHERE, PROGRAMME
 
 __all__ = ["SETTLED", "add_up", "count_block", "count_offers", "leave", "retire"]
 
@@ -41,7 +41,7 @@ def add_breaches(n: int, year: int, calm: bool, state: State, block: Block, tall
 
 
 @inlined
-def count_block(n: int, year: int, calm: bool, people: People, state: State, block: Block, tally: Tally) -> None:
+def count_block(n: int, year: int, calm: bool, offering: bool, people: People, state: State, block: Block, tally: Tally) -> None:
     """Count what everyone in the block may do, and write next 1 January as if all who choose stayed."""
     sums, group_of = block.sums, people.group
     none = get(tally.breaches, year) * 0.0
@@ -50,7 +50,11 @@ def count_block(n: int, year: int, calm: bool, people: People, state: State, blo
         row = block.row[j]
         group = group_of[row]
         status = both(state.status, row)
-        here, p, q = here_of(status), get(block.to_china, j), get(block.to_elsewhere, j)
+        here = here_of(status)
+        if offering:
+            p, q = get(block.to_china, j), get(block.to_elsewhere, j)
+        else:
+            p, q, _ = chances(get(block.china, j), get(block.elsewhere, j), 0.0)
         to_china, to_elsewhere = here * p, here * q
         add(sums, (group, HERE), here)
         add(sums, (group, EXPECTED + CHINA), to_china)

@@ -223,11 +223,12 @@ def to_rates(n: int, within: bool, column: Any) -> None:
 
 
 @inlined
-def to_chances(n: int, within: bool, block: Block) -> None:
+def to_chances(n: int, within: bool, offering: bool, block: Block) -> None:
     """Rates and probabilities of leaving of everyone in the block, without an offer, from log rates."""
     china, elsewhere = block.china, block.elsewhere
     to_rates(n, within, elsewhere)
     to_rates(n, within, china)
+    if not offering: return
     for j in range(n):
         p, q, _ = chances(get(china, j), get(elsewhere, j), 0.0)
         put(block.to_china, j, p)
@@ -360,7 +361,7 @@ def close_year(year: int, people: People, d: Decisions, state: State, block: Blo
                     block.to_china[j], block.to_elsewhere[j] = d.to_china[row], d.to_elsewhere[row]
                     block.to_programme[j] = d.to_programme[row]
                 count_offers(n, people, state, block)
-                count_block(n, year, False, people, state, block, tally)
+                count_block(n, year, False, True, people, state, block, tally)
                 for j in range(n):
                     row = block.row[j]
                     if d.choice[row] != STAY:
@@ -393,10 +394,10 @@ def live_year(
             for first in range(people.starts[field, cohort], stop, size):
                 n, offered = list_present(first, at_most(first + size, stop), state, block), 0
                 feel_and_hear(n, people, w, offering, calm, state, block)
-                to_chances(n, within, block)
+                to_chances(n, within, offering, block)
                 if offering:
                     offered = be_offered(n, year, offers, total_appeal, people, keys, state, block)
-                count_block(n, year, calm, people, state, block, tally)
+                count_block(n, year, calm, offering, people, state, block, tally)
                 if sampled:
                     listen(n, year, offered, keys, block)
                     choose_all(n, year, field, stage, cohort, offering, keys, people, state, block, tally)
