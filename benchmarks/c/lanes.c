@@ -20,7 +20,7 @@
 #include <sys/mman.h>
 #endif
 
-enum { LANES = 8, BLOCK = 64, AHEAD = 12 };  // AHEAD: rows whose colleagues are fetched early
+enum { LANES = 8, BLOCK = 64, AHEAD = 16 };  // AHEAD: rows whose colleagues are fetched early
 typedef double V __attribute__((vector_size(64)));
 typedef uint64_t U __attribute__((vector_size(64)));
 typedef int64_t I __attribute__((vector_size(64)));
@@ -384,16 +384,18 @@ static void probabilities(Block *b, int n) {
         b->china[j] = vexp(b->china[j]);
         b->elsewhere[j] = vexp(b->elsewhere[j]);
     }
-    for (int j = 0; j < n; j++) {
-        V total = b->china[j] + b->elsewhere[j], share = vmean_decay(total);
-        b->to_china[j] = share * b->china[j];
-        b->to_elsewhere[j] = share * b->elsewhere[j];
-    }
+}
+
+static inline void chances(const Block *b, int j, V *to_china, V *to_elsewhere) {
+    V share = vmean_decay(b->china[j] + b->elsewhere[j]);
+    *to_china = share * b->china[j];
+    *to_elsewhere = share * b->elsewhere[j];
 }
 
 // Both answers to 'was there an offer?', for those who may get one; and the answer.
 static void offer(const People *p, const Rule *w, const Cohort *c, const State *s, Block *b, int n) {
     int some[BLOCK], m = 0;
+    for (int j = 0; j < n; j++) chances(b, j, b->to_china + j, b->to_elsewhere + j);
     for (int j = 0; j < n; j++) {
         some[m] = j;
         m += p->appeal[b->row[j]] > 0.0;
@@ -419,7 +421,9 @@ static void decide(const People *p, const Rule *w, const Cohort *c, State *s, Ta
         int64_t row = b->row[j];
         unsigned here = s->here[row];
         Cell *cell = c->cells + p->group[row];
-        V to_china = only(here, b->to_china[j]), to_elsewhere = only(here, b->to_elsewhere[j]);
+        V to_china = b->to_china[j], to_elsewhere = b->to_elsewhere[j];
+        if (!c->may_be_offered) chances(b, j, &to_china, &to_elsewhere);
+        to_china = only(here, to_china), to_elsewhere = only(here, to_elsewhere);
         cell->stocks += only(here, splat(1.0));
         cell->expected[CHINA] += to_china;
         cell->expected[ELSEWHERE] += to_elsewhere;

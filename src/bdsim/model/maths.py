@@ -52,7 +52,7 @@ def split_power_of_two(x: float) -> tuple[float, float]:
     return m, float(k)
 
 
-def reach(x: float) -> float:
+def reach(_x: float) -> float:
     """How far from 0 `exp_within` goes; less in single precision."""
     return 700.0
 

@@ -13,7 +13,7 @@ from bdsim.model.engine.values import add, add_one, get, is_count, put, set_one,
 from bdsim.model.fates import fate_of
 from bdsim.model.maths import any_of, at_least, at_most, where
 from bdsim.model.people import People
-from bdsim.model.rule import chances, CHINA, ELSEWHERE, PROGRAMME
+from bdsim.model.rule import CHINA, ELSEWHERE, PROGRAMME, chances
 
 __all__ = ["SETTLED", "add_up", "count_block", "count_offers", "leave", "retire"]
 
@@ -29,32 +29,43 @@ def is_sound(fear: Any, ties: Any, to_china: Any, to_elsewhere: Any) -> Any:
 
 
 @inlined
-def add_breaches(n: int, year: int, calm: bool, state: State, block: Block, tally: Tally) -> None:
+def chances_at(j: int, known: bool, block: Block) -> tuple[Any, Any]:
+    """To China and elsewhere, of one of the block: as they stand there where they are `known`, else from the rates."""
+    if known:
+        return get(block.to_china, j), get(block.to_elsewhere, j)
+    china, elsewhere, _ = chances(get(block.china, j), get(block.elsewhere, j), 0.0)
+    return china, elsewhere
+
+
+@inlined
+def add_breaches(n: int, year: int, calm: bool, known: bool, state: State, block: Block, tally: Tally) -> None:
     """Count who of the block is not sound, in each lane."""
     none = get(tally.breaches, year) * 0.0
     for j in range(n):
         fear = none
         if not calm:
             fear = get(block.fear, j)
-        sound = is_sound(fear, get(state.ties, block.row[j]), get(block.to_china, j), get(block.to_elsewhere, j))
-        add(tally.breaches, year, where(sound, 0.0, 1.0))
+        p, q = chances_at(j, known, block)
+        add(tally.breaches, year, where(is_sound(fear, get(state.ties, block.row[j]), p, q), 0.0, 1.0))
 
 
 @inlined
-def count_block(n: int, year: int, calm: bool, offering: bool, people: People, state: State, block: Block, tally: Tally) -> None:
-    """Count what everyone in the block may do, and write next 1 January as if all who choose stayed."""
+def count_block(
+    n: int, year: int, calm: bool, known: bool, people: People, state: State, block: Block, tally: Tally
+) -> None:
+    """Count what everyone in the block may do, and write next 1 January as if all who choose stayed.
+
+    Whether everybody is sound is seen once a block, by the worst of all; only where somebody is not are they looked at.
+    """
     sums, group_of = block.sums, people.group
     none = get(tally.breaches, year) * 0.0
-    worst, most = none, none  # of whatever should lie in [0, 1]: one that does not is seen once a block
+    worst, most = none, none
     for j in range(n):
         row = block.row[j]
         group = group_of[row]
         status = both(state.status, row)
         here = here_of(status)
-        if offering:
-            p, q = get(block.to_china, j), get(block.to_elsewhere, j)
-        else:
-            p, q, _ = chances(get(block.china, j), get(block.elsewhere, j), 0.0)
+        p, q = chances_at(j, known, block)
         to_china, to_elsewhere = here * p, here * q
         add(sums, (group, HERE), here)
         add(sums, (group, EXPECTED + CHINA), to_china)
@@ -77,7 +88,7 @@ def count_block(n: int, year: int, calm: bool, offering: bool, people: People, s
                 put(state.next_dread, row, remains * fear)
     top = further(worst, none + 1.0)  # 1 where nothing lies outside
     if any_of(where((top > 0.0) & (top <= 1.0) & (most <= 1.0 + slack(most)), 0.0, 1.0) > 0.0):
-        add_breaches(n, year, calm, state, block, tally)
+        add_breaches(n, year, calm, known, state, block, tally)
 
 
 @inlined

@@ -23,8 +23,8 @@ from numba.extending import intrinsic, lower_builtin, models, register_model, ty
 from bdsim.model.machine_code import SINGLE_WIDTH, WIDTH
 
 __all__ = [
-    "DOUBLE", "SINGLE", "Lanes", "as_floats", "as_kind", "count_bits", "family_of", "first_of", "further", "mask_bits", "named_axes",
-    "one_and_bits", "prefetch", "read", "scaled_by_bits", "select", "value_in", "write",
+    "DOUBLE", "SINGLE", "Lanes", "as_floats", "as_kind", "count_bits", "family_of", "first_of", "further",
+    "mask_bits", "named_axes", "one_and_bits", "prefetch", "read", "scaled_by_bits", "select", "value_in", "write",
 ]  # fmt: skip
 
 

@@ -36,7 +36,7 @@ from bdsim.model.engine.lanes import (
 )
 
 __all__ = [
-    "add", "add_one", "bits_of", "fetch", "get", "is_count", "lanes_of", "number", "one",
+    "add", "add_one", "bits_of", "fetch", "get", "is_count", "number", "one",
     "put", "real", "set_one", "slack", "some",
 ]  # fmt: skip
 
@@ -98,11 +98,6 @@ def set_one(array: Any, index: Any, lane: int, number: Any) -> None:
     raise NotImplementedError("compiled code only")
 
 
-def lanes_of(value: Any) -> int:
-    """1 for a float, the number of members for lanes."""
-    raise NotImplementedError("compiled code only")
-
-
 def number(value: Any) -> Any:
     """A float itself, or the lanes that an array of one axis holds."""
     raise NotImplementedError("compiled code only")
@@ -159,12 +154,6 @@ def _set_one(array: Any, index: Any, lane: Any, number: Any) -> Any:
         array[index, lane] = number
 
     return alone if array.ndim == 1 else together
-
-
-@inlined_for(lanes_of)
-def _lanes_of(value: Any) -> Any:
-    width = value.family.members if isinstance(value, Lanes) else 1
-    return lambda value: width
 
 
 @inlined_for(slack)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bdsim.model import draws
 from bdsim.model.categories import FIRST_ENTRY, FIRST_YEAR, ORIGIN_OF_GROUP, Floats
 from bdsim.model.engine.compiling import compiled
-from bdsim.model.engine.counting import SETTLED, add_up, count_block, count_offers, leave, retire
+from bdsim.model.engine.counting import SETTLED, add_up, chances_at, count_block, count_offers, leave, retire
 from bdsim.model.engine.inlining import inlined
 from bdsim.model.engine.lanes import first_of
 from bdsim.model.engine.presence import (
@@ -34,19 +34,7 @@ from bdsim.model.engine.presence import (
     status_of,
 )  # fmt: skip
 from bdsim.model.engine.state import Block, Decisions, Keys, State, Tally
-from bdsim.model.engine.values import (
-    add,
-    bits_of,
-    fetch,
-    get,
-    is_count,
-    lanes_of,
-    number,
-    one,
-    put,
-    slack,
-    some,
-)
+from bdsim.model.engine.values import add, bits_of, fetch, get, is_count, number, one, put, slack, some
 from bdsim.model.maths import any_of, at_least, at_most, exp, exp_within, reach, where
 from bdsim.model.people import COLLEAGUES, People
 from bdsim.model.rule import (
@@ -213,7 +201,7 @@ def feel_and_hear(n: int, people: People, w: Weights, offers: bool, calm: bool, 
 
 @inlined
 def to_rates(n: int, within: bool, column: Any) -> None:
-    """The exponentials of a column; clamps take a twentieth of a year's time, and are for those who need them."""
+    """Rates of leaving of everyone in the block, from their logarithms; clamps are dear, and few need them."""
     if within:
         for j in range(n):
             put(column, j, exp_within(get(column, j)))
@@ -223,27 +211,18 @@ def to_rates(n: int, within: bool, column: Any) -> None:
 
 
 @inlined
-def to_chances(n: int, within: bool, offering: bool, block: Block) -> None:
-    """Rates and probabilities of leaving of everyone in the block, without an offer, from log rates."""
-    china, elsewhere = block.china, block.elsewhere
-    to_rates(n, within, elsewhere)
-    to_rates(n, within, china)
-    if not offering: return
-    for j in range(n):
-        p, q, _ = chances(get(china, j), get(elsewhere, j), 0.0)
-        put(block.to_china, j, p)
-        put(block.to_elsewhere, j, q)
-
-
-@inlined
 def be_offered(
     n: int, year: int, offers: Any, total_appeal: Any, people: People, keys: Keys, state: State, block: Block
 ) -> int:
-    """Probabilities over both answers to 'was there an offer?', and rates by offers, of those whom programmes look at.
+    """Chances of everyone in the block: over both answers to 'was there an offer?' of those whom programmes look at.
 
-    They are listed in `block.some`; returns how many they are.
+    They are listed in `block.some`, and their rates by offers stand in the block; returns how many they are.
     """
     by_offer, picked, appeal = block.by_offer, block.some, people.appeal
+    for j in range(n):
+        p, q = chances_at(j, False, block)
+        put(block.to_china, j, p)
+        put(block.to_elsewhere, j, q)
     m = 0
     for j in range(n):
         picked[m] = j
@@ -394,7 +373,8 @@ def live_year(
             for first in range(people.starts[field, cohort], stop, size):
                 n, offered = list_present(first, at_most(first + size, stop), state, block), 0
                 feel_and_hear(n, people, w, offering, calm, state, block)
-                to_chances(n, within, offering, block)
+                to_rates(n, within, block.elsewhere)
+                to_rates(n, within, block.china)
                 if offering:
                     offered = be_offered(n, year, offers, total_appeal, people, keys, state, block)
                 count_block(n, year, calm, offering, people, state, block, tally)
