@@ -312,9 +312,8 @@ def appeal_here(year: int, people: People, status: NDArray[Any], sizes: Floats) 
             people.starts[field, at_least(now - OFFERS_UNTIL + 1, 0)],
             people.starts[field, now - OFFERS_FROM + 1],
         )
-        for row in range(first, end):
-            if people.appeal[row] > 0.0:
-                total = total + here_of(both(status, row)) * people.appeal[row] * get(sizes, people.group[row])
+        for row in range(np.uint64(first), np.uint64(end)):
+            total = total + here_of(both(status, row)) * people.appeal[row] * get(sizes, people.group[row])
     return total
 
 
