@@ -101,7 +101,7 @@ def may_ring(rate: Any, key: Any, identity: np.uint64) -> Any:
 def list_present(first: int, end: int, state: State, block: Block) -> int:
     """List those of rows [first, end) who are here. The others stay away, and a move is news for one year."""
     n = 0
-    for row in range(first, end):
+    for row in range(np.uint64(first), np.uint64(end)):
         block.row[n] = row
         here = some(here_of(both(state.status, row)))
         n += here
