@@ -192,6 +192,48 @@ def test_members_with_shocks_and_tables_of_their_own_have_the_bits_of_runs_of_th
         assert with_programme(fates[fates > 0]).any()
 
 
+@pytest.mark.parametrize("sampled", [True, False])
+def test_rates_beyond_what_exp_takes_are_clamped_alike_alone_in_lanes_and_by_agents(sampled):
+    """One member's shocks lie beyond +-700, where exp stops: it has its own bits, its neighbours have theirs."""
+    job = plan_run(bdsim.load_scenario("baseline"), Settings(8, 0, 300, "compiled", 2020), fit="none")
+    world = job.world(job.plans[0])
+    members = [job.inputs(job.plans[0], m) for m in range(8)]
+    china, elsewhere = np.zeros((world.years, len(FIELDS))), np.zeros(world.years)
+    china[3:9, 0], china[9:12, 1], elsewhere[12:14], elsewhere[16] = -1500.0, 800.0, -900.0, 701.0
+    members[2] = members[2]._replace(shocks=Shocks(china, elsewhere))
+    together = simulated(world.population, world.environment, members, sampled=sampled)
+    for m in (1, 2):
+        alone, fates = simulated_alone(world.population, world.environment, members[m], sampled=sampled)
+        for name, side_by_side, one in zip(alone._fields, together[m][0], alone, strict=True):
+            assert side_by_side.tobytes() == one.tobytes(), (m, name)
+        assert np.array_equal(together[m][1], fates)
+    assert not any(tally.breaches.any() for tally, _ in together)
+    tally = together[2][0]
+    assert tally.departures[9, :, 1].sum() == pytest.approx(tally.stocks[9, :, 1].sum())  # all of that field leave
+    if sampled:
+        model = MigrationModel(replace(world, shocks=members[2].shocks, behaviour=members[2].behaviour), member=2)
+        model.run_model()
+        assert np.array_equal(model.state.fate, together[2][1])
+
+
+@pytest.mark.parametrize(  # who hears of a mover has at most 1 afterwards, and in expectation everybody does
+    ("ties", "sampled"), [(-0.25, True), (np.nan, True), (1e6, True), (-np.inf, False), (np.nan, False), (-0.25, False)]
+)
+def test_whoever_is_not_sound_is_counted_in_the_year_and_in_every_lane(ties, sampled):
+    """One of thousands is planted with ties outside [0, 1]: looked for once a block, and then one by one."""
+    job = plan_run(bdsim.load_scenario("baseline"), Settings(3, 0, 200, "compiled", 2012), fit="none")
+    world = job.world(job.plans[0])
+    planted = int(np.flatnonzero((world.population.people.entry == 2006) & world.population.people.enters)[-1])
+    people = world.population.people._replace(ties=world.population.people.ties.copy())
+    members = [job.inputs(job.plans[0], m) for m in range(3)]
+    sound = simulated(world.population, world.environment, members, sampled=sampled)
+    assert not any(tally.breaches.any() for tally, _ in sound)
+    people.ties[planted] = ties
+    for tally, _ in simulated(replace(world.population, people=people), world.environment, members, sampled=sampled):
+        assert tally.breaches[: 2006 - FIRST_YEAR].sum() == 0.0
+        assert tally.breaches[2006 - FIRST_YEAR] == 1.0
+
+
 def test_a_member_is_the_same_whatever_the_size_of_its_ensemble():
     scenario = bdsim.load_scenario("baseline")
     few = bdsim.run(scenario, members=2, researchers_per_agent=100, horizon=2015)
