@@ -6,7 +6,7 @@
 //   - the rates by an offer are computed for those who may get one;
 //   - a clock takes a logarithm only where a bound, not far above the rate, says that it may ring;
 //   - who of the earlier cohorts is still here follows from a sum in closed form;
-//   - years before anybody has been scrutinised do without fear.
+//   - years before anybody has been scrutinised do without fear;
 //   - chances are worked out where they are counted, but for those who may get an offer.
 //
 // Parameters whose rates could reach 220 a year are refused, so that exp needs no clamps.
