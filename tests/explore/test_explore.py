@@ -22,7 +22,7 @@ from bdsim.study.parameters import load_parameters
 from browser import CHROMIUM, FLAGS, served, visited
 from explore_speed import releases
 
-panel = pytest.importorskip("panel", reason="bdsim explore is an extra: pip install 'bdsim-migration[explore]'")
+panel = pytest.importorskip("panel", reason="bdsim explore is an extra: pip install -e '.[explore]'")
 pytestmark = [pytest.mark.one_python, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
 
 from axe_playwright_python.sync_playwright import Axe  # noqa: E402 - Panel may be missing
@@ -345,7 +345,7 @@ def test_without_panel_one_line_says_what_to_install(home):
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=home, capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr == "explore: needs Panel: pip install 'bdsim-migration[explore]'\n"
+    assert done.stderr == "explore: needs Panel: where bdsim's sources are, pip install -e '.[explore]'\n"
 
 
 # --- scenarios and people ------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from bdsim.study.parameters import load_parameters
 from bdsim.study.scenario import load_scenario, resolve
 from bdsim.study.scenario_file import parse_scenario
 
-pytest.importorskip("panel", reason="bdsim explore is an extra: pip install 'bdsim-migration[explore]'")
+pytest.importorskip("panel", reason="bdsim explore is an extra: pip install -e '.[explore]'")
 
 from bdsim.explore.policy.chart import answer_table, policy_chart
 from bdsim.explore.policy.policies import DRAWS, NAME, SCALE, SLIDERS, START, Policies

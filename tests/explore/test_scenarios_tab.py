@@ -19,7 +19,7 @@ from bdsim.runs.ensemble import run
 from bdsim.study.editing.draft import Draft
 from bdsim.study.scenario import load_scenario
 
-pytest.importorskip("panel", reason="bdsim explore is an extra: pip install 'bdsim-migration[explore]'")
+pytest.importorskip("panel", reason="bdsim explore is an extra: pip install -e '.[explore]'")
 
 from bdsim.explore.scenarios.editing import Editing
 from bdsim.explore.scenarios.tab import ScenariosPart

@@ -39,7 +39,7 @@ def explore(
     from bdsim.study.layout import find_study
 
     if importlib.util.find_spec("panel") is None:
-        raise UsageError("needs Panel: pip install 'bdsim-migration[explore]'", where="explore")
+        raise UsageError("needs Panel: where bdsim's sources are, pip install -e '.[explore]'", where="explore")
     if study is not None and not study.is_dir():
         raise UsageError("is not a folder", where=shown(study))
     home = find_study(study)

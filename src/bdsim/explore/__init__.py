@@ -8,5 +8,5 @@
     editing    a scenario file as a form, without any page           editor     ... as a form of that part
     lives.py   (of bdsim) people                                     people     ... as a part of the page
 
-Needs Panel: pip install 'bdsim-migration[explore]'. docs/decisions/0007 says why Panel, and why these controls.
+Needs Panel: pip install -e '.[explore]'. docs/decisions/0007 says why Panel, and why these controls.
 """
