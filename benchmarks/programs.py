@@ -17,6 +17,7 @@ import numpy_vectorised
 from bdsim.model.categories import FIELDS, FIRST_ENTRY, FIRST_YEAR, GROUPS, ORIGINS
 from bdsim.model.machine_code import SINGLE_WIDTH
 from bdsim_engines import Tally, Workload
+from machine import vector_bits
 
 __all__ = ["PROGRAMS", "MismatchError", "Program", "Sizes", "chosen", "measured", "ratios"]
 
@@ -106,10 +107,12 @@ PROGRAMS = (
     Program("c-lanes-fused", "C, lanes, fused multiply-add", _c_lanes("fused"), (), ensemble=True, needs_gcc=True),
 )  # fmt: skip
 
+# The C program has vectors of 512 bits by hand, which a compiler from Python matches less well than those of 256.
+OF_LANES = 0.9 if vector_bits() == 512 else 1.0
 # (of, over, at least, what for): speed of `of` over that of `over`, in the same round
 JUDGED = (
     ("bdsim-many", "mesa", 450.0, "an ensemble against idiomatic Mesa"),
-    ("bdsim-many", "c-lanes", 1.0, "an ensemble against C in lanes (0.9 with 512-bit vectors)"),
+    ("bdsim-many", "c-lanes", OF_LANES, "an ensemble against C in lanes"),
     ("bdsim-one", "mesa", 60.0, "one member against idiomatic Mesa"),
     ("bdsim-one", "c-scalar", 1.0, "one member against scalar C"),
     ("bdsim-many-expected", "bdsim-many", 0.9, "expected against sampled"),
