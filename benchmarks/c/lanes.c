@@ -531,15 +531,22 @@ static void live_year(const People *p, const World *v, const Rule *w, int64_t ye
     book(p, year, cells, retired, t);
 }
 
-static void *memory(size_t bytes) {
-    size_t page = 2u << 20;
-    bytes = (bytes + page - 1) / page * page;
+enum { APART = 640 };  // bytes: no two arrays begin at the same place of a page, which the processor would mix up
+
+static void *memory(size_t bytes, int number) {
+    size_t page = 2u << 20, away = (size_t)number * APART;
+    bytes = (bytes + away + page - 1) / page * page;
     void *made = aligned_alloc(page, bytes);
 #ifdef __linux__
     if (made) madvise(made, bytes, MADV_HUGEPAGE);
 #endif
-    if (made) memset(made, 0, bytes);  // pages are the system's matter, not the clock's
-    return made;
+    if (!made) return NULL;
+    memset(made, 0, bytes);  // pages are the system's matter, not the clock's
+    return (char *)made + away;
+}
+
+static void give_back(void *memory, int number) {
+    if (memory) free((char *)memory - (size_t)number * APART);
 }
 
 static int simulate(const People *p, const World *v, const Member *m, State s, Rule *w, Block *b, Tally *t) {
@@ -571,16 +578,17 @@ static int simulate(const People *p, const World *v, const Member *m, State s, R
 // CPU seconds that LANES members took together; -1 without memory, -2 if a rate goes beyond what exp takes here. The tallies come zeroed.
 double run(const People *p, const World *v, const Member *m, Tally *t) {
     size_t rows = (size_t)p->rows + 1;
-    State s = {memory(rows * sizeof(V)), memory(rows * sizeof(V)), memory(rows * sizeof(V)),
-               memory(rows * sizeof(uint64_t)), memory(rows * sizeof(uint64_t)), memory(rows)};
-    Rule *w = memory(sizeof *w);
-    Block *b = memory(sizeof *b);
+    State s = {memory(rows * sizeof(V), 0), memory(rows * sizeof(V), 1), memory(rows * sizeof(V), 2),
+               memory(rows * sizeof(uint64_t), 3), memory(rows * sizeof(uint64_t), 4), memory(rows, 5)};
+    Rule *w = memory(sizeof *w, 6);
+    Block *b = memory(sizeof *b, 7);
     double took = -1.0;
     if (s.fear && s.next_fear && s.ties && s.word && s.next_word && s.here && w && b) {
         double begun = cpu_seconds();
         int done = simulate(p, v, m, s, w, b, t);
         took = done ? cpu_seconds() - begun : -2.0;
     }
-    free(s.fear), free(s.next_fear), free(s.ties), free(s.word), free(s.next_word), free(s.here), free(w), free(b);
+    void *given[] = {s.fear, s.next_fear, s.ties, s.word, s.next_word, s.here, w, b};
+    for (int number = 0; number < 8; number++) give_back(given[number], number);
     return took;
 }
