@@ -35,7 +35,7 @@ class Floor(NamedTuple):
 FLOORS = (
     Floor("bdsim-one", "numpy", 2.0),
     Floor("bdsim-one-expected", "numpy", 1.9),
-    Floor("bdsim-many", "bdsim-one", 3.0),  # members side by side: without vectors less than one by one
+    Floor("bdsim-many", "bdsim-one", 3.0),  # one member fills all lanes with itself, however wide they are
     Floor("bdsim-many-expected", "bdsim-many", 0.6),
     Floor("bdsim-many-float32", "bdsim-many", 1.2),
 )

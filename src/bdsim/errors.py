@@ -149,8 +149,11 @@ def did_you_mean(name: object, choices: Iterable[str]) -> str:
 
 def in_plain_words(found: Mapping[str, Any]) -> str:
     """What pydantic says of a value, as a sentence about it: 'must be greater than or equal to 0'."""
-    said = str(found["msg"]).splitlines()[0].removeprefix("Value error, ").removesuffix(" after validation")
-    return said.replace("Input should", "must").replace(" should have", " must have").replace(" after validation,", ",")
+    said = str(found["msg"]).partition("\n")[0]
+    if found["type"] == "value_error":  # ours
+        return said.removeprefix("Value error, ")
+    said = said.replace("Input should", "must").replace(" should ", " must ")
+    return said.replace(" after validation,", ",").removesuffix(" after validation")
 
 
 def whole_number(value: Any, least: int, most: int, where: str) -> int:

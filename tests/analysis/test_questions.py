@@ -134,11 +134,11 @@ def test_a_goal_out_of_reach_is_said_to_be_so():
 @pytest.mark.parametrize(
     ("met", "always", "said"),
     [
-        (20, 0, ["set us_funding", "That is of the 100% of 20 posterior draws", "In 0% it holds already"]),
-        (12, 4, ["That is of the 60% of 20 posterior draws", "In 20% of all draws the goal holds at every such value, "
-                 "in 20% at none"]),
-        (4, 16, ["in only 20% of 20 posterior draws", "no number to quote", "In these draws alone", "in 0% at none"]),
-        (0, 20, ["no value of us_funding from 0.5 to 1.5 just meets the goal in any of 20", "In 100% of all draws"]),
+        (20, 0, ["set us_funding", "That is of the 20 of 20 posterior draws", "In 0 of the 20 draws it holds already"]),
+        (12, 4, ["That is of the 12 of 20 posterior draws", "In 4 the goal holds at every such value, in 4 at none; "
+                 "in 4 of the 20 draws it holds already"]),
+        (4, 16, ["in only 4 of 20 posterior draws", "no number to quote", "In these draws alone", "in 0 at none"]),
+        (0, 20, ["no value of us_funding from 0.5 to 1.5 just meets the goal in any of 20", "In 20 the goal holds"]),
     ],
 )  # fmt: skip
 def test_a_break_even_that_few_draws_have_is_no_number_to_quote(met, always, said):

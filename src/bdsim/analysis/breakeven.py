@@ -72,10 +72,9 @@ class BreakEven:
 
     @property
     def throughout(self) -> float:
-        """Share of draws in which the goal holds at every value of the range; at none in the rest."""
-        first = self.response[:, 0]
-        holds = first <= self.goal.number if self.goal.under else first >= self.goal.number
-        return float((np.isnan(self.roots) & holds).mean())
+        """Share of draws in which the goal holds at every value that was looked at, the grid."""
+        holds = self.response <= self.goal.number if self.goal.under else self.response >= self.goal.number
+        return float((np.isnan(self.roots) & holds.all(axis=1)).mean())
 
     def interval(self) -> tuple[float, float, float]:
         """5%, 50% and 95% of the lever's value over the draws that reach it; nan without any."""

@@ -105,7 +105,7 @@ def parsed_toml(text: str, path: Path | None, error: type[InputError]) -> dict[s
 def _line_of(problem: Exception, text: str) -> str:
     """The line that the parser stopped in, as it stands there; empty where it names none."""
     named = AT_LINE.search(str(problem))
-    lines = text.splitlines()
+    lines = text.split("\n")  # as the parser counts them
     line = lines[int(named[1]) - 1].strip() if named and int(named[1]) <= len(lines) else ""
     return f": {line[:MOST_SHOWN]}" if line else ""
 

@@ -111,12 +111,14 @@ def _carried(summary: Summary) -> str:
     if summary.results.manifest["fit"] is None:
         return "Parameters are held at assumed values: the interval holds chance alone."
     grounds = summary.headline.grounds if summary.headline is not None else ""
-    if summary.from_priors is None and summary.priors:
+    if not grounds:
+        return "Nothing varies in this number."
+    if summary.results.draws < ENOUGH and summary.from_prior_alone:
         grounds += (
-            f" How much of its spread goes with the {len(summary.priors)} parameters that only a prior tells is not "
-            f"known from so few members ({ENOUGH} tell)."
+            f" How much of its spread goes with the {len(summary.from_prior_alone)} parameters that only a prior "
+            f"tells is not known from so few members ({ENOUGH} tell)."
         )
-    return grounds.strip() or "Nothing varies in this number."
+    return grounds
 
 
 def as_text(memo: Memo) -> str:

@@ -62,13 +62,13 @@ def _just_met(found: BreakEven) -> str:
     aim = f"{goal.quantity.meaning}, {'at most' if goal.under else 'at least'} {count(goal.number)}"
     lever = f"{turned.table} from {turned.low:g} to {turned.high:g}"
     if not found.reachable:
-        return f"By the model, no value of {lever} just meets the goal in any of {draws} posterior draws ({aim})."
+        return f"By the model, no value of {lever} just meets the goal in any of {draws:,} posterior draws ({aim})."
     low, median, high = found.interval()
     value = (
         f"{turned.how} {turned.table} in {in_years(turned.years)} {'to' if turned.how == 'set' else 'by'} "
         f"{median:.3g} 90% {interval(low, high, lambda x: f'{x:.3g}')}"
     )
-    among = f"{found.reachable:.0%} of {draws} posterior draws"
+    among = f"{round(found.reachable * draws):,} of {draws:,} posterior draws"
     if found.reachable < HALF:
         return (
             f"By the model, a value of {lever} just meets the goal in only {among} ({aim}): no number to quote. In "
@@ -79,11 +79,13 @@ def _just_met(found: BreakEven) -> str:
 
 def _elsewhere(found: BreakEven) -> str:
     """The draws without such a value, and those that need none."""
-    never = max(0.0, 1.0 - found.reachable - found.throughout)
-    rest = f"In {found.throughout:.0%} of all draws the goal holds at every such value, in {never:.0%} at none; "
-    begin = rest if found.reachable < 1.0 else ""
-    said = f"{begin}in {found.held_before.mean():.0%} it holds already where nothing changes."
-    return said[0].upper() + said[1:]
+    draws = len(found.roots)
+    just, always, before = (round(s * draws) for s in (found.reachable, found.throughout, found.held_before.mean()))
+    already = f"n {before:,} of the {draws:,} draws it holds already where nothing changes."
+    if just == draws:
+        return f"I{already}"
+    never = draws - just - always
+    return f"In {always:,} the goal holds at every such value, in {never:,} at none; i{already}"
 
 
 def sensitivity_answer(found: Sensitivity, samples: int, over: str, label: Callable[[str], str] = str) -> Answer:

@@ -115,13 +115,18 @@ class Summary:
         difference = self.against is not None
         return Headline(what, self.years, self.centre, value, low, high, members, carries, difference, self.from_priors)
 
+    @property
+    def from_prior_alone(self) -> list[str]:
+        """The parameters that differ between members and that only a prior tells."""
+        return [name for name in self.priors if PARAMETER + name in self.results.members]
+
     @cached_property
     def from_priors(self) -> dict[str, float] | None:
         """Shares of the number's variance between draws that go with parameters that only a prior tells.
 
         ALL_PRIORS first: all of them together; then each alone, by its label. None with fewer than ENOUGH draws.
         """
-        names = [name for name in self.priors if PARAMETER + name in self.results.members]
+        names = self.from_prior_alone
         if self.years is None or self.results.draws < ENOUGH or not names:
             return None
         if self.difference is not None:

@@ -62,8 +62,17 @@ DAYS: dict[str, Any] = {"formatMinimum": str(FIRST_DAY), "formatMaximum": str(LA
 Year = Annotated[int, Field(json_schema_extra={"minimum": FIRST_YEAR, "maximum": LAST_POSSIBLE_YEAR})]
 
 READABLE = AfterValidator(readable)
-Name = Annotated[str, Field(min_length=1, max_length=120), READABLE]
-Sentence = Annotated[str, Field(min_length=1), READABLE]
+
+
+def not_blank(text: str) -> str:
+    """The text itself. Raises ValueError where it shows nothing."""
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+Name = Annotated[str, Field(min_length=1, max_length=120), READABLE, AfterValidator(not_blank)]
+Sentence = Annotated[str, Field(min_length=1), READABLE, AfterValidator(not_blank)]
 Why = Annotated[Sentence, Field(description="Where this number comes from; say so if it is an assumption")]
 Origin = Literal["china", "india", "other"]
 

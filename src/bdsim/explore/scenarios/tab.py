@@ -259,9 +259,11 @@ class ScenariosPart:
 
     def _ended(self, found: Compared | None, key: tuple[Any, ...], said: str, page: str = "") -> None:
         """The work is over; said last, since whoever waits for it looks at the rest of the page then."""
-        if found is not None:
-            self._show_found(found, key, page)
-        self.job.param.update(running=False, said=said)
+        try:
+            if found is not None:
+                self._show_found(found, key, page)
+        finally:
+            self.job.param.update(running=False, said=said)
         if found is not None:
             self._say_if_stale()
 

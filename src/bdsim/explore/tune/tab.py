@@ -265,9 +265,11 @@ class TunePart:
 
     def _fit_ended(self, found: Calibration | None, said: str, text: str) -> None:
         self._found = found
-        self.fitted.html = text
-        self._show_buttons()
-        self.job.param.update(running=False, said=said)  # last: whoever waits for it looks at the rest then
+        try:
+            self.fitted.html = text
+            self._show_buttons()
+        finally:  # last: whoever waits for it looks at the rest then
+            self.job.param.update(running=False, said=said)
 
     def _named(self, message: Mapping[str, Any]) -> None:
         for words in message.get("set", {}).values():

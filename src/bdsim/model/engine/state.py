@@ -128,8 +128,8 @@ class Block(NamedTuple):
     china: Floats  # rate per year, first its logarithm
     elsewhere: Floats  # rate per year, first its logarithm
     by_offer: Floats  # rate per year by way of an offer, first its logarithm
-    to_china: Floats  # probability, with a programme or without
-    to_elsewhere: Floats  # probability
+    to_china: Floats  # probability, with a programme or without; of this block only where offers are made
+    to_elsewhere: Floats  # probability; likewise
     to_programme: Floats  # probability
 
 
@@ -323,7 +323,7 @@ def turned(state: State) -> State:
 
 
 def copied(tables: T) -> T:
-    """The same numbers in memory of their own: of a state, or of a tally."""
+    """The same numbers in memory of their own."""
     made = []
     for table in tables:
         made.append(_zeros(table.shape, table.dtype))

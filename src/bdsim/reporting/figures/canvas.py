@@ -46,6 +46,7 @@ SPAN, SPAN_NAME = "#f0e9d2", "#6f5f2a"
 SLIVER = 0.03  # of the axis: a span of which less is seen has no name
 LETTER, ROW = 0.044, 0.078  # of a policy's name: inches a letter, share of the panel's height a line
 GAP = 0.06  # inches between two names in a row
+MOST_ROWS = 5  # of names: more would leave the data half of the panel
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,8 @@ def policies_of(runs: Iterable[Results]) -> dict[tuple[float, float], str]:
 def named_spans(ax: Axes, spans: dict[tuple[float, float], str], inches: float, *, raised: bool = False) -> None:
     """Shade each span; above, in as many rows as keep them apart, a bar over its years with its name below the bar.
 
-    A name begins or ends where its bar does, so that it cannot be taken for another's. `inches`: the panel's width.
+    A name begins or ends where its bar does, so that it cannot be taken for another's. Where there are too many, the
+    last ones are counted and not named. `inches`: the panel's width.
     """
     first, last = ax.get_xlim()
     cut = ((max(a, first), min(b, last), name) for (a, b), name in spans.items())
@@ -185,18 +187,24 @@ def named_spans(ax: Axes, spans: dict[tuple[float, float], str], inches: float, 
         return
     year = inches / (last - first)
     ends: list[float] = []  # of each row: what is taken of it
-    placed = []
+    placed, unnamed = [], 0
     for begin, end, name in shown:
         ax.axvspan(begin, end, color=SPAN, alpha=0.6, lw=0, zorder=0)
         to_right = begin + LETTER * len(name) / year <= last or last - begin >= end - first
         room = (last - begin if to_right else end - first) * year
-        written = textwrap.wrap(name, max(6, int(room / LETTER)))
+        written = textwrap.wrap(name, max(6, int(room / LETTER))) or [name]
         wide = LETTER * max(map(len, written)) / year
         left, right = (begin, max(end, begin + wide)) if to_right else (min(begin, end - wide), end)
         height = len(written)
         row = next(r for r in range(len(ends) + 1) if all(taken <= left for taken in ends[r : r + height]))
+        if row + height > MOST_ROWS:
+            unnamed += 1
+            continue
         ends[row : row + height] = [right + GAP / year] * height
         placed.append((begin, end, row, "\n".join(written), to_right))
+    if unnamed:
+        placed.append((first, first, len(ends), f"and {unnamed} more, shaded", True))
+        ends.append(last)
     low, high = ax.get_ylim()
     if not raised:
         ax.set_ylim(low, low + (high - low) / (1.0 - ROW * len(ends) - 0.01))

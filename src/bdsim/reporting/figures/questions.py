@@ -84,10 +84,12 @@ def draw_break_even(found: BreakEven, job: Job) -> Drawing:
     words = f"Goal: {goal.number:,.0f} at {'most' if goal.under else 'least'}"
     ax.axhline(goal.number, color="black", lw=1.2, ls="--", label=words)
     low, median, high = found.interval()
-    if np.isfinite(median):
+    told = f"{median:.3g}" + (f", 90% {low:.3g} to {high:.3g}" if np.isfinite(low) else "")
+    if np.isfinite(low):
         ax.axvspan(low, high, color=COLOURS[1], alpha=0.16, lw=0)
+    if np.isfinite(median):
         among = f", in {found.reachable:.0%} of draws" if found.reachable < 1.0 else ""
-        label = f"Goal just met{among}: {median:.3g}, 90% {low:.3g} to {high:.3g}"
+        label = f"Goal just met{among}: {told}"
         ax.axvline(median, color=COLOURS[1], lw=1.4, label=label)
     neutral = NEUTRAL[turned.how]
     if neutral is not None:
@@ -109,10 +111,8 @@ def draw_break_even(found: BreakEven, job: Job) -> Drawing:
     )
     title = f"How far {name.meaning.split(',')[0]} would have to go, by the model"
     caption(board.figure, title, f"{reach} {_source(job)}")
-    alt = (
-        f"Break-even of {turned.table} for {goal}, in {found.reachable:.0%} of draws: {median:.3g}, 90% {low:.3g} to "
-        f"{high:.3g}"
-    )
+    met = f"in {found.reachable:.0%} of draws: {told}" if np.isfinite(median) else "in none of the draws"
+    alt = f"Break-even of {turned.table} for {goal}, {met}"
     return Drawing("breakeven", board.figure, table, alt)
 
 
