@@ -1,6 +1,7 @@
 """Why, how far and what matters: shares add up, roots are roots, known functions are recovered."""
 
 import json
+from dataclasses import replace
 from itertools import chain, combinations
 
 import numpy as np
@@ -128,33 +129,66 @@ def test_a_goal_out_of_reach_is_said_to_be_so():
     )
     assert found.reachable == 0.0
     assert found.throughout == 0.0
-    assert np.isnan(found.interval()).all()
+    assert found.interval() == (np.inf, np.inf, np.inf)  # more than any value of the range
+
+
+def planted_break_even(roots, low, high, *, under=True, rises=False, how="set"):
+    """Straight responses that cross the goal where they are told to, looked for between `low` and `high` alone."""
+    goal = parse_goal(f"departures:2030{'<=' if under else '>='}1000", 2030, "x")
+    grid = np.linspace(low, high, 13)
+    response = 1000.0 + (1.0 if rises else -1.0) * 100.0 * (grid - np.asarray(roots)[:, None])
+    inside = np.where((np.asarray(roots) >= low) & (np.asarray(roots) <= high), roots, np.nan)
+    turned = Turned("us_funding", how, (2026, 2030), low, high)
+    held = response[:, 6] <= 1000.0 if under else response[:, 6] >= 1000.0
+    return BreakEven(turned, goal, grid, response, inside, held, True)
+
+
+@given(
+    st.lists(st.floats(0.1, 9.9), min_size=2, max_size=40), st.floats(0.5, 4.0), st.floats(4.5, 9.0), st.booleans(),
+    st.booleans(),
+)  # fmt: skip
+def test_a_break_even_does_not_depend_on_where_it_was_looked_for(roots, low, high, under, rises):
+    """Every draw counts: what lies beyond the range is said to, and what lies within it is where it would be anyway."""
+    everywhere = np.quantile(roots, (0.05, 0.5, 0.95), method="inverted_cdf")
+    found = planted_break_even(roots, low, high, under=under, rises=rises)
+    for here, there in zip(found.interval(), everywhere, strict=True):
+        if np.isfinite(found.roots).all():
+            continue  # then between draws, as everywhere else in the program
+        assert here == (there if low <= there <= high else -np.inf if there < low else np.inf)
+    assert found.side == ("at most" if under == rises else "at least")
+    assert found.reachable + found.throughout <= 1.0 + 1e-12
 
 
 @pytest.mark.parametrize(
-    ("met", "always", "said"),
+    ("roots", "said"),
     [
-        (20, 0, ["set us_funding", "That is of the 20 of 20 posterior draws", "In 0 of the 20 draws it holds already"]),
-        (12, 4, ["That is of the 12 of 20 posterior draws", "In 4 the goal holds at every such value, in 4 at none; "
-                 "in 4 of the 20 draws it holds already"]),
-        (4, 16, ["in only 4 of 20 posterior draws", "no number to quote", "In these draws alone", "in 0 at none"]),
-        (0, 20, ["no value of us_funding from 0.5 to 1.5 just meets the goal in any of 20", "In 20 the goal holds"]),
+        (np.full(20, 1.0), ["set us_funding in 2026-2030 to at least 1 90% [1, 1] of 20 posterior draws",
+                            "Where nothing changes it holds in 20 of the 20 draws."]),
+        (np.repeat([0.2, 1.0, 1.2], [6, 10, 4]), ["to at least 1 90% [less than 0.5, 1.2]", "one just meets it in 14, "
+                                                  "each does in 6, none in 0"]),
+        (np.repeat([1.0, 1.7], [4, 16]), ["to more than 1.5 90% [1, more than 1.5]", "one just meets it in 4, each "
+                                          "does in 0, none in 16"]),
+        (np.full(20, 0.3), ["no value of us_funding from 0.5 to 1.5 just meets the goal in any of 20",
+                            "each does in 20"]),
     ],
 )  # fmt: skip
-def test_a_break_even_that_few_draws_have_is_no_number_to_quote(met, always, said):
-    """The median of a fifth of the draws is not the model's answer: how many have one is said before it."""
+def test_a_break_even_is_said_of_all_draws(roots, said):
     world = job("baseline", Settings(1, 0, 200, "compiled", 2030))
-    goal = parse_goal("departures:2030<=1000", 2030, "x")
-    never = 20 - met - always
-    levels = np.concatenate([np.full(met, 1000.0), np.full(always, 500.0), np.full(never, 2000.0)])
-    response = levels[:, None] + np.linspace(50.0, -50.0, 5)
-    roots = np.where(np.arange(20) < met, 1.0, np.nan)
-    turned = Turned("us_funding", "set", (2026, 2030), 0.5, 1.5)
-    found = BreakEven(turned, goal, np.linspace(0.5, 1.5, 5), response, roots, levels < 600.0, True)
-    words = " ".join(str(part) for part in breakeven_answer(found, world).said)
-    assert (found.reachable, found.throughout) == (met / 20, always / 20)
+    answer = breakeven_answer(planted_break_even(roots, 0.5, 1.5), world)
+    words = " ".join(str(part) for part in answer.said)
     for part in said:
-        assert part.lower() in words.lower()
+        assert part in words
+    assert answer.plain["in_words"] == list(answer.said[:2])
+
+
+def test_a_break_even_of_a_response_that_turns_says_of_how_many_draws_it_is():
+    """Where draws that cross nowhere have no place, a value of some is none of the others'."""
+    world = job("baseline", Settings(1, 0, 200, "compiled", 2030))
+    for met, said in ((12, "That is of the 12 of 20 posterior draws"), (4, "in only 4 of 20 posterior draws")):
+        found = planted_break_even(np.where(np.arange(20) < met, 1.0, 5.0), 0.5, 1.5)
+        words = " ".join(map(str, breakeven_answer(replace(found, monotone=False), world).said))
+        assert said in words
+        assert ("no number to quote" in words) == (met == 4)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bdsim.errors import UsageError, did_you_mean
 from bdsim.model.world import Timeline
 from bdsim.runs.expected import Progress, Request, answers_to, posterior_draws
+from bdsim.runs.statistics import BAND
 from bdsim.runs.statistics import interval as spread
 from bdsim.study.scenario_file import lever_of
 
@@ -71,18 +72,56 @@ class BreakEven:
         return float(np.isfinite(self.roots).mean())
 
     @property
+    def _holds(self) -> NDArray[np.bool_]:
+        """Where on the grid the goal holds, (draws, points)."""
+        return self.response <= self.goal.number if self.goal.under else self.response >= self.goal.number
+
+    @property
     def throughout(self) -> float:
         """Share of draws in which the goal holds at every value that was looked at, the grid."""
-        holds = self.response <= self.goal.number if self.goal.under else self.response >= self.goal.number
-        return float((np.isnan(self.roots) & holds.all(axis=1)).mean())
+        return float((np.isnan(self.roots) & self._holds.all(axis=1)).mean())
+
+    @property
+    def _from_root_up(self) -> NDArray[np.bool_]:
+        """In which draws a larger value helps the goal, (draws,)."""
+        rises = self.response[:, -1] > self.response[:, 0]
+        return rises ^ self.goal.under
+
+    @property
+    def side(self) -> str:
+        """'at least' or 'at most': on which side of the value that just meets the goal it holds; '' where draws differ."""
+        if not self.monotone or self._from_root_up.min() != self._from_root_up.max():
+            return ""
+        return "at least" if self._from_root_up.all() else "at most"
+
+    def values(self) -> Floats:
+        """The lever's value in every draw, (draws,); infinite where the goal is just met beyond the range, if at all.
+
+        A draw whose response rises or falls all along meets a goal that holds at every value of the range below it or
+        above it, by which way the response goes; where no draw can be placed so, nan.
+        """
+        values = self.roots.copy()
+        if not self.monotone:
+            return values
+        flat = self.response[:, -1] == self.response[:, 0]
+        always, never = self._holds.all(axis=1), ~self._holds.any(axis=1)
+        beyond = np.isnan(values) & ~flat & (always | never)
+        values[beyond] = np.where(always == self._from_root_up, -np.inf, np.inf)[beyond]
+        return values
 
     def interval(self) -> tuple[float, float, float]:
-        """5%, 50% and 95% of the lever's value over the draws that reach it; nan without any."""
-        found = self.roots[np.isfinite(self.roots)]
-        if not len(found):
+        """5%, 50% and 95% of the lever's value over all draws, or over those that have one where others have no place.
+
+        Infinite where that many draws lie beyond the range; nan without any draw.
+        """
+        values = self.values()
+        known = values[~np.isnan(values)]
+        if not len(known):
             return (np.nan, np.nan, np.nan)
-        low, median, high = spread(found)
-        return float(low), float(median), float(high)
+        # between a number and infinity there is nothing to interpolate
+        found = spread(known) if np.isfinite(known).all() else np.quantile(known, BAND, method="inverted_cdf")
+        low, median, high = map(float, found)
+        return low, median, high
 
     def table(self) -> pd.DataFrame:
         """The response: value of the lever, p05, median, p95 of the quantity over draws."""

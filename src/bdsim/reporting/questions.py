@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from bdsim.analysis.attribution import Attribution, cannot_tell, cause_of
 from bdsim.reporting.sentences import Answer, Block, count, in_years, interval, percent, signed
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from bdsim.analysis.sensitivity import Sensitivity
     from bdsim.runs.plan import Job
 
-__all__ = ["attribution_answer", "breakeven_answer", "regret_answer", "sensitivity_answer"]
+__all__ = ["attribution_answer", "breakeven_answer", "reach_text", "regret_answer", "sensitivity_answer"]
 
 HALF = 0.5  # share of draws: the median of fewer is none of all
 
@@ -40,52 +43,69 @@ def attribution_answer(found: Attribution) -> Answer:
 def breakeven_answer(found: BreakEven, job: Job) -> Answer:
     """How far a lever must go to meet a goal."""
     turned, goal = found.turned, found.goal
-    low, median, high = found.interval()
+    low, median, high = (x if math.isfinite(x) else None for x in found.interval())  # JSON knows no infinity
     sentences = [_just_met(found), _elsewhere(found)]
     if not found.monotone:
         sentences.append(
             "The response is not monotone: the crossing nearest to no change is given, there may be others."
         )
+    limits = cannot_tell(job, [cause_of(turned.table)], "what the model makes of")
     plain = {
-        "lever": turned.table, "as": turned.how, "years": list(turned.years), "goal": str(goal), "median": median,
+        "lever": turned.table, "as": turned.how, "range": [turned.low, turned.high], "years": list(turned.years),
+        "goal": str(goal), "median": median, "cannot_tell": list(limits),
         "p05": low, "p95": high, "reachable": found.reachable, "holds_throughout": found.throughout,
-        "held_before": float(found.held_before.mean()), "in_words": sentences,
+        "held_before": float(found.held_before.mean()), "side": found.side, "in_words": sentences,
         "monotone": found.monotone, "draws": len(found.roots),
     }  # fmt: skip
-    return Answer([*sentences, *_limits(cannot_tell(job, [cause_of(turned.table)], "what the model makes of"))], plain)
+    return Answer([*sentences, *_limits(limits)], plain)
+
+
+def reach_text(found: BreakEven) -> tuple[str, str]:
+    """The lever's median and its 90% interval: '1.59', '[0.924, more than 4]'."""
+
+    def write(value: float) -> str:
+        turned = found.turned
+        if math.isinf(value):
+            return f"more than {turned.high:g}" if value > 0.0 else f"less than {turned.low:g}"
+        return f"{value:.3g}"
+
+    low, median, high = found.interval()
+    return write(median), interval(low, high, write)
 
 
 def _just_met(found: BreakEven) -> str:
-    """Where the goal is just met, after how often it is: a value that few draws have answers for none of the others."""
-    turned, goal = found.turned, found.goal
-    draws = len(found.roots)
+    """Where the goal is just met, over all draws; or that only some have a value, which is then none of the others'."""
+    turned, goal, draws = found.turned, found.goal, len(found.roots)
     aim = f"{goal.quantity.meaning}, {'at most' if goal.under else 'at least'} {count(goal.number)}"
     lever = f"{turned.table} from {turned.low:g} to {turned.high:g}"
     if not found.reachable:
         return f"By the model, no value of {lever} just meets the goal in any of {draws:,} posterior draws ({aim})."
-    low, median, high = found.interval()
-    value = (
-        f"{turned.how} {turned.table} in {in_years(turned.years)} {'to' if turned.how == 'set' else 'by'} "
-        f"{median:.3g} 90% {interval(low, high, lambda x: f'{x:.3g}')}"
-    )
-    among = f"{round(found.reachable * draws):,} of {draws:,} posterior draws"
-    if found.reachable < HALF:
+    median, band = reach_text(found)
+    side = f" {found.side}" if found.side and median[0].isdecimal() else ""
+    way = f"{turned.how} {turned.table} in {in_years(turned.years)} {'to' if turned.how == 'set' else 'by'}{side}"
+    placed = int((~np.isnan(found.values())).sum())
+    if placed == draws:
+        return f"By the model, {aim}: {way} {median} 90% {band} of {draws:,} posterior draws."
+    among = f"{placed:,} of {draws:,} posterior draws"
+    if placed < HALF * draws:
         return (
             f"By the model, a value of {lever} just meets the goal in only {among} ({aim}): no number to quote. In "
-            f"these draws alone: {value}."
+            f"these draws alone: {way} {median} 90% {band}."
         )
-    return f"By the model, {aim}: {value}. That is of the {among} in which a value of {lever} just meets the goal."
+    return f"By the model, {aim}: {way} {median} 90% {band}. That is of the {among} for which it can be said."
 
 
 def _elsewhere(found: BreakEven) -> str:
-    """The draws without such a value, and those that need none."""
-    draws = len(found.roots)
+    """Whether anything need change; and how many draws have such a value within the range, need none, or have none."""
+    turned, draws = found.turned, len(found.roots)
     just, always, before = (round(s * draws) for s in (found.reachable, found.throughout, found.held_before.mean()))
-    already = f"n {before:,} of the {draws:,} draws it holds already where nothing changes."
+    already = f"Where nothing changes it holds in {before:,} of the {draws:,} draws."
     if just == draws:
-        return f"I{already}"
-    never = draws - just - always
-    return f"In {always:,} the goal holds at every such value, in {never:,} at none; i{already}"
+        return already
+    return (
+        f"{already} Of the values from {turned.low:g} to {turned.high:g} one just meets it in {just:,}, each does in "
+        f"{always:,}, none in {draws - just - always:,}."
+    )
 
 
 def sensitivity_answer(found: Sensitivity, samples: int, over: str, label: Callable[[str], str] = str) -> Answer:

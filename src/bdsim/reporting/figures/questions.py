@@ -16,6 +16,7 @@ from bdsim.analysis.breakeven import NEUTRAL, BreakEven
 from bdsim.model.world import TABLES
 from bdsim.reporting.figures.canvas import WIDTH, canvas
 from bdsim.reporting.names import capital
+from bdsim.reporting.questions import reach_text
 from bdsim.reporting.sentences import interval, percent, signed
 from bdsim.reporting.style import COLOURS, REFERENCE, VERDICTS, Drawing, caption, styled
 from bdsim.runs.statistics import interval as spread
@@ -84,13 +85,11 @@ def draw_break_even(found: BreakEven, job: Job) -> Drawing:
     words = f"Goal: {goal.number:,.0f} at {'most' if goal.under else 'least'}"
     ax.axhline(goal.number, color="black", lw=1.2, ls="--", label=words)
     low, median, high = found.interval()
-    told = f"{median:.3g}" + (f", 90% {low:.3g} to {high:.3g}" if np.isfinite(low) else "")
-    if np.isfinite(low):
-        ax.axvspan(low, high, color=COLOURS[1], alpha=0.16, lw=0)
+    middle, band = reach_text(found)
+    if not np.isnan(low) and found.reachable:
+        ax.axvspan(max(low, turned.low), min(high, turned.high), color=COLOURS[1], alpha=0.16, lw=0)
     if np.isfinite(median):
-        among = f", in {found.reachable:.0%} of draws" if found.reachable < 1.0 else ""
-        label = f"Goal just met{among}: {told}"
-        ax.axvline(median, color=COLOURS[1], lw=1.4, label=label)
+        ax.axvline(median, color=COLOURS[1], lw=1.4, label=f"Goal just met: {middle} {band}")
     neutral = NEUTRAL[turned.how]
     if neutral is not None:
         ax.axvline(neutral, color=REFERENCE, lw=1.0, ls=":", label="No change")
@@ -107,12 +106,12 @@ def draw_break_even(found: BreakEven, job: Job) -> Drawing:
     board.legend()
     reach = (
         f"In {found.reachable:.0%} of draws a value within the range just meets the goal, in {found.throughout:.0%} "
-        "every value meets it."
+        f"each meets it, in {max(0.0, 1.0 - found.reachable - found.throughout):.0%} none."
     )
     title = f"How far {name.meaning.split(',')[0]} would have to go, by the model"
     caption(board.figure, title, f"{reach} {_source(job)}")
-    met = f"in {found.reachable:.0%} of draws: {told}" if np.isfinite(median) else "in none of the draws"
-    alt = f"Break-even of {turned.table} for {goal}, {met}"
+    met = f"{middle}, 90% {band}" if found.reachable else "in none of the draws"
+    alt = f"Break-even of {turned.table} for {goal}: {met}"
     return Drawing("breakeven", board.figure, table, alt)
 
 
