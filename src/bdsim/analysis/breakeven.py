@@ -89,7 +89,7 @@ class BreakEven:
 
     @property
     def side(self) -> str:
-        """'at least' or 'at most': on which side of the value that just meets the goal it holds; '' where draws differ."""
+        """'at least' or 'at most': on which side of the value that just meets the goal it holds; '' if draws differ."""
         if not self.monotone or self._from_root_up.min() != self._from_root_up.max():
             return ""
         return "at least" if self._from_root_up.all() else "at most"
