@@ -42,6 +42,7 @@ def test_what_an_effect_rests_on_is_attribution_times_verdict():
     assert by_verdict(None, causes, values) == {}
     plain = {"policy": [{"name": "Initiative"}], "lever": [], "event": []}
     assert (
-        acts_through(fit, plain)
-        == "It acts through rho, fade, spill (only a prior informs); push (the data inform partly)."
+        acts_through(fit, plain, {"fade": "Memory of fear while it falls"})
+        == "The scenario acts through “rho”, “Memory of fear while it falls”, “spill” (only a prior informs); “push” "
+        "(the data inform partly)."
     )

@@ -12,7 +12,9 @@ from bdsim.model.agents import Researcher
 from bdsim.model.categories import FIELDS, FIRST_YEAR
 from bdsim.model.engine import batch
 from bdsim.model.engine.batch import Company, MemberInputs, simulated, simulated_alone, simulated_worlds
+from bdsim.model.engine.year import close_year
 from bdsim.model.fates import with_programme
+from bdsim.model.machine_code import SINGLE_WIDTH
 from bdsim.model.world import Shocks
 from bdsim.runs.ensemble import run_job, run_jobs, run_member
 from bdsim.runs.mesa import MigrationModel
@@ -232,6 +234,41 @@ def test_whoever_is_not_sound_is_counted_in_the_year_and_in_every_lane(ties, sam
     for tally, _ in simulated(replace(world.population, people=people), world.environment, members, sampled=sampled):
         assert tally.breaches[: 2006 - FIRST_YEAR].sum() == 0.0
         assert tally.breaches[2006 - FIRST_YEAR] == 1.0
+
+
+@pytest.mark.parametrize("ties", [-0.25, np.nan, 1e6])
+def test_whoever_is_not_sound_is_counted_in_single_precision_too(ties):
+    job = plan_run(bdsim.load_scenario("baseline"), Settings(3, 0, 200, "compiled", 2010), fit="none")
+    world = job.world(job.plans[0])
+    planted = int(np.flatnonzero((world.population.people.entry == 2006) & world.population.people.enters)[-1])
+    people = world.population.people._replace(ties=world.population.people.ties.copy())
+    members = [job.inputs(job.plans[0], m) for m in range(3)]
+    for value, count in ((people.ties[planted], 0.0), (ties, 1.0)):
+        people.ties[planted] = value
+        population = replace(world.population, people=people)
+        for tally, _ in simulated(population, world.environment, members, width=SINGLE_WIDTH):
+            assert tally.breaches[2006 - FIRST_YEAR] == count
+
+
+@pytest.mark.parametrize(
+    ("planted", "sound"),
+    [
+        ({"fear": 1.0, "ties": 1.0, "to_china": 0.4, "to_elsewhere": 0.6}, True), ({"fear": 1.5}, False),
+        ({"fear": np.nan}, False), ({"to_china": -0.1}, False), ({"to_elsewhere": np.nan}, False),
+        ({"to_china": 0.6, "to_elsewhere": 0.6}, False), ({"to_china": np.inf}, False), ({"ties": -1e-9}, False),
+        ({"fear": -0.0}, True),
+    ],
+)  # fmt: skip
+def test_whatever_of_a_decision_is_not_sound_is_counted_once(planted, sound):
+    """Of one researcher among thousands; the rest stay where they are, with chances of nothing."""
+    job = plan_run(bdsim.load_scenario("baseline"), Settings(1, 0, 200, "mesa", 2010), fit="none")
+    model = MigrationModel(job.world(job.plans[0]), member=0)
+    model._stay_by_default()
+    row = int(np.flatnonzero(model.state.here)[1000])
+    for name, value in planted.items():
+        getattr(model.decisions, name)[row] = value
+    close_year(0, model.world.population.people, model.decisions, model.state, model.block, model.tally)
+    assert model.tally.breaches[0] == (0.0 if sound else 1.0)
 
 
 def test_a_member_is_the_same_whatever_the_size_of_its_ensemble():

@@ -30,7 +30,7 @@ from bdsim.analysis.sensitivity import Sensitivity
 from bdsim.calibration.backtest import RULES
 from bdsim.calibration.problem import make_problem
 from bdsim.reporting.figures import checks, fits, futures, leavers, questions, runs
-from bdsim.reporting.figures.canvas import WIDTH
+from bdsim.reporting.figures.canvas import WIDTH, named_spans
 from bdsim.reporting.style import save_drawing
 from bdsim.reporting.summary import observed
 from bdsim.runs.plan import Settings, plan_run
@@ -70,6 +70,24 @@ def test_figures_of_a_comparison(name, comparison, seen):
 def test_figures_of_a_run(number, comparison, seen):
     for drawing in runs.run_drawings(comparison.all[number], seen):
         checked(drawing)
+
+
+@pytest.mark.parametrize("panels", [1, 2, 3])
+def test_names_of_many_policies_leave_room_for_the_data(panels):
+    """However many overlap, half of the panel is the data's, and those that are not named are counted."""
+    figure = Figure(figsize=(WIDTH, 3.9))
+    for number in range(panels):
+        ax = figure.add_subplot(1, panels, number + 1)
+        ax.set_xlim(2003, 2036)
+        ax.set_ylim(0.0, 100.0)
+        spans = {(2026 + n / 10, 2030 + n / 10): f"A policy with a name of some length, number {n}" for n in range(20)}
+        named_spans(ax, {**spans, (2005.0, 2008.0): " "}, WIDTH / panels)
+        low, high = ax.get_ylim()
+        assert low == 0.0
+        assert 100.0 < high < 220.0
+        assert re.fullmatch(r"and \d+ more, shaded", ax.texts[-1].get_text())
+        named = sum(text.get_text().startswith("A policy") for text in ax.texts)
+        assert named + int(ax.texts[-1].get_text().split()[1]) == 20
 
 
 def test_figure_of_who_leaves(comparison):

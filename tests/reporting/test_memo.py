@@ -9,7 +9,7 @@ import pytest
 import bdsim
 from bdsim.errors import UsageError
 from bdsim.reporting import memo as memos
-from bdsim.reporting.summary import Summary, priors_of, summaries
+from bdsim.reporting.summary import Summary, fit_of, priors_of, summaries
 
 pytestmark = pytest.mark.one_python
 PERIOD = (2027, 2032)
@@ -79,6 +79,26 @@ def test_a_reference_with_more_members_is_said_to_have_them(study, comparison):
 def test_a_memo_of_few_members_says_how_many_would_tell_what_rests_on_priors(memo, study, comparison):
     known = priors_of(study, comparison.reference)
     assert f"{len(known)} parameters that only a prior tells is not known from so few members (100 tell)" in memo.caveat
+
+
+def test_a_memo_says_nothing_of_a_spread_that_there_is_not(study, comparison):
+    known = priors_of(study, comparison.reference)
+    nothing = memos.memo_of(summaries(comparison, (2010, 2012), known)[1], "")
+    assert nothing.caveat == "Nothing varies in this number."
+    assert "spread" not in memos.memo_of(summaries(comparison, PERIOD, {})[1], "").caveat
+
+
+def test_a_memo_says_through_what_the_scenario_acts_in_words(study, comparison):
+    summary = summaries(comparison, PERIOD)[1]
+    caveat = memos.memo_of(summary, "", fit_of(study, summary.results)).caveat
+    assert "The scenario acts through “Memory of fear while it rises”" in caveat
+    assert "“Push of scrutiny” (the data inform partly)" in caveat
+
+
+def test_runs_that_share_a_name_stand_under_the_names_of_their_folders(comparison):
+    same = bdsim.compare(comparison.reference, comparison.reference)
+    memo = memos.memo_of(summaries(same)[1], "")
+    assert memo.runs == f"{comparison.reference.mark}, {comparison.reference.mark}"
 
 
 def test_the_page_escapes_what_a_scenario_says(memo):

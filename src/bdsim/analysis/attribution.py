@@ -269,10 +269,10 @@ def by_verdict(fit: Fit | None, causes: Sequence[str], values: Floats) -> dict[s
     return {of: size / total for of, size in sizes.items()} if total > 0.0 else {}
 
 
-def acts_through(fit: Fit | None, scenario: Mapping[str, Any]) -> str:
+def acts_through(fit: Fit | None, scenario: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     """Through which parameters a scenario acts and what the data say of them, in a sentence; empty without a fit.
 
-    `scenario` is the plain form that a manifest keeps.
+    `scenario` is the plain form that a manifest keeps; `labels` are what people read in place of a parameter's name.
     """
     if fit is None:
         return ""
@@ -284,11 +284,11 @@ def acts_through(fit: Fit | None, scenario: Mapping[str, Any]) -> str:
     said: dict[str, list[str]] = {}
     for cause in CAUSES:
         for name in RESTS_ON[cause] if cause in causes else ():
-            said.setdefault(verdict.get(name, "prior"), []).append(name)
+            said.setdefault(verdict.get(name, "prior"), []).append(f"“{labels.get(name, name)}”")
     words = {
         "prior": "only a prior informs",
         "partly": "the data inform partly",
         "informed by the data": "the data inform",
     }
     found = [f"{', '.join(said[of])} ({words[of]})" for of in ("prior", "partly", "informed by the data") if of in said]
-    return f"It acts through {'; '.join(found)}." if found else ""
+    return f"The scenario acts through {'; '.join(found)}." if found else ""

@@ -43,6 +43,7 @@ class Who:
     period: Period
     table: pd.DataFrame
     top_decile: pd.DataFrame
+    engine: str  # that the runs were made with
 
 
 def who_leaves(comparison: Comparison, scenario: Results, period: Period, origin: str = "china") -> Who:
@@ -79,7 +80,8 @@ def who_leaves(comparison: Comparison, scenario: Results, period: Period, origin
         ]  # fmt: skip
     reference = comparison.reference
     titles = (scenario.title, reference.title)
-    return Who(scenario.name, reference.name, titles, period, pd.DataFrame(rows), _caliber(counts, scenario))
+    engine = str(scenario.manifest["engine"])
+    return Who(scenario.name, reference.name, titles, period, pd.DataFrame(rows), _caliber(counts, scenario), engine)
 
 
 def _counted(comparison: Comparison, scenario: Results, period: Period, origin: str) -> Floats:

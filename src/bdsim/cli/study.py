@@ -122,12 +122,12 @@ def memo(
     from bdsim.reporting import memo as memos
     from bdsim.reporting.report import repeat_words
     from bdsim.reporting.style import save_drawing
-    from bdsim.reporting.summary import priors_of, summaries
+    from bdsim.reporting.summary import fit_of, priors_of, summaries
 
     asked = years_of(years)
     found, study = runs_of([a, b], how, asked)
     summary = summaries(compare(found[0], found[1]), asked, priors_of(study, found[0]))[1]
-    written = memos.memo_of(summary, repeat_words("memo", found, asked))
+    written = memos.memo_of(summary, repeat_words("memo", found, asked), fit_of(study, found[1]))
     target = (how.results or study.results) / f"memo-{named_by(found, asked)}"
     with new_folder(target) as aside:
         (aside / "memo.html").write_text(memos.as_html(written), encoding="utf-8")

@@ -50,7 +50,7 @@ def _variable(results: Results, version: str, name: str, values: Floats) -> pd.D
         tables.append(
             pd.DataFrame(
                 {
-                    "model": f"bdsim {version}",
+                    "model": f"bdsim {version}" + (", float32" if results.manifest["engine"] == "float32" else ""),
                     "scenario": results.name,
                     "region": REGION,
                     "variable": f"Departures|Chinese descent{name}|{statistic}",
@@ -104,6 +104,7 @@ def workbook(runs: list[Results]) -> bytes:
                 "scenario": [r.name for r in runs], "title": [r.title for r in runs],
                 "question": [r.manifest["scenario"]["question"] for r in runs],
                 "fingerprint": [r.fingerprint for r in runs], "seed": [r.manifest["seed"] for r in runs],
+                **{name: [r.manifest[name] for r in runs] for name in ("members", "researchers_per_agent", "engine")},
                 "parameters": [r.manifest["parameters"]["note"] for r in runs],
                 "version": [r.manifest["versions"].get("bdsim-migration", "unknown") for r in runs],
             }
@@ -121,4 +122,5 @@ def workbook(runs: list[Results]) -> bytes:
 
 
 def _summaries(runs: list[Results]) -> pd.DataFrame:
-    return pd.concat([r.summary().assign(scenario=r.name) for r in runs], ignore_index=True)
+    tables = [r.summary().assign(scenario=r.name, engine=r.manifest["engine"]) for r in runs]
+    return pd.concat(tables, ignore_index=True)

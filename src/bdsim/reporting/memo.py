@@ -16,6 +16,7 @@ import jinja2
 import matplotlib as mpl
 from fpdf import FPDF
 
+from bdsim.analysis.attribution import acts_through
 from bdsim.analysis.leavers import SIDES
 from bdsim.errors import UsageError
 from bdsim.reporting.figures.runs import draw_difference
@@ -27,13 +28,14 @@ from bdsim.reporting.summary import ENOUGH
 
 if TYPE_CHECKING:
     from bdsim.reporting.summary import Summary
+    from bdsim.study.fit import Fit
 
 __all__ = ["Memo", "as_html", "as_pdf", "as_text", "memo_of"]
 
 ONE = 0.5  # researchers: fewer are nobody
 STANDING = (
-    "A difference between two runs of the model, not a measured effect; the intervals hold chance and what is not "
-    "known of the parameters, not whether the model is right."
+    "A difference between two runs of the model, not a measured effect. What an interval holds is chance, shocks and "
+    "what is not known of the parameters, and not whether the model is right."
 )
 SIZES = (10.0, 9.5, 9.0, 8.5, 8.0)  # of the letters in points: the first with which the page holds all
 
@@ -54,10 +56,11 @@ class Memo:
     cite: str
 
 
-def memo_of(summary: Summary, command: str) -> Memo:
+def memo_of(summary: Summary, command: str, fit: Fit | None = None) -> Memo:
     """What a scenario changes against its reference in the years of the summary, both included.
 
-    `command`: what makes the memo again. Raises UsageError for a summary of a run alone, or years outside it.
+    `command`: what makes the memo again; `fit`: that of the runs, to say through what the scenario acts. Raises
+    UsageError for a summary of a run alone, or years outside it.
     """
     comparison, scenario = summary.against, summary.results
     if comparison is None:
@@ -66,14 +69,14 @@ def memo_of(summary: Summary, command: str) -> Memo:
     span = f", {in_years(years)}" if years else ""
     return Memo(
         title=f"{scenario.title} against {comparison.reference.title}{span}",
-        question=str(scenario.manifest["scenario"]["question"]),
+        question=f"The scenario asks: {scenario.manifest['scenario']['question']}",
         number=f"{headline.number} departures" if headline else "Not one departure more or fewer",
         statistic=f"{headline.statistic} and 90% of {headline.members} members" if headline else "",
         sentences=(*summary.sentences()[:1], *_where(summary), *_who(summary)),
-        caveat=" ".join([*summary.warnings, _carried(summary)]),
+        caveat=" ".join([*summary.warnings, _carried(summary, fit)]),
         figure=draw_difference(comparison),
         command=command,
-        runs=", ".join(f"{r.name}-{r.fingerprint}" for r in comparison.all),
+        runs=", ".join(r.mark for r in comparison.all),
         cite=citation(scenario.manifest),
     )
 
@@ -106,8 +109,8 @@ def _who(summary: Summary) -> list[str]:
     ]
 
 
-def _carried(summary: Summary) -> str:
-    """What the number rests on, and how much of it only priors tell."""
+def _carried(summary: Summary, fit: Fit | None) -> str:
+    """What the number rests on, how much of it only priors tell, and through what the scenario acts."""
     if summary.results.manifest["fit"] is None:
         return "Parameters are held at assumed values: the interval holds chance alone."
     grounds = summary.headline.grounds if summary.headline is not None else ""
@@ -118,7 +121,9 @@ def _carried(summary: Summary) -> str:
             f" How much of its spread goes with the {len(summary.from_prior_alone)} parameters that only a prior "
             f"tells is not known from so few members ({ENOUGH} tell)."
         )
-    return grounds
+    return " ".join(
+        filter(None, [grounds, acts_through(fit, summary.results.manifest["scenario"], summary.results.labels)])
+    )
 
 
 def as_text(memo: Memo) -> str:

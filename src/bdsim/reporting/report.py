@@ -139,7 +139,7 @@ def _drawings(comparison: Comparison, observed: Observed) -> list[Drawing]:
 def _answer(summary: Summary, fit: Fit | None) -> list[str]:
     """The number to quote and what it is made of; every number in it stands in a table, written the same way."""
     if summary.headline is None or summary.against is None or summary.precision is None:
-        return summary.sentences()
+        return [*summary.sentences(), *summary.warnings]
     cells = {row["label"]: row for row in summary.along("destination")}
     reference = summary.against.reference
     total = float(reference.middle(summary.total(reference), summary.centre))
@@ -150,7 +150,8 @@ def _answer(summary: Summary, fit: Fit | None) -> list[str]:
         "countries.",
         f"{summary.headline.grounds} How far fear outlasts a policy is not in the data, and this is a difference of "
         "the model, not a causal estimate.",
-        *filter(None, [acts_through(fit, summary.results.manifest["scenario"])]),
+        *filter(None, [acts_through(fit, summary.results.manifest["scenario"], summary.results.labels)]),
+        *summary.warnings,
     ]
 
 
@@ -328,13 +329,13 @@ def _validation(fit: Fit) -> list[Section]:
 
 def _cited(comparison: Comparison, known: Coverage) -> str:
     """The program, the runs, and whoever published the departures that they are fitted to."""
-    runs = ", ".join(f"{r.name}-{r.fingerprint}" for r in comparison.all)
+    runs = ", ".join(r.mark for r in comparison.all)
     return f"{citation(comparison.reference.manifest)}. Runs: {runs}. Facts: {known.departures.credit}."
 
 
 def _provenance(comparison: Comparison) -> Table:
     m = comparison.reference.manifest
-    rows = [{"what": f"run of {r.title}", "value": f"{r.name}-{r.fingerprint}"} for r in comparison.all]
+    rows = [{"what": f"run of {r.title}", "value": r.mark} for r in comparison.all]
     rows += [
         {"what": name.replace("_", " "), "value": str(m[name])}
         for name in ("members", "seed", "researchers_per_agent", "engine", "horizon", "uncertainty", "program")

@@ -51,7 +51,7 @@ class Results(Drawn, Counted):
     def __repr__(self) -> str:
         years = self.years
         return (
-            f"<Results of {self.name}-{self.fingerprint}: {len(self.manifest['branches'])} x "
+            f"<Results of {self.mark}: {len(self.manifest['branches'])} x "
             f"{self.manifest['members']} members, {years[0]}-{years[-1]}>"
         )
 
@@ -91,6 +91,11 @@ class Results(Drawn, Counted):
     @property
     def fingerprint(self) -> str:
         return str(self.manifest["fingerprint"])
+
+    @property
+    def mark(self) -> str:
+        """What a folder of the run is called: its scenario and its fingerprint, whatever it is called beside others."""
+        return f"{self.manifest['scenario']['name']}-{self.fingerprint}"
 
     @property
     def held(self) -> str:

@@ -33,6 +33,7 @@ __all__ = [
     "dash_of",
     "decimal",
     "lines",
+    "named_spans",
     "points",
     "steps",
     "time_axis",

@@ -138,7 +138,7 @@ def draw_validation(table: pd.DataFrame) -> Drawing:
             ax.plot(np.array(ends) / scale, [y + 0.15] * 2, color="black", lw=3.5, alpha=0.3, label=label)
         if pd.notna(row["published"]):
             ax.plot(row["published"] / scale, y + 0.15, "o", color="black", ms=4, label="Published" if i == 0 else None)
-        colour = COLOURS[0] if row["agrees"] is None or row["agrees"] else COLOURS[1]
+        colour = REFERENCE if row["agrees"] is None else COLOURS[0] if row["agrees"] else COLOURS[1]
         ax.plot([row["p05"] / scale, row["p95"] / scale], [y - 0.15] * 2, color=colour, lw=2)
         ax.plot(row["median"] / scale, y - 0.15, "s", color=colour, ms=4, label="Model, 90%" if i == 0 else None)
         published = f"{row['published']:.3g}" if pd.notna(row["published"]) else bounds(row["low"], row["high"])
@@ -149,7 +149,10 @@ def draw_validation(table: pd.DataFrame) -> Drawing:
     ax.set_xlim(0, 1.02)
     ax.set_xlabel("Each line on its own scale from 0; at the right published | model")
     board.legend()
-    said = f"Orange: the model's interval and the published range do not meet. Model: {_version()}."
+    said = (
+        "Blue: the model's interval meets the published range, or the value give or take a twentieth; orange: it does "
+        f"not; grey: not the same thing. Model: {_version()}."
+    )
     caption(board.figure, "Published effects beside what the model implies", said)
     return Drawing("validation", board.figure, table, "Published effects and the model's own, side by side")
 

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from bdsim.analysis.leavers import BY, SIDES, Who
 from bdsim.reporting.figures.canvas import canvas
+from bdsim.reporting.sentences import digits_sentence
 from bdsim.reporting.style import COLOURS, REFERENCE, Drawing, caption, styled
 
 __all__ = ["draw_who"]
@@ -52,6 +53,7 @@ def draw_who(who: Who) -> Drawing:
         "Point: share of those who leave, mean over members; line: 90% of members. Prominence and ties are those at "
         "entry, career stage that of leaving. Source: bdsim, by the model."
     )
+    said = " ".join(filter(None, [said, digits_sentence(who.engine)]))
     caption(board.figure, f"Who leaves, {years}: {named[0]} against {named[1]}", said)
     alt = f"Who leaves in {years}: " + "; ".join(f"{side} {totals[side]:,.0f}" for side in SIDES)
     return Drawing(f"who-{who.scenario}", board.figure, who.table, alt)
@@ -59,7 +61,7 @@ def draw_who(who: Who) -> Drawing:
 
 def _panel(ax: Axes, table: pd.DataFrame, by: str, words: Mapping[str, str]) -> None:
     """One attribute: a row a label, a mark a side."""
-    labels = BY[by]
+    labels, table = BY[by], table[table["side"].isin(list(words))]
     at = np.arange(len(labels))[::-1]
     for offset, side in zip(np.linspace(0.18, -0.18, len(words)), words, strict=True):
         rows = table[table["side"] == side]

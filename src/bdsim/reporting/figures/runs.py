@@ -335,7 +335,7 @@ def _finish(
         parts.append(observed.source)
     if rescaled:
         parts.append(f"Hollow: the series of mainland China, divided by the share {_rescale(runs)} that it counts.")
-    names = ", ".join(f"{r.name}-{r.fingerprint}" for r in runs)
+    names = ", ".join(r.mark for r in runs)
     parts.append(f"Model: bdsim {m['versions']['bdsim-migration']}; {names}.")
     caption(figure, title, " ".join(parts))
 
