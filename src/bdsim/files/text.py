@@ -5,6 +5,7 @@ Loading a study reads text and nothing else: TOML, CSV and JSON cannot hold code
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 import tomllib
@@ -28,6 +29,7 @@ __all__ = [
 LARGEST_TOML = 250_000  # bytes: thirty times the largest that is shipped, and still read within a second
 LARGEST_TABLE = 2_000_000  # of CSV and JSON
 AT_LINE = re.compile(r"at line (\d+), column")  # in what tomllib says
+LIKE_A_DAY = re.compile(r"(?<!\d)\d{4}-\d{1,2}-\d{1,2}(?!\d)")
 MOST_SHOWN = 60  # characters of a line in a message
 MOST_KEY_PARTS = 40  # of a dotted key; tomllib takes minutes for one of 20,000
 BLANKS = dict.fromkeys(map(ord, "\n\t\u00a0\u202f\u2009"))  # invisible but harmless white space
@@ -107,7 +109,16 @@ def _line_of(problem: Exception, text: str) -> str:
     named = AT_LINE.search(str(problem))
     lines = text.split("\n")  # as the parser counts them
     line = lines[int(named[1]) - 1].strip() if named and int(named[1]) <= len(lines) else ""
-    return f": {line[:MOST_SHOWN]}" if line else ""
+    impossible = [day for day in LIKE_A_DAY.findall(line) if not _is_day(day)]
+    return "".join([f": {line[:MOST_SHOWN]}" if line else "", *(f" ({day} is no day)" for day in impossible[:1])])
+
+
+def _is_day(text: str) -> bool:
+    """Whether a text names a day as TOML has it, such as 2025-01-20."""
+    try:
+        return dt.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def parsed_json(text: str) -> Any:
