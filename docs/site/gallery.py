@@ -24,7 +24,7 @@ COMMANDS = (  # what the page says, and what keeps it quick
     (f"compare baseline {REVIVAL} us-funding-cut", FEW),
     ("run protect-act", FEW),
     (f"attribute {REVIVAL} --of departures:2027-2032", SMALL),
-    ("breakeven --lever us_funding --target 'departures:2035<=4000'", SMALL),
+    ("breakeven --lever us_funding --target 'departures:2035<=2500'", SMALL),
     (f"sensitivity {REVIVAL} --excess", "--samples 4 -k 200"),
     (f"regret --policies baseline,us-retention-package,talent-surge --futures baseline,{REVIVAL}", SMALL),
     ("sweep --lever us_funding=0.6..1.2 --policy-scrutiny 0..1.5", f"--steps 5 {SMALL}"),

@@ -86,10 +86,12 @@ def draw_break_even(found: BreakEven, job: Job) -> Drawing:
     ax.axhline(goal.number, color="black", lw=1.2, ls="--", label=words)
     low, median, high = found.interval()
     middle, band = reach_text(found)
+    label = f"Goal just met: {middle} {band}"
     if not np.isnan(low) and found.reachable:
-        ax.axvspan(max(low, turned.low), min(high, turned.high), color=COLOURS[1], alpha=0.16, lw=0)
+        ends, beyond = (max(low, turned.low), min(high, turned.high)), not np.isfinite(median)
+        ax.axvspan(*ends, color=COLOURS[1], alpha=0.16, lw=0, label=label if beyond else None)
     if np.isfinite(median):
-        ax.axvline(median, color=COLOURS[1], lw=1.4, label=f"Goal just met: {middle} {band}")
+        ax.axvline(median, color=COLOURS[1], lw=1.4, label=label)
     neutral = NEUTRAL[turned.how]
     if neutral is not None:
         ax.axvline(neutral, color=REFERENCE, lw=1.0, ls=":", label="No change")
