@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 import bdsim
 from bdsim.errors import StorageError, UsageError
+from bdsim.files import durable
 from bdsim.runs import ensemble
 from bdsim.runs.ensemble import run_job
 from bdsim.runs.plan import Settings, plan_run
@@ -233,6 +235,30 @@ def test_two_at_once_on_the_same_run(job, tmp_path):
 
     run_job(job, folder=tmp_path / "run", progress=second)
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_what_a_thread_of_a_run_that_was_given_up_brings_late_reaches_no_disk(job, parts, tmp_path, monkeypatch):
+    """What is half-way is waited for, what comes after is let go of: the next run has the folder to itself."""
+    begun, may_end, write = threading.Event(), threading.Event(), durable.write_file
+
+    def slow(path, content):
+        begun.set()
+        assert may_end.wait(60)
+        write(path, content)
+
+    monkeypatch.setattr(durable, "write_file", slow)
+    first, second = parts_of(job)[:2]
+    with contextlib.closing(PartStore(tmp_path)) as store, ThreadPoolExecutor(2) as pool:
+        half_way = pool.submit(store.keep, first, parts[first])
+        assert begun.wait(60)
+        closing = pool.submit(store.close)
+        time.sleep(0.05)
+        assert not closing.done()
+        may_end.set()
+        closing.result(60), half_way.result(60)
+        store.keep(second, parts[second])
+    left = PartStore(tmp_path)
+    assert (left.has(first), left.has(second)) == (True, False)
 
 
 def test_a_lock_whose_owner_is_gone_is_no_obstacle(job, undisturbed, tmp_path):

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ PARTS = "parts"
 
 FULL_SCALE = "full_scale"
 LONGEST_ERROR = 300  # characters of the line that stands for a failure
+WRITING = threading.Condition()  # of all stores, and no part of one, which can be copied and pickled; held for moments
 
 
 class Failure(NamedTuple):
@@ -221,6 +223,7 @@ class PartStore(Sequence[Part]):
         self.folder, self.order = folder, list[Key]()
         self._in_memory: dict[Key, Part] = {}
         self._failed: dict[Key, tuple[Failure, ...]] = {}
+        self._writing, self._closed = 0, False
         for path in sorted(folder.glob("*.part")) if folder is not None else []:
             name = re.fullmatch(r"(\d+)-(\d{6,})", path.stem, re.ASCII)
             if name is None:
@@ -242,12 +245,30 @@ class PartStore(Sequence[Part]):
         return key in self._failed
 
     def keep(self, key: Key, part: Part) -> None:
-        """A part that is complete but for its failures, in place of what was there. Raises StorageError."""
-        if self.folder is None:
-            self._in_memory[key] = part
-        else:
-            durable.write_file(_file(self.folder, key), part.packed())
-        self._failed[key] = part.failures
+        """A part that is complete but for its failures, in place of what was there. Raises StorageError.
+
+        What a thread of a run that was given up brings after `close` is let go of.
+        """
+        with WRITING:
+            if self._closed:
+                return
+            self._writing += 1
+        try:
+            if self.folder is None:
+                self._in_memory[key] = part
+            else:
+                durable.write_file(_file(self.folder, key), part.packed())
+            self._failed[key] = part.failures
+        finally:
+            with WRITING:
+                self._writing -= 1
+                WRITING.notify_all()
+
+    def close(self) -> None:
+        """Nothing is kept any more, nor half-way to be: from here on another run may work on the folder."""
+        with WRITING:
+            self._closed = True
+            WRITING.wait_for(lambda: not self._writing)
 
     def part(self, key: Key) -> Part:
         """Raises ValueError when its file is damaged."""
@@ -286,11 +307,11 @@ def kept_on_disk(target: Path, run: str) -> Iterator[tuple[PartStore, Path]]:
         tables = aside / "tables"
         shutil.rmtree(tables, ignore_errors=True)
         tables.mkdir()
-        store = PartStore(aside / PARTS)
-        yield store, tables
-        store.hand_on(tables / PARTS)
-        durable.put_in_place(tables, target)
-        shutil.rmtree(aside.parent, ignore_errors=True)
+        with contextlib.closing(PartStore(aside / PARTS)) as store:
+            yield store, tables
+            store.hand_on(tables / PARTS)
+            durable.put_in_place(tables, target)
+            shutil.rmtree(aside.parent, ignore_errors=True)
 
 
 def _linked(source: Path, folder: Path) -> None:
