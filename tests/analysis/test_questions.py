@@ -181,6 +181,12 @@ def test_a_break_even_is_said_of_all_draws(roots, said):
     assert answer.plain["in_words"] == list(answer.said[:2])
 
 
+def test_a_break_even_below_nothing_says_on_which_side_the_goal_holds():
+    world = job("baseline", Settings(1, 0, 200, "compiled", 2030))
+    found = planted_break_even(np.full(20, -2.0), -5.0, 5.0, how="add")
+    assert "by at least -2 90% [-2, -2]" in str(breakeven_answer(found, world).said[0])
+
+
 def test_a_break_even_of_a_response_that_turns_says_of_how_many_draws_it_is():
     """Where draws that cross nowhere have no place, a value of some is none of the others'."""
     world = job("baseline", Settings(1, 0, 200, "compiled", 2030))

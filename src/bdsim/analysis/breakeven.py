@@ -97,8 +97,8 @@ class BreakEven:
     def values(self) -> Floats:
         """The lever's value in every draw, (draws,); infinite where the goal is just met beyond the range, if at all.
 
-        A draw whose response rises or falls all along meets a goal that holds at every value of the range below it or
-        above it, by which way the response goes; where no draw can be placed so, nan.
+        Where a response only rises or only falls, and the goal holds at every value of the range or at none, the value
+        lies below the range or above it, by which way the response goes. Otherwise, without a root, nan.
         """
         values = self.roots.copy()
         if not self.monotone:

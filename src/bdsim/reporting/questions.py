@@ -81,7 +81,7 @@ def _just_met(found: BreakEven) -> str:
     if not found.reachable:
         return f"By the model, no value of {lever} just meets the goal in any of {draws:,} posterior draws ({aim})."
     median, band = reach_text(found)
-    side = f" {found.side}" if found.side and median[0].isdecimal() else ""
+    side = f" {found.side}" if found.side and math.isfinite(found.interval()[1]) else ""
     way = f"{turned.how} {turned.table} in {in_years(turned.years)} {'to' if turned.how == 'set' else 'by'}{side}"
     placed = int((~np.isnan(found.values())).sum())
     if placed == draws:
